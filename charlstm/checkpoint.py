@@ -1,0 +1,290 @@
+"""The checkpoint: one `.npz` file, written atomically, verified before it is believed.
+
+Layout. A zip archive of stored (never deflated) `.npy` entries, so `numpy.load(path)` opens it
+and the file's size bounds what loading it takes. `meta` is UTF-8 JSON as a uint8 array; the
+other entries are named `kind/name`. `meta["entries"]` holds the SHA-256 of each other entry, so
+an entry of another file does not pass for this one's even where its own CRC is right.
+
+Nothing here executes what it reads: `.npy` headers are parsed by numpy as literals, and object
+arrays are refused by their dtype.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import stat
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.errors import CheckpointError
+
+FORMAT = 1
+_DTYPES = frozenset({"float32", "float64", "int64", "uint8"})
+_NAME = re.compile(r"(meta|(model|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII)
+_MAX_ENTRIES = 4096
+_END_OF_DIRECTORY = struct.Struct("<4s4H2LH")  # the zip format's last record
+_MAX_HEADER = 4096
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        meta: the JSON object: configuration, tokenizer, progress, ...
+        arrays: every other entry by name, such as `model/head.weight`.
+    """
+
+    meta: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+    def part(self, kind: str) -> dict[str, NDArray[Any]]:
+        """The entries `kind/...`, by their names without the kind."""
+        prefix = kind + "/"
+        return {k[len(prefix) :]: v for k, v in self.arrays.items() if k.startswith(prefix)}
+
+
+def save_checkpoint(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write a checkpoint; afterwards `path` is either the old file or the whole new one.
+
+    Args:
+        path: the file to make or replace.
+        meta: a JSON object; `format` and `entries` are added.
+        arrays: arrays of float32, float64, int64 or uint8, named `kind/name`.
+
+    Raises:
+        CheckpointError: the file cannot be written; the old one is whole.
+    """
+    entries = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    digests = {name: _sha256(array) for name, array in entries.items()}
+    full_meta = {"format": FORMAT, **meta, "entries": digests}
+    text = json.dumps(full_meta, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+    def write(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            _write_entry(archive, "meta", np.frombuffer(text.encode(), dtype=np.uint8))
+            for name, array in entries.items():
+                _write_entry(archive, name, array)
+
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise CheckpointError(_why_not_saved(path, error)) from error
+
+
+def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Have `write` fill a new file and put it in `path`'s place: temporary name, fsync, rename.
+
+    Raises:
+        OSError: it cannot be done; `path` is as it was, and no temporary file is left.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(None, "it is not a regular file, and will not be replaced")
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.chmod(temporary, _mode_for(path))
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _mode_for(path: Path) -> int:
+    """Permissions of the file to replace, or of a new file under the process's umask."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be opened, and a rename is durable by itself
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_entry(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    # A fixed date makes equal contents equal files.
+    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    with archive.open(info, "w", force_zip64=array.nbytes > 2**31) as out:
+        np.lib.format.write_array(out, array, allow_pickle=False)
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+    return digest.hexdigest()
+
+
+def _why_not_saved(path: Path, error: OSError) -> str:
+    text = f"cannot save {path}: {error.strerror or error}."
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError:
+        return text
+    return f"{text}\n{free / 1e6:,.1f} MB are free there; what was saved before is untouched."
+
+
+def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Args:
+        path: the file.
+        kinds: which kinds of entries to keep (such as `{"model"}`); all are verified.
+
+    Raises:
+        CheckpointError: the file cannot be opened, is damaged, is no checkpoint, or is newer
+            than this program.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path} is not a regular file.")
+        with path.open("rb") as file:
+            return _read(path, file, kinds)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
+
+
+class _Damaged(Exception):
+    """Something in the file is not as a checkpoint has it."""
+
+
+def _read(path: Path, file: IO[bytes], kinds: frozenset[str] | None) -> Checkpoint:
+    try:
+        size = _check_end(file)
+        with zipfile.ZipFile(file) as archive:
+            infos = {}
+            for info in archive.infolist():
+                _check_info(info, size, infos)
+                infos[info.filename] = info
+            if "meta.npy" not in infos:
+                raise _Damaged("it has no meta entry")
+            meta = _read_meta(archive, infos.pop("meta.npy"))
+            version = meta.get("format")
+            if isinstance(version, int) and version > FORMAT:
+                raise CheckpointError(
+                    f"{path} has checkpoint format {version}; this charlstm reads up to "
+                    f"{FORMAT}.\nInstall a newer charlstm to use it."
+                )
+            if version != FORMAT or isinstance(version, bool):
+                raise _Damaged("its format version is not readable")
+            arrays = _read_arrays(archive, infos, meta, kinds)
+    except _Damaged as error:
+        raise CheckpointError(f"{path} is not an intact checkpoint: {error}.") from error
+    # What zipfile and numpy raise on damaged structure, encryption flags and odd versions.
+    except (
+        zipfile.BadZipFile, ValueError, RuntimeError, EOFError, struct.error, OverflowError,
+        SyntaxError, IndexError, KeyError, TypeError, MemoryError,
+    ) as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise CheckpointError(f"{path} is not an intact checkpoint: {reason}.") from error
+    return Checkpoint(meta, arrays)
+
+
+def _check_end(file: IO[bytes]) -> int:
+    """Check the zip's last record before anything trusts it; returns the file's size."""
+    size = file.seek(0, os.SEEK_END)
+    if size < _END_OF_DIRECTORY.size:
+        raise _Damaged("it is too short")
+    file.seek(0)
+    if file.read(4) != b"PK\x03\x04":
+        raise _Damaged("it does not begin as one")
+    file.seek(size - _END_OF_DIRECTORY.size)
+    end = _END_OF_DIRECTORY.unpack(file.read(_END_OF_DIRECTORY.size))
+    if end[0] != b"PK\x05\x06" or end[7] != 0:
+        raise _Damaged("its end is missing")
+    if not 1 <= end[4] <= _MAX_ENTRIES:
+        raise _Damaged(f"it claims {end[4]} entries")
+    if end[5] > _MAX_ENTRIES * 512:
+        raise _Damaged("its directory is too large")
+    file.seek(0)
+    return size
+
+
+def _check_info(info: zipfile.ZipInfo, size: int, seen: Mapping[str, Any]) -> None:
+    name = info.filename[:80]
+    if not _NAME.fullmatch(info.filename) or info.filename in seen:
+        raise _Damaged(f"it has an entry {name!r}")
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+        raise _Damaged(f"its entry {name!r} is compressed")
+    if info.header_offset + info.file_size > size:
+        raise _Damaged(f"its entry {name!r} claims more than the file holds")
+
+
+def _read_meta(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, Any]:
+    array = _read_array(archive, info)
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise _Damaged("its meta entry is not text")
+    try:
+        meta = json.loads(array.tobytes().decode("utf-8"))
+    except RecursionError as error:
+        raise _Damaged("its meta entry is nested too deeply") from error
+    if not isinstance(meta, dict):
+        raise _Damaged("its meta entry is not an object")
+    return meta
+
+
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    # Reading an entry to its end makes zipfile compare the CRC.
+    data = archive.read(info)
+    stream = io.BytesIO(data)
+    major, _minor = np.lib.format.read_magic(stream)
+    if major != 1:
+        raise _Damaged(f"its entry {info.filename!r} has an unknown array format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(
+        stream, max_header_size=_MAX_HEADER
+    )
+    if dtype.name not in _DTYPES or not dtype.isnative or fortran:
+        raise _Damaged(f"its entry {info.filename!r} has the unexpected type {dtype}")
+    count = 1
+    for side in shape:
+        count *= side
+    if any(side < 0 for side in shape) or count * dtype.itemsize != len(data) - stream.tell():
+        raise _Damaged(f"its entry {info.filename!r} does not have the size it claims")
+    return np.frombuffer(data, dtype=dtype, offset=stream.tell()).reshape(shape)
+
+
+def _read_arrays(
+    archive: zipfile.ZipFile,
+    infos: Mapping[str, zipfile.ZipInfo],
+    meta: Mapping[str, Any],
+    kinds: frozenset[str] | None,
+) -> dict[str, NDArray[Any]]:
+    digests = meta.get("entries")
+    names = {filename.removesuffix(".npy") for filename in infos}
+    if not isinstance(digests, dict) or set(digests) != names:
+        raise _Damaged("its entries are not those it lists")
+    arrays = {}
+    for name in digests:
+        array = _read_array(archive, infos[f"{name}.npy"])
+        if _sha256(array) != digests[name]:
+            raise _Damaged(f"its entry {name!r} is not the one that was saved")
+        if kinds is None or name.partition("/")[0] in kinds:
+            arrays[name] = array
+    return arrays

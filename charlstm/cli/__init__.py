@@ -1,0 +1,127 @@
+"""The command line: the only part that prints, and the only one that knows click.
+
+Each command's module is light; what it needs is imported when it runs, so `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from charlstm import __version__
+from charlstm.cli import output
+from charlstm.errors import CharlstmError
+
+# In the order in which a person meets them.
+COMMANDS = {
+    "train": ("charlstm.cli.train", "Train a model on a text, or continue a run."),
+    "sample": ("charlstm.cli.sample", "Write text with a trained model."),
+    "eval": ("charlstm.cli.evaluate", "Measure how well a model predicts a text."),
+    "info": ("charlstm.cli.info", "Show what a run is, and how well it did."),
+    "runs": ("charlstm.cli.runs", "List all runs, the best first."),
+}
+
+
+class _Lazy(click.Group):
+    """A group that imports a command's module only when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    parts = [f"charlstm {__version__}"]
+    for package in ("torch", "numpy"):
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            parts.append(f"{package} not installed")
+    output.data_line(", ".join(parts))
+    ctx.exit()
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version,
+    help="Show the versions of charlstm, torch and numpy.",
+)
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def main(debug: bool) -> None:  # noqa: ARG001 - read by entry_point, wherever it stands
+    """Train a character-level LSTM on your own text, and write text with it."""
+
+
+def entry_point() -> NoReturn:
+    """Run the program; ends the process with a documented exit code."""
+    # Past `--`, and as an option's value, the word is not ours; a traceback does no harm then.
+    debug = "--debug" in sys.argv
+    try:
+        code = main.main(standalone_mode=False, prog_name="charlstm")
+        output.flush()
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "charlstm"
+        output.error(f"{error.format_message()}\nSee: {where} -h")
+        code = 2
+    except click.ClickException as error:
+        output.error(error.format_message())
+        code = error.exit_code
+    except CharlstmError as error:
+        _trace(debug)
+        output.error(str(error))
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        output.error("stopped.")
+        code = 130
+    except BrokenPipeError:
+        # The reader has seen enough. What is still buffered must not fail again at exit.
+        output.discard()
+        code = 0
+    except OSError as error:
+        _trace(debug)
+        file = f" ({error.filename})" if error.filename else ""
+        output.error(f"{error.strerror or error}{file}.")
+        output.discard()
+        code = 1
+    except MemoryError:
+        _trace(debug)
+        output.error("out of memory; try a smaller --batch-size, --maxlen or --hidden-size.")
+        code = 1
+    except Exception as error:
+        _trace(debug)
+        output.error(
+            f"unexpected {type(error).__name__}: {error}\n"
+            "This is a fault of charlstm; --debug shows where."
+        )
+        code = 1
+    sys.stderr.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _trace(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()

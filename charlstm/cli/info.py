@@ -1,0 +1,102 @@
+"""charlstm info: what a run is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from charlstm.cli import output
+from charlstm.cli.options import GroupedCommand, common_options
+
+
+@click.command("info", cls=GroupedCommand)
+@click.argument("run", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as a JSON object.")
+@common_options
+def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
+    """Show what a run is, what it was trained on, and how well it did.
+
+    RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
+    """
+    import json
+
+    from charlstm.runs import find_checkpoint, runs_dir_from
+
+    path = find_checkpoint(run, runs_dir_from(runs_dir))
+    facts = describe(path)
+    if as_json:
+        output.data_line(json.dumps(facts))
+        return
+    rows = [[key.replace("_", " "), _shown(value)] for key, value in _flat(facts)]
+    output.data_line(output.table(rows))
+
+
+def describe(path: Any) -> dict[str, Any]:
+    """The facts of a checkpoint, with how far its run has come.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    from charlstm.checkpoint import load_checkpoint
+    from charlstm.inference.language_model import read_meta
+    from charlstm.runs import Run
+    from charlstm.training.state import Progress
+
+    checkpoint = load_checkpoint(path, kinds=frozenset({"model"}))
+    config, tokenizer = read_meta(path, checkpoint)
+    run = Run(path.parent)
+    meta = checkpoint.meta
+    if path == run.best and run.last.is_file():
+        meta = load_checkpoint(run.last, kinds=frozenset()).meta  # it knows the run's later course
+    progress = Progress.from_json(meta.get("progress"))
+    corpus = meta.get("corpus")
+    best = None if math.isinf(progress.best_nats) else progress.best_nats
+    return {
+        "checkpoint": str(path),
+        "saved_by": f"charlstm {str(meta.get('charlstm'))[:20]}",
+        "weights": sum(array.size for array in checkpoint.arrays.values()),
+        "vocabulary": len(tokenizer),
+        "characters": tokenizer.characters,
+        "text": corpus if isinstance(corpus, dict) else {},
+        "config": config.to_json(),
+        "progress": {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "epochs": config.train.epochs,
+            "seconds": round(progress.seconds, 1),
+            "best_nats_per_char": best,
+            "best_bits_per_char": best / math.log(2) if best is not None else None,
+            "best_step": progress.best_step,
+        },
+        "history": progress.history,
+    }
+
+
+def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in facts.items():
+        if key == "config":
+            for section, fields in value.items():
+                rows.append((section, "  ".join(f"{k}={v}" for k, v in fields.items())))
+        elif key == "history":
+            losses = [entry.get("val_nats") or entry.get("train_nats") for entry in value[-12:]]
+            numbers = [loss for loss in losses if isinstance(loss, float)]
+            rows.append(("last evaluations", "  ".join(f"{loss:.4f}" for loss in numbers)))
+        elif isinstance(value, dict):
+            rows += value.items()
+        else:
+            rows.append((key, value))
+    return rows
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    text = output.escape(str(value), newlines=False)
+    return text if len(text) <= 400 else text[:400] + " ..."

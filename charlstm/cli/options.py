@@ -1,0 +1,108 @@
+"""Options made from the configuration's fields, and help that is grouped."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+
+from charlstm.config import Section, flag_of, type_of
+
+CommandFunction = Callable[..., Any]
+UNKNOWN_HELP = "What to do with characters the model does not know: error, skip or replace."
+
+
+class GroupedOption(click.Option):
+    """An option that stands under a heading in `--help`."""
+
+    def __init__(self, *args: Any, group: str = "Other", **kwargs: Any) -> None:
+        self.group = group
+        super().__init__(*args, **kwargs)
+
+
+class WideContext(click.Context):
+    """A context whose help may be as wide as a wide terminal."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_content_width", 100)
+        super().__init__(*args, **kwargs)
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists options under their headings."""
+
+    context_class = WideContext
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each heading, in the order of their first options."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Argument):
+                continue  # the text above says what it is
+            if (record := param.get_help_record(ctx)) is not None:
+                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+        other = groups.pop("Other", [])
+        for heading, records in {**groups, "Other": other}.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def config_options(*sections: type[Section]) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command one option for each field; an option not given arrives as None."""
+
+    def decorate(function: CommandFunction) -> CommandFunction:
+        pairs = [(s, f) for s in sections for f in dataclasses.fields(s)]  # type: ignore[arg-type]
+        for section, spec in reversed(pairs):
+            function = _option(section, spec)(function)
+        return function
+
+    return decorate
+
+
+def _option(
+    section: type[Section], spec: dataclasses.Field[Any]
+) -> Callable[[CommandFunction], CommandFunction]:
+    kind = type_of(section, spec.name)
+    meta = spec.metadata
+    keywords: dict[str, Any] = {"cls": GroupedOption, "group": meta["group"], "default": None}
+    notes = []
+    if kind is bool:
+        keywords["is_flag"] = True
+    elif kind is tuple:
+        keywords |= {"multiple": True, "metavar": "TEXT"}
+    else:
+        keywords["type"] = kind
+        keywords["metavar"] = {int: "N", float: "X", str: "TEXT"}[kind]
+        if meta["choices"]:
+            keywords["metavar"] = "|".join(meta["choices"])
+        if spec.default is not None:
+            notes.append(f"default: {_shown(spec.default)}")
+        if meta["within"] is not None:
+            notes.append(str(meta["within"]))
+    help_text = meta["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
+    return click.option(flag_of(spec), spec.name, help=help_text, **keywords)
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def given(values: Mapping[str, Any], sections: Iterable[type[Section]]) -> dict[str, Any]:
+    """The options that were given, of those that are fields of the sections."""
+    fields = itertools.chain.from_iterable(dataclasses.fields(s) for s in sections)  # type: ignore[arg-type]
+    names = {spec.name for spec in fields}
+    return {k: v for k, v in values.items() if k in names and v is not None and v != ()}
+
+
+def common_options(function: CommandFunction) -> CommandFunction:
+    """What every command has: where runs live, and --debug."""
+    function = click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
+    )(function)
+    return click.option(
+        "--runs-dir", metavar="FOLDER", default=None,
+        help="Where runs live  [default: $CHARLSTM_RUNS_DIR, or checkpoints]",
+    )(function)

@@ -1,0 +1,124 @@
+"""Where everything that is shown goes: data to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+import unicodedata
+
+import click
+
+# C0 and C1 controls, and the bidirectional overrides and isolates that can disguise text.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def escape(text: str, *, newlines: bool = True) -> str:
+    """The text with characters that could steer a terminal made visible.
+
+    Args:
+        text: any text.
+        newlines: whether newline and tab stay as they are.
+    """
+    text = _UNSAFE.sub(lambda match: _visible(match[0]), text)
+    if not newlines:
+        text = text.replace("\n", "\\n").replace("\t", "\\t")
+    return "".join(c if not "\ud800" <= c <= "\udfff" else _visible(c) for c in text)
+
+
+def _visible(character: str) -> str:
+    point = ord(character)
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+class DataStream:
+    """Text to stdout as it comes: escaped on a terminal, exact UTF-8 elsewhere."""
+
+    def __init__(self) -> None:
+        if sys.stdout is None:
+            raise click.ClickException("standard output is closed.")
+        self._terminal = sys.stdout.isatty()
+        self._flushed = 0.0
+
+    def write(self, text: str) -> None:
+        """Write text, and let it be seen soon."""
+        if self._terminal:
+            encoding = sys.stdout.encoding or "utf-8"
+            safe = escape(text).encode(encoding, "backslashreplace").decode(encoding)
+            sys.stdout.write(safe)
+            sys.stdout.flush()
+            return
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass"))
+        # A reader of a pipe sees text within a twentieth of a second.
+        now = time.monotonic()
+        if now - self._flushed > 0.05:
+            sys.stdout.buffer.flush()
+            self._flushed = now
+
+    def close(self) -> None:
+        """Flush."""
+        flush()
+
+
+def data_line(text: str) -> None:
+    """One line of data to stdout."""
+    DataStream().write(text + "\n")
+
+
+def flush() -> None:
+    """Flush stdout, so that a failure is met where it can be reported."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def discard() -> None:
+    """Send what stdout still buffers nowhere: its reader is gone, or its disk is full."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def say(text: str) -> None:
+    """Lines for the person at the terminal, to stderr."""
+    if sys.stderr is None:
+        return
+    encoding = sys.stderr.encoding or "utf-8"
+    safe = escape(text).encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(safe, file=sys.stderr, flush=True)  # noqa: T201 - the one place
+    except OSError:
+        discard_stderr()
+
+
+def discard_stderr() -> None:
+    """Stop writing to a stderr that fails; the work goes on."""
+    sys.stderr = open(os.devnull, "w")  # noqa: PLW1514, SIM115
+
+
+def error(text: str) -> None:
+    """An error's one or two lines."""
+    say(f"Error: {text}")
+
+
+def columns(text: str) -> int:
+    """How many terminal columns a text takes: wide characters count two, marks none."""
+    wide = {"W": 2, "F": 2}
+    return sum(
+        0 if unicodedata.combining(c) else wide.get(unicodedata.east_asian_width(c), 1)
+        for c in text
+    )
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows of cells as aligned columns, two spaces apart."""
+    widths = [max(columns(row[n]) for row in rows) for n in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""charlstm runs: all runs, a line each, best first."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+from charlstm.cli import output
+from charlstm.cli.options import GroupedCommand, common_options
+from charlstm.errors import CheckpointError
+
+
+@click.command("runs", cls=GroupedCommand)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a run.")
+@common_options
+def command(as_json: bool, runs_dir: str | None) -> None:
+    """List all runs, a line each, the best first."""
+    import json
+
+    from charlstm.cli.info import describe
+    from charlstm.runs import find_checkpoint, list_runs, runs_dir_from
+
+    folder = runs_dir_from(runs_dir)
+    records = []
+    for run in list_runs(folder):
+        try:
+            facts = describe(find_checkpoint(str(run.folder), folder))
+        except CheckpointError as error:
+            output.say(f"{run.name}: {error}")
+            continue
+        progress, model = facts["progress"], facts["config"]["model"]
+        records.append(
+            {
+                "name": run.name,
+                "nats_per_char": progress["best_nats_per_char"],
+                "bits_per_char": progress["best_bits_per_char"],
+                "model": f"{model['cell']} {model['num_layers']}x{model['hidden_size']}",
+                "epoch": progress["epoch"],
+                "epochs": progress["epochs"],
+                "seconds": progress["seconds"],
+                "text": ", ".join(map(str, facts["text"].get("sources", []))),
+                "num_chars": facts["text"].get("num_chars"),
+            }
+        )
+    records.sort(key=lambda r: (math.inf if r["nats_per_char"] is None else r["nats_per_char"]))
+    if as_json:
+        for record in records:
+            output.data_line(json.dumps(record))
+        return
+    if not records:
+        output.say(f"there is no run in {folder} yet. Train one: charlstm train corpus.txt")
+        return
+    rows = [["run", "nats/char", "bits/char", "model", "epochs", "time", "text"]]
+    for record in records:
+        nats, bits = record["nats_per_char"], record["bits_per_char"]
+        rows.append(
+            [
+                output.escape(record["name"], newlines=False),
+                "-" if nats is None else f"{nats:.4f}",
+                "-" if bits is None else f"{bits:.4f}",
+                record["model"],
+                f"{record['epoch']}/{record['epochs']}",
+                duration(record["seconds"]),
+                output.escape(record["text"][:60], newlines=False),
+            ]
+        )
+    output.data_line(output.table(rows))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss, or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

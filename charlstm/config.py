@@ -1,0 +1,410 @@
+"""Every option, once: its default, meaning and range live on the field.
+
+The command line builds its options from these fields, a checkpoint stores them as JSON, and the
+library takes the dataclasses. Nothing here imports anything heavy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from charlstm.errors import ConfigError
+
+
+_PRACTICALLY_ANY = 2**31 - 1  # a bound this high is not worth telling
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers an option may take: from `low` to `high`, each end included unless open."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low < value if self.open_low else self.low <= value
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.high >= _PRACTICALLY_ANY:
+            return f"x {'>' if self.open_low else '>='} {self.low:g}"
+        left = f"{self.low:g} {'<' if self.open_low else '<='} x"
+        return f"{left} {'<' if self.open_high else '<='} {self.high:g}"
+
+
+POSITIVE = Range(0, open_low=True)
+NOT_NEGATIVE = Range(0)
+FRACTION = Range(0, 1, open_high=True)
+COUNT = Range(1, _PRACTICALLY_ANY)
+COUNT_OR_ZERO = Range(0, _PRACTICALLY_ANY)
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    group: str,
+    within: Range | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str = "",
+    on_resume: bool = False,
+) -> Any:
+    """A dataclass field with what the command line must know of it.
+
+    Args:
+        default: the default value.
+        text: one line of help.
+        group: the heading it stands under in `--help`.
+        within: the allowed numbers.
+        choices: the allowed words.
+        flag: the option's name where it is not the field's name with dashes.
+        on_resume: whether a resumed run may change it.
+    """
+    meta = {
+        "help": text,
+        "group": group,
+        "within": within,
+        "choices": choices,
+        "flag": flag,
+        "on_resume": on_resume,
+    }
+    return field(default=default, metadata=meta)
+
+
+def flag_of(spec: dataclasses.Field[Any]) -> str:
+    """The option's name on the command line, such as `--hidden-size`."""
+    return spec.metadata["flag"] or "--" + spec.name.replace("_", "-")
+
+
+@functools.cache
+def _types(section: type) -> dict[str, Any]:
+    return typing.get_type_hints(section)
+
+
+def type_of(section: type, name: str) -> type:
+    """The plain type of a field: int, float, str, bool or tuple; `int | None` gives int."""
+    hint = _types(section)[name]
+    if isinstance(hint, types.UnionType):
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+    return typing.get_origin(hint) or hint
+
+
+class Section:
+    """What the option groups share: validation on construction, JSON in and out."""
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):  # type: ignore[arg-type]
+            self._check(spec, getattr(self, spec.name))
+
+    def _check(self, spec: dataclasses.Field[Any], value: Any) -> None:
+        if value is None and spec.default is None:
+            return
+        flag, kind = flag_of(spec), type_of(type(self), spec.name)
+        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        good = isinstance(value, (int, float) if kind is float else kind)
+        if not good or (isinstance(value, bool) and kind is not bool):
+            raise ConfigError(f"{flag} must be {wanted.get(kind, 'a list')}, not {value!r}.")
+        within: Range | None = spec.metadata["within"]
+        if within is not None and value not in within:
+            raise ConfigError(f"{flag} {value} is out of range; allowed: {within}.")
+        choices = spec.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigError(f"{flag} {value!r} is unknown; choose from: {', '.join(choices)}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Rebuild from `to_json`'s object; absent fields take their defaults.
+
+        Raises:
+            ConfigError: an unknown field, a wrong type, or a value out of range.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{cls.__name__} must be an object, not {type(data).__name__}.")
+        names = {spec.name for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(map(str, data)) - names)
+        if unknown:
+            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}.")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+@dataclass(frozen=True)
+class TextConfig(Section):
+    """How sources become one text, and how that text is divided."""
+
+    glob: str = option("**/*.txt", "Files taken from a folder.", group="Text")
+    encoding: str = option(
+        "utf-8", "Encoding of the text. A UTF-16 or UTF-32 byte order mark is recognised.",
+        group="Text",
+    )
+    encoding_errors: str = option(
+        "strict", "What to do with invalid bytes.",
+        group="Text", choices=("strict", "replace", "ignore"),
+    )
+    keep_newlines: bool = option(
+        False, "Keep CRLF and CR line ends (otherwise each becomes LF).", group="Text"
+    )
+    lowercase: bool = option(False, "Fold the text to lower case.", group="Text")
+    min_count: int = option(
+        1, "Characters seen less often become one replacement character.",
+        group="Text", within=COUNT,
+    )
+    val_fraction: float = option(
+        0.1, "Share of the text held out for validation: its last part, before the test part.",
+        group="Text", within=FRACTION,
+    )
+    test_fraction: float = option(
+        0.0, "Share of the text held out for a test: the very last part, never looked at.",
+        group="Text", within=FRACTION,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ConfigError(
+                f"--val-fraction {self.val_fraction:g} and --test-fraction "
+                f"{self.test_fraction:g} leave no text to train on; allowed: a sum below 1."
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """The network's shape."""
+
+    cell: str = option("lstm", "Recurrent cell.", group="Model", choices=("lstm",))
+    num_layers: int = option(
+        1, "Layers, one above the other.", group="Model", within=Range(1, 64), flag="--layers"
+    )
+    hidden_size: int = option(
+        512, "Units in each layer.", group="Model", within=Range(1, 65536)
+    )
+    dropout: float = option(
+        0.2, "Share of activations dropped between layers and before the softmax in training.",
+        group="Model", within=FRACTION,
+    )
+
+
+@dataclass(frozen=True)
+class WindowConfig(Section):
+    """How the training text is cut into windows."""
+
+    maxlen: int = option(
+        32, "Characters in a window: how far gradients flow back.", group="Windows", within=COUNT
+    )
+    batch_size: int = option(32, "Windows in a batch.", group="Windows", within=COUNT)
+    stateless: bool = option(
+        False, "Start each window from a zero state, windows shuffled. Otherwise the batch is "
+        "parallel streams whose state is carried from window to window.",
+        group="Windows",
+    )
+    step: int = option(
+        3, "Characters from one window's start to the next (--stateless only).",
+        group="Windows", within=COUNT,
+    )
+    targets: str = option(
+        "all", "Learn to predict at every position of a window, or after its last only.",
+        group="Windows", choices=("all", "last"),
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Section):
+    """How the network learns, and what is kept on the way."""
+
+    epochs: int = option(
+        0, "Passes over the training text (0: chosen from its size, and said).",
+        group="Training", within=COUNT_OR_ZERO, on_resume=True,
+    )
+    stop_after: int = option(
+        0, "Pause after this many epochs, to be resumed; the schedule still spans --epochs "
+        "(0: never).", group="Training", within=COUNT_OR_ZERO, on_resume=True,
+    )
+    patience: int = option(
+        0, "Stop after this many evaluations without a new best (0: never). The best is kept.",
+        group="Training", within=COUNT_OR_ZERO, on_resume=True,
+    )
+    seed: int = option(
+        1, "Seed of the weights, the windows and dropout.",
+        group="Training", within=COUNT_OR_ZERO,
+    )
+    optimizer: str = option(
+        "adamw", "Optimizer.", group="Optimizer", choices=("adamw", "adam", "rmsprop", "sgd")
+    )
+    lr: float = option(
+        0.008, "Learning rate at its peak.", group="Optimizer",
+        within=Range(0, 1e6, open_low=True), on_resume=True,
+    )
+    schedule: str = option(
+        "linear", "Learning rate over time: constant; linear (flat until --decay-after, then "
+        "straight to 0 at the end); cosine (the same, along a half cosine); step (times "
+        "--decay-rate at epoch --decay-after and each --decay-every epochs from there).",
+        group="Optimizer", choices=("constant", "linear", "cosine", "step"),
+    )
+    warmup: int = option(
+        50, "Steps over which the learning rate rises to its peak.",
+        group="Optimizer", within=COUNT_OR_ZERO,
+    )
+    decay_after: float | None = option(
+        None, "When decay begins: a share of the run (linear, cosine; default 0.4) or an epoch "
+        "(step; default --decay-every).",
+        group="Optimizer", within=NOT_NEGATIVE,
+    )
+    decay_every: int = option(
+        1, "Epochs between two decays of the step schedule.", group="Optimizer", within=COUNT
+    )
+    decay_rate: float = option(
+        0.5, "Factor of one decay of the step schedule.",
+        group="Optimizer", within=Range(0, 1, open_low=True),
+    )
+    weight_decay: float = option(
+        0.01, "Decoupled weight decay on matrices (added to the gradient by adam, rmsprop, sgd).",
+        group="Optimizer", within=NOT_NEGATIVE,
+    )
+    beta1: float = option(
+        0.9, "Memory of the gradient: Adam's beta1, the momentum of sgd.",
+        group="Optimizer", within=FRACTION,
+    )
+    beta2: float = option(
+        0.99, "Memory of the squared gradient: Adam's beta2, RMSprop's alpha.",
+        group="Optimizer", within=FRACTION,
+    )
+    clip_norm: float = option(
+        1.0, "Scale the gradient down to this norm (0: leave it).",
+        group="Optimizer", within=NOT_NEGATIVE, on_resume=True,
+    )
+    clip_value: float = option(
+        0.0, "Clamp each gradient to +- this value (0: leave it).",
+        group="Optimizer", within=NOT_NEGATIVE, on_resume=True,
+    )
+    device: str = option(
+        "auto", "Where to train.", group="Machine",
+        choices=("auto", "cpu", "cuda", "mps"), on_resume=True,
+    )
+    precision: str = option(
+        "auto", "Number format of the products; auto is bfloat16 where a probe finds it faster.",
+        group="Machine", choices=("auto", "float32", "bfloat16"),
+    )
+    threads: int = option(
+        0, "Processor threads (0: one for each core).",
+        group="Machine", within=Range(0, 4096), on_resume=True,
+    )
+    eval_every: int = option(
+        0, "Steps between evaluations (0: at the end of each epoch, and within long ones). "
+        "Each epoch's end is always evaluated.",
+        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+    )
+    log_every: int = option(
+        100, "Steps between lines in metrics.jsonl.", group="Run", within=COUNT
+    )
+    sample_every: int = option(
+        500, "Steps between previews of the model's text (0: none).",
+        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+    )
+    save_every: int = option(
+        0, "Steps between saves (0: about a minute). Each evaluation saves, too.",
+        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+    )
+    keep: int = option(
+        1, "Numbered checkpoints kept beside best.npz and last.npz.",
+        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.schedule in ("linear", "cosine") and (self.decay_after or 0) > 1:
+            raise ConfigError(
+                f"--decay-after {self.decay_after:g} is out of range; with --schedule "
+                f"{self.schedule} it is a share of the run, allowed: 0 <= x <= 1."
+            )
+
+
+@dataclass(frozen=True)
+class SampleConfig(Section):
+    """How text is drawn from a model."""
+
+    temperature: float = option(
+        0.8, "Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
+        group="Sampling", within=Range(0, 100), flag="--temp",
+    )
+    top_k: int = option(
+        0, "Keep the k likeliest characters (0: all).", group="Sampling", within=COUNT_OR_ZERO
+    )
+    top_p: float = option(
+        1.0, "Keep the likeliest characters that together reach this probability.",
+        group="Sampling", within=Range(0, 1, open_low=True),
+    )
+    min_p: float = option(
+        0.0, "Drop characters below this share of the likeliest one's probability.",
+        group="Sampling", within=Range(0, 1),
+    )
+    length: int = option(
+        1000, "Characters to write.", group="Sampling", within=COUNT_OR_ZERO
+    )
+    seed: int | None = option(
+        None, "Same seed, same text (default: a new one each time).",
+        group="Sampling", within=Range(0, 2**63 - 1),
+    )
+    stop: tuple[str, ...] = option(
+        (), "End before this text (repeatable).", group="Sampling"
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that shapes a training run."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object a section."""
+        return {name: getattr(self, name).to_json() for name in SECTIONS}
+
+    @classmethod
+    def from_json(cls, data: object) -> Config:
+        """Rebuild from `to_json`'s object.
+
+        Raises:
+            ConfigError: as for a section.
+        """
+        if not isinstance(data, Mapping) or not set(map(str, data)) <= set(SECTIONS):
+            raise ConfigError(f"a configuration has the sections {', '.join(SECTIONS)}.")
+        return cls(
+            **{name: kind.from_json(data.get(name, {})) for name, kind in SECTIONS.items()}
+        )
+
+    def override(self, changes: Mapping[str, Any]) -> Config:
+        """A copy with fields of any section replaced; names are unique over all sections.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        sections = {}
+        for name, kind in SECTIONS.items():
+            names = {spec.name for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
+            own = {key: value for key, value in changes.items() if key in names}
+            sections[name] = dataclasses.replace(getattr(self, name), **own)
+        return Config(**sections)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "text": TextConfig,
+    "model": ModelConfig,
+    "windows": WindowConfig,
+    "train": TrainConfig,
+}

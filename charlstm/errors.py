@@ -1,0 +1,63 @@
+"""Every error that a user can meet, each with the exit code of the command it ends."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CharlstmError(Exception):
+    """Something a user can understand and mend; its text is one or two lines.
+
+    The text says what is wrong (with the file, option or character), what is allowed, and the
+    way out.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(CharlstmError):
+    """An option's value is out of its range, or options contradict each other."""
+
+    exit_code = 2
+
+
+class SourceError(CharlstmError):
+    """A text cannot be found, read or decoded."""
+
+
+class CorpusError(CharlstmError):
+    """The text was read, but cannot be trained on or scored (too short, changed, ...)."""
+
+
+class UnknownCharacterError(CharlstmError):
+    """A text holds a character that the model has never seen.
+
+    Attributes:
+        character: the character.
+        position: its index in the text, counted from 0.
+    """
+
+    def __init__(self, character: str, position: int) -> None:
+        self.character = character
+        self.position = position
+        super().__init__(
+            f"the model does not know the character {character!r} (U+{ord(character):04X}) "
+            f"at position {position}.\n"
+            "Use --unknown skip to leave such characters out, or --unknown replace."
+        )
+
+
+class CheckpointError(CharlstmError):
+    """A checkpoint is damaged, foreign, too new, or cannot be written."""
+
+
+class RunError(CharlstmError):
+    """A run does not exist, exists already, or cannot be continued as asked."""
+
+
+class DeviceError(CharlstmError):
+    """A device was asked for that this machine does not have."""
+
+
+class DivergenceError(CharlstmError):
+    """The loss or its gradient is not finite; the weights were not changed."""

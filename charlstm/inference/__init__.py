@@ -1,0 +1,1 @@
+"""The half that writes and scores text: numpy only, never torch."""

@@ -1,0 +1,135 @@
+"""How well a model predicts a text: nats and characters counted, divided once, at the end.
+
+The state is carried over the whole text. A long text is cut into parallel streams for speed;
+each but the first reads the `WARM_UP` characters before its part without counting them, so its
+state has long forgotten where it began.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.errors import CorpusError
+from charlstm.inference.engine import Engine
+from charlstm.text.tokenizer import Ids
+
+WARM_UP = 512
+_MAX_STREAMS = 64
+_MIN_STREAM = 2048  # characters that make a stream worth its warm-up
+
+
+@dataclass(frozen=True)
+class Score:
+    """Sums over predicted characters.
+
+    Attributes:
+        nats: minus the log-likelihood of all predicted characters together.
+        count: how many were predicted: all but a text's first.
+    """
+
+    nats: float
+    count: int
+
+    @property
+    def nats_per_char(self) -> float:
+        """The mean categorical cross-entropy, in nats."""
+        return self.nats / self.count
+
+    @property
+    def bits_per_char(self) -> float:
+        """The same in bits."""
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """e to the nats per character."""
+        try:
+            return math.exp(self.nats_per_char)
+        except OverflowError:
+            return math.inf
+
+
+@dataclass(frozen=True)
+class Streams:
+    """A text's predictions divided among parallel streams.
+
+    Position p reads character p and predicts character p + 1. Stream s counts the positions
+    from `s * length` on, `length` of them, the last stream perhaps fewer.
+
+    Attributes:
+        count: how many streams.
+        length: positions in each.
+        predictions: positions in all.
+    """
+
+    count: int
+    length: int
+    predictions: int
+
+    @property
+    def start(self) -> int:
+        """The first time step, relative to a stream's first counted position: 0 or below."""
+        return -WARM_UP if self.count > 1 else 0
+
+    def positions(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Where the streams are at time steps first..last-1, and whether that counts.
+
+        Returns:
+            Positions (T, N), clipped into the text, and a mask (T, N).
+        """
+        time = np.arange(first, last)[:, None]
+        places = time + np.arange(self.count)[None, :] * self.length
+        counted = (time >= 0) & (time < self.length) & (places < self.predictions)
+        return np.clip(places, 0, self.predictions - 1), counted
+
+
+def plan_streams(num_chars: int) -> Streams:
+    """Divide a text of that many characters.
+
+    Raises:
+        CorpusError: fewer than two characters.
+    """
+    predictions = num_chars - 1
+    if predictions < 1:
+        raise CorpusError(
+            f"the text has {num_chars} character(s); at least 2 are needed to score it."
+        )
+    count = max(1, min(_MAX_STREAMS, predictions // _MIN_STREAM))
+    length = -(-predictions // count)
+    return Streams(-(-predictions // length), length, predictions)
+
+
+def score_ids(engine: Engine, ids: Ids) -> Score:
+    """Score a text's ids, shape (T,), in float32 with sums in float64.
+
+    Raises:
+        CorpusError: fewer than two characters.
+    """
+    plan = plan_streams(len(ids))
+    session = engine.session(plan.count)
+    nats = 0.0
+    for time in range(plan.start, plan.length):
+        if time == 0 and plan.count > 1:
+            session.reset(0)  # the first stream has no text before its part: it starts here
+        places, counted = plan.positions(time, time + 1)
+        places, counted = places[0], counted[0]
+        read = ids[places].astype(np.int64)
+        logits = session.step(read if plan.count > 1 else int(read[0]))
+        if time >= 0:
+            loss = cross_entropy(logits.reshape(plan.count, -1), ids[places + 1].astype(np.int64))
+            nats += float(loss[counted].sum())
+    return Score(nats, plan.predictions)
+
+
+def cross_entropy(
+    logits: NDArray[np.float32], targets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """-log softmax(logits)[target] for each row: (N, V), (N,) -> (N,), in nats."""
+    wide = logits.astype(np.float64)
+    top = wide.max(axis=1)
+    log_sum = np.log(np.exp(wide - top[:, None]).sum(axis=1)) + top
+    return np.asarray(log_sum - wide[np.arange(len(wide)), targets])

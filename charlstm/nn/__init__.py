@@ -1,0 +1,1 @@
+"""The network: cells by their equations, and the stack of them (torch)."""

@@ -1,0 +1,86 @@
+"""Named sets of overrides: the settings that other programs made known.
+
+`--recipe NAME` starts from one of these; any option given beside it wins. What a recipe leaves
+unsaid keeps this program's default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from charlstm.errors import ConfigError
+
+_PLAIN: dict[str, Any] = {
+    "dropout": 0.0,
+    "schedule": "constant",
+    "warmup": 0,
+    "weight_decay": 0.0,
+    "beta2": 0.999,
+    "clip_norm": 0.0,
+}
+
+# The classic program: windows of 40 characters, 3 apart, each predicting the one that follows.
+_TUTORIAL: dict[str, Any] = {
+    **_PLAIN,
+    "num_layers": 1,
+    "hidden_size": 128,
+    "maxlen": 40,
+    "step": 3,
+    "stateless": True,
+    "targets": "last",
+    "batch_size": 128,
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "epochs": 10,
+}
+
+_STREAMS: dict[str, Any] = {
+    **_PLAIN,
+    "num_layers": 2,
+    "hidden_size": 128,
+    "maxlen": 50,
+    "batch_size": 50,
+    "clip_value": 5.0,
+    "epochs": 50,
+    "schedule": "step",
+}
+
+RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "tutorial": _TUTORIAL,
+        "keras": {**_TUTORIAL, "optimizer": "rmsprop", "lr": 1e-2, "beta2": 0.9, "epochs": 40},
+        "char-rnn": {
+            **_STREAMS,
+            "optimizer": "rmsprop",
+            "lr": 2e-3,
+            "beta2": 0.95,
+            "decay_rate": 0.97,
+            "decay_after": 10,
+            "decay_every": 1,
+        },
+        # torch-rnn also embeds characters in 64 dimensions; here the input stays one-hot.
+        "torch-rnn": {
+            **_STREAMS,
+            "optimizer": "adam",
+            "lr": 2e-3,
+            "decay_rate": 0.5,
+            "decay_after": 5,
+            "decay_every": 5,
+        },
+        "stacked50": {"num_layers": 2, "hidden_size": 50},
+        "stacked128": {"num_layers": 2, "hidden_size": 128},
+    }
+)
+
+
+def recipe(name: str) -> Mapping[str, Any]:
+    """The overrides of one recipe.
+
+    Raises:
+        ConfigError: no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"--recipe {name!r} is unknown; choose from: {', '.join(RECIPES)}.")
+    return RECIPES[name]

@@ -1,0 +1,1 @@
+"""Text in: sources, tokenizer, corpus and windows (numpy only)."""

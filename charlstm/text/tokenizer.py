@@ -1,0 +1,244 @@
+"""CharTokenizer: characters <-> ids.
+
+A text's distinct code points, sorted, are the vocabulary; a character's id is its place in it.
+One table over all code points turns text into ids by a single gather, folding case and mapping
+rare characters on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.errors import CheckpointError, ConfigError, UnknownCharacterError
+
+REPLACEMENT = "\ufffd"
+CODE_POINTS = 0x110000
+UNKNOWN_POLICIES = ("error", "skip", "replace")
+
+Ids = NDArray[np.unsignedinteger[Any]]
+
+
+def code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
+    """The text's code points: uint8 if it is ASCII, otherwise uint32; shape (len(text),)."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def fold_case(points: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Each code point's lower case, by itself: one character stays one character.
+
+    Where Unicode's lower case is longer than one character, the character is left as it is.
+    """
+    lowered = [chr(point).lower() for point in points]
+    return np.array(
+        [ord(low) if len(low) == 1 else point for low, point in zip(lowered, points, strict=True)],
+        dtype=np.int64,
+    )
+
+
+def count_code_points(text: str, counts: NDArray[np.int64]) -> None:
+    """Add the text's code points to `counts`, shape (0x110000,)."""
+    found = np.bincount(code_points(text))
+    counts[: len(found)] += found
+
+
+class CharTokenizer:
+    """A vocabulary of characters.
+
+    Args:
+        characters: the vocabulary, each character once, sorted by code point.
+        lowercase: whether a character is folded to lower case before it is looked up.
+        rare: characters too rare in the training text for an id of their own; they are read as
+            U+FFFD, which the vocabulary then holds.
+    """
+
+    def __init__(self, characters: str, *, lowercase: bool = False, rare: str = "") -> None:
+        for text in (characters, rare):
+            if list(text) != sorted(set(text)):
+                raise ConfigError("a vocabulary is distinct characters, sorted.")
+        if not characters or set(characters) & set(rare):
+            raise ConfigError("a vocabulary has a character, and none of the rare ones.")
+        if rare and REPLACEMENT not in characters:
+            raise ConfigError("a vocabulary with rare characters holds U+FFFD.")
+        self.characters = characters
+        self.lowercase = lowercase
+        self.rare = rare
+        self._points = np.array([ord(c) for c in characters], dtype="<u4")
+        self._table: NDArray[np.unsignedinteger[Any]] | None = None
+
+    @classmethod
+    def from_counts(
+        cls, counts: NDArray[np.int64], *, lowercase: bool = False, min_count: int = 1
+    ) -> tuple[CharTokenizer, dict[str, int]]:
+        """The vocabulary of a text, from how often each code point occurs.
+
+        Args:
+            counts: shape (0x110000,).
+            lowercase: fold case first; a letter's two cases are then counted together.
+            min_count: characters seen less often are mapped to U+FFFD.
+
+        Returns:
+            The tokenizer, and the rare characters with their counts.
+        """
+        points = np.flatnonzero(counts)
+        seen = counts[points]
+        if lowercase:
+            folded, index = np.unique(fold_case(points), return_inverse=True)
+            points, seen = folded, np.bincount(index, weights=seen).astype(np.int64)
+        kept = seen >= min_count
+        rare = {
+            chr(p): int(n)
+            for p, n in zip(points[~kept], seen[~kept], strict=True)
+            if chr(p) != REPLACEMENT
+        }
+        vocabulary = {chr(p) for p in points[kept]} | ({REPLACEMENT} if rare else set())
+        if not vocabulary:
+            raise ConfigError("--min-count leaves no character; give a smaller number.")
+        characters = "".join(sorted(vocabulary))
+        return cls(characters, lowercase=lowercase, rare="".join(sorted(rare))), rare
+
+    @classmethod
+    def from_text(cls, text: str, *, lowercase: bool = False, min_count: int = 1) -> CharTokenizer:
+        """The vocabulary of a text in memory."""
+        counts = np.zeros(CODE_POINTS, dtype=np.int64)
+        count_code_points(text, counts)
+        return cls.from_counts(counts, lowercase=lowercase, min_count=min_count)[0]
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CharTokenizer) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.characters, self.lowercase, self.rare))
+
+    @property
+    def id_dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
+        """The smallest unsigned type that holds every id."""
+        return _smallest(len(self) - 1)
+
+    def encode(self, text: str, unknown: str = "error") -> Ids:
+        """Ids of a text.
+
+        Args:
+            text: any text.
+            unknown: what to do with a character outside the vocabulary: `error`, `skip` (leave
+                it out) or `replace` (by U+FFFD's id where the vocabulary has it, otherwise by
+                the space's or, without one, the first character's).
+
+        Returns:
+            Shape (T,), dtype `id_dtype`; T is `len(text)`, less what was skipped.
+
+        Raises:
+            UnknownCharacterError: under `error`.
+        """
+        if unknown not in UNKNOWN_POLICIES:
+            raise ConfigError(f"--unknown {unknown!r}: choose from {', '.join(UNKNOWN_POLICIES)}.")
+        if self._table is None:
+            self._table = self._make_table()
+        ids: Ids = self._table[code_points(text)]
+        # The table marks an unknown character by an id one past the last.
+        if not self._knows_all_ascii(text) and (ids == len(self)).any():
+            bad = np.flatnonzero(ids == len(self))
+            if unknown == "error":
+                raise UnknownCharacterError(text[int(bad[0])], int(bad[0]))
+            if unknown == "skip":
+                ids = np.delete(ids, bad)
+            else:
+                ids = ids.copy()
+                ids[bad] = self.replacement_id
+        return ids.astype(self.id_dtype, copy=False)
+
+    def unknown_characters(self, text: str) -> dict[str, int]:
+        """The characters of a text outside the vocabulary, with how often each occurs."""
+        if self._table is None:
+            self._table = self._make_table()
+        points = code_points(text)
+        missing = points[self._table[points] == len(self)]
+        found, counts = np.unique(missing, return_counts=True)
+        return {chr(p): int(n) for p, n in zip(found, counts, strict=True)}
+
+    def decode(self, ids: Any) -> str:
+        """The text of ids, any integer array or sequence of shape (T,).
+
+        Raises:
+            IndexError: an id outside the vocabulary.
+        """
+        array = np.asarray(ids, dtype=np.int64)
+        if array.size and (array.min() < 0 or array.max() >= len(self)):
+            raise IndexError(f"ids must lie in 0..{len(self) - 1}")
+        return self._points[array].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def one_hot(self, ids: Any) -> NDArray[np.float32]:
+        """Ids (T,) -> rows (T, V) of zeros with a single one."""
+        array = np.asarray(ids, dtype=np.int64)
+        rows = np.zeros((len(array), len(self)), dtype=np.float32)
+        rows[np.arange(len(array)), array] = 1.0
+        return rows
+
+    @property
+    def replacement_id(self) -> int:
+        """The id that stands for an unknown character under `replace`."""
+        for candidate in (REPLACEMENT, " "):
+            if candidate in self.characters:
+                return self.characters.index(candidate)
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The tokenizer as a JSON object."""
+        return {
+            "characters": self.characters,
+            "lowercase": self.lowercase,
+            "rare": self.rare,
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> CharTokenizer:
+        """Rebuild from `to_json`'s object.
+
+        Raises:
+            CheckpointError: not such an object.
+        """
+        kinds = {"characters": str, "lowercase": bool, "rare": str}
+        if (
+            not isinstance(data, Mapping)
+            or set(data) != set(kinds)
+            or not all(isinstance(data[key], kind) for key, kind in kinds.items())
+        ):
+            raise CheckpointError("the tokenizer is not readable.")
+        try:
+            return cls(data["characters"], lowercase=data["lowercase"], rare=data["rare"])
+        except ConfigError as error:
+            raise CheckpointError(f"the tokenizer is not readable: {error}") from error
+
+    def _knows_all_ascii(self, text: str) -> bool:
+        """Whether the comparison against the mark can be spared."""
+        assert self._table is not None
+        return text.isascii() and bool((self._table[:128] < len(self)).all())
+
+    def _make_table(self) -> NDArray[np.unsignedinteger[Any]]:
+        """Code point -> id; V for unknown characters. Shape (0x110000,)."""
+        size = len(self)
+        table = np.full(CODE_POINTS, size, dtype=_smallest(size))
+        table[self._points] = np.arange(size)
+        # Training read the rare characters as U+FFFD too; one never seen stays unknown.
+        table[[ord(c) for c in self.rare]] = self.replacement_id
+        if self.lowercase:
+            cased = np.array(
+                [p for p in range(CODE_POINTS) if chr(p).lower() != chr(p)], dtype=np.int64
+            )
+            table[cased] = table[fold_case(cased)]
+        return table
+
+
+def _smallest(largest_value: int) -> np.dtype[np.unsignedinteger[Any]]:
+    for dtype in (np.uint8, np.uint16):
+        if largest_value <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return np.dtype(np.uint32)

@@ -1,0 +1,160 @@
+"""Ids -> windows of T characters, B at a time, in an order that a pair of numbers remembers.
+
+A plan answers `batch(epoch, index)` at once, without playing back what came before, so the
+cursor that resumes a run is just (epoch, index).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.config import WindowConfig
+from charlstm.errors import CorpusError
+from charlstm.text.tokenizer import Ids
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows of T characters, and the character after each.
+
+    Attributes:
+        inputs: ids, shape (T, B), int64.
+        targets: `inputs` one character later, shape (T, B), int64.
+        fresh: whether the state starts from zero (it is carried over otherwise).
+    """
+
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    fresh: bool
+
+
+class Windows(Protocol):
+    """A plan of windows over a training text."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches an epoch has; the same in every epoch."""
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Batch `index` of epoch `epoch`, both counted from 0."""
+
+
+def fit(num_chars: int, config: WindowConfig) -> WindowConfig:
+    """Reduce window and batch to what a text has room for.
+
+    Every carried stream gets one window at least; independent windows may overlap.
+
+    Raises:
+        CorpusError: fewer than two characters: there is nothing to predict.
+    """
+    pairs = num_chars - 1
+    if pairs < 1:
+        raise CorpusError(
+            f"the training part of the text has {num_chars} character(s); at least 2 are "
+            "needed, one to read and one to predict.\n"
+            "Give more text, or a smaller --val-fraction and --test-fraction."
+        )
+    maxlen = min(config.maxlen, pairs)
+    room = (pairs - maxlen) // config.step + 1 if config.stateless else pairs // maxlen
+    return replace(config, maxlen=maxlen, batch_size=min(config.batch_size, room))
+
+
+def make_windows(ids: Ids, config: WindowConfig, seed: int) -> Windows:
+    """The plan that a configuration asks for; its sizes must fit the text (see `fit`)."""
+    if config.stateless:
+        return IndependentWindows(ids, config.maxlen, config.batch_size, config.step, seed)
+    return CarriedWindows(ids, config.maxlen, config.batch_size, seed)
+
+
+class CarriedWindows:
+    """B parallel streams through the text; a window continues where the last one ended.
+
+    Each epoch starts at its own seeded offset below T, so window edges fall elsewhere each time.
+    Up to B*T characters at the streams' ends wait for another epoch.
+    """
+
+    def __init__(self, ids: Ids, maxlen: int, batch_size: int, seed: int) -> None:
+        self._ids = ids
+        self._maxlen = maxlen
+        self._seed = seed
+        pairs = len(ids) - 1
+        # The largest offset that costs no window.
+        per_stream = pairs // (batch_size * maxlen)
+        spare = pairs - per_stream * batch_size * maxlen
+        self._max_offset = min(maxlen - 1, spare)
+        self._stream = (pairs - self._max_offset) // batch_size
+        self._batches = self._stream // maxlen
+        starts = np.arange(batch_size) * self._stream
+        self._index = starts[None, :] + np.arange(maxlen + 1)[:, None]  # (T + 1, B)
+
+    @property
+    def batches_per_epoch(self) -> int:  # noqa: D102 - see Windows
+        return self._batches
+
+    def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
+        offset = int(_rng(self._seed, epoch).integers(self._max_offset + 1))
+        first = offset + index * self._maxlen
+        window = self._ids[self._index + first].astype(np.int64)
+        return Batch(window[:-1], window[1:], fresh=index == 0)
+
+
+class IndependentWindows:
+    """Windows whose starts are `step` characters apart, shuffled, each from a zero state."""
+
+    def __init__(self, ids: Ids, maxlen: int, batch_size: int, step: int, seed: int) -> None:
+        self._ids = ids
+        self._batch_size = batch_size
+        self._step = step
+        self._seed = seed
+        self._windows = (len(ids) - 1 - maxlen) // step + 1
+        self._offsets = np.arange(maxlen + 1)[:, None]
+
+    @property
+    def batches_per_epoch(self) -> int:  # noqa: D102 - see Windows
+        return -(-self._windows // self._batch_size)
+
+    def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
+        first = index * self._batch_size
+        places = np.arange(first, min(first + self._batch_size, self._windows), dtype=np.uint64)
+        key = int(_rng(self._seed, epoch).integers(2**63))
+        starts = shuffle(places, self._windows, key).astype(np.int64) * self._step
+        window = self._ids[starts[None, :] + self._offsets].astype(np.int64)
+        return Batch(window[:-1], window[1:], fresh=True)
+
+
+def shuffle(places: NDArray[np.uint64], size: int, key: int) -> NDArray[np.uint64]:
+    """Where a pseudo-random permutation of 0..size-1 takes each place, in O(1) memory.
+
+    A Feistel network on 2b bits is a bijection whatever its round function; values that land at
+    `size` or beyond are sent through again until they fall inside (cycle walking), which keeps
+    it a bijection on 0..size-1. (Black & Rogaway 2002, "Ciphers with arbitrary finite domains".)
+    """
+    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
+    mask = np.uint64((1 << int(half)) - 1)
+    out = places.copy()
+    todo = np.arange(len(out))
+    while todo.size:
+        out[todo] = _feistel(out[todo], half, mask, key)
+        todo = todo[out[todo] >= size]
+    return out
+
+
+def _feistel(
+    values: NDArray[np.uint64], half: np.uint64, mask: np.uint64, key: int
+) -> NDArray[np.uint64]:
+    left, right = values >> half, values & mask
+    for turn in range(4):
+        mixed = right + np.uint64((key + turn * 0x9E3779B97F4A7C15) % 2**64)
+        # The finalizer of splitmix64 (Steele, Lea & Flood 2014); products wrap around.
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        left, right = right, left ^ ((mixed ^ (mixed >> np.uint64(31))) & mask)
+    return (left << half) | right
+
+
+def _rng(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng([seed, epoch])

@@ -1,0 +1,54 @@
+"""What happens in a run, for whoever shows it: the trainer yields these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One optimizer step was done; `nats` is its window's mean loss, `chars` what it learned."""
+
+    step: int
+    epoch: int
+    nats: float
+    lr: float
+    chars: int
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The validation part was predicted; without one, `val_nats` is None and training counts."""
+
+    step: int
+    epoch: int
+    train_nats: float | None
+    val_nats: float | None
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """The model wrote a little."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Everything that continuing needs is on disk."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The run ended: `finished`, `patience`, `paused` (--stop-after), or `interrupted`."""
+
+    reason: str
+
+
+Event = Stepped | Evaluated | Previewed | Saved | Stopped

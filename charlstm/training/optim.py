@@ -1,0 +1,116 @@
+"""Optimizers and learning-rate schedules, from torch.optim, over named parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from charlstm.config import TrainConfig
+from charlstm.errors import CheckpointError
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer a configuration asks for; biases are exempt from weight decay."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    biases = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+    betas = (config.beta1, config.beta2)
+    # One kernel for all parameters where torch has it; mps has none.
+    fused = matrices[0].device.type in ("cpu", "cuda")
+    match config.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=fused)
+        case "adam":
+            return torch.optim.Adam(groups, lr=config.lr, betas=betas, fused=fused)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, lr=config.lr, alpha=config.beta2, foreach=True)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1, fused=fused)
+    raise AssertionError(config.optimizer)
+
+
+def learning_rate(config: TrainConfig, step: int, epoch: int, total_steps: int) -> float:
+    """The rate for a step.
+
+    Args:
+        config: schedule, peak rate, warm-up.
+        step: steps done before, over all epochs.
+        epoch: epochs done before.
+        total_steps: steps of the whole run, where linear and cosine reach 0.
+    """
+    rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
+    if config.schedule == "step":
+        after = config.decay_every if config.decay_after is None else config.decay_after
+        decays = math.floor((epoch - after) / config.decay_every) + 1 if epoch >= after else 0
+        return rate * config.decay_rate**decays
+    if config.schedule in ("linear", "cosine"):
+        after = 0.4 if config.decay_after is None else config.decay_after
+        done = step / max(1, total_steps)
+        if done > after:
+            left = max(0.0, (1.0 - done) / (1.0 - after))
+            rate *= left if config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+    return rate
+
+
+def optimizer_arrays(
+    network: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, NDArray[Any]]:
+    """The optimizer's memory as arrays named `parameter.key`."""
+    arrays = {}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is None:
+                continue  # sgd before its first step
+            tensor = value if isinstance(value, Tensor) else torch.tensor(float(value))
+            arrays[f"{name}.{key}"] = tensor.detach().to("cpu", torch.float32).numpy()
+    return arrays
+
+
+_MEMORY = {
+    "adamw": {"step", "exp_avg", "exp_avg_sq"},
+    "adam": {"step", "exp_avg", "exp_avg_sq"},
+    "rmsprop": {"step", "square_avg"},
+    "sgd": {"momentum_buffer"},
+}
+
+
+def restore_optimizer(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    arrays: Mapping[str, NDArray[Any]],
+    config: TrainConfig,
+) -> None:
+    """Put back what `optimizer_arrays` took.
+
+    Raises:
+        CheckpointError: the arrays are not such an optimizer's for such a network.
+    """
+    if not arrays:
+        return  # saved before the first step
+    keys = set(_MEMORY[config.optimizer])
+    if config.optimizer == "sgd" and config.beta1 == 0:
+        keys = set()
+    parameters = dict(network.named_parameters())
+    if set(arrays) != {f"{name}.{key}" for name in parameters for key in keys}:
+        raise CheckpointError("the optimizer's memory does not fit the model.")
+    for name, parameter in parameters.items():
+        state: dict[str, Tensor] = {}
+        for key in sorted(keys):
+            array = arrays[f"{name}.{key}"]
+            shape = () if key == "step" else tuple(parameter.shape)
+            if array.shape != shape or array.dtype != np.float32:
+                raise CheckpointError(f"the optimizer's '{name}.{key}' does not fit the model.")
+            # A step counter stays on the CPU unless the fused kernel wants it beside the weights.
+            fused = bool(optimizer.defaults.get("fused"))
+            device = parameter.device if shape or fused else torch.device("cpu")
+            state[key] = torch.from_numpy(array.copy()).to(device)
+        optimizer.state[parameter] = state

@@ -1,0 +1,191 @@
+"""From options and texts to a trainer: a new run, or one that goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from charlstm.checkpoint import replace_file
+from charlstm.config import SECTIONS, Config, flag_of
+from charlstm.errors import CheckpointError, CorpusError, RunError, UnknownCharacterError
+from charlstm.inference.language_model import read_meta
+from charlstm.runs import Run
+from charlstm.text.corpus import ReadingProgress, load_corpus
+from charlstm.text.sources import Source, find_sources, read_text
+from charlstm.text.windows import fit
+from charlstm.training.device import pick_device, pick_precision
+from charlstm.training.trainer import Trainer
+
+Notice = Callable[[str], None]
+
+# How much training a text gets where nothing is said: about six million characters, which a
+# laptop's processor reads in a few minutes, but no text more often than it stays useful.
+_DEFAULT_CHARS = 6_000_000
+_MOST_EPOCHS = 15
+
+
+def default_epochs(num_chars: int) -> int:
+    """Epochs for a training text of that many characters, where none are asked for."""
+    return max(1, min(_MOST_EPOCHS, round(_DEFAULT_CHARS / max(1, num_chars))))
+
+
+def new_run(
+    arguments: Sequence[str],
+    config: Config,
+    *,
+    runs_dir: Path,
+    name: str | None,
+    notice: Notice,
+    progress: ReadingProgress | None = None,
+) -> Trainer:
+    """Read the text and set up a run for it. Nothing is written before all of it is in order.
+
+    Args:
+        arguments: files, folders, or `-`.
+        config: what was asked for.
+        runs_dir: where the run's folder is made.
+        name: the run's name; None: from the first source.
+        notice: told what was chosen or reduced.
+        progress: told how far the reading is.
+
+    Raises:
+        CharlstmError: of the kind that fits what is wrong.
+    """
+    device = pick_device(config.train.device)
+    if name is not None:
+        Run.check_free(runs_dir, name)  # before an hour of reading, not after
+    sources = find_sources(arguments, config.text.glob)
+    corpus = load_corpus(sources, config.text, progress=progress)
+    size = len(corpus.train)
+    windows = fit(size, config.windows)
+    for old, new, flag in (
+        (config.windows.maxlen, windows.maxlen, "--maxlen"),
+        (config.windows.batch_size, windows.batch_size, "--batch-size"),
+    ):
+        if old != new:
+            notice(f"{flag} reduced from {old} to {new}: the text is short.")
+    if corpus.rare:
+        shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
+        notice(
+            f"{len(corpus.rare)} rare characters, {sum(corpus.rare.values()):,} times in all, "
+            f"became U+FFFD (--min-count {config.text.min_count}): {shown}"
+            + (" ..." if len(corpus.rare) > 10 else "")
+        )
+    if len(corpus.val) < 2:
+        notice("no validation part: the best checkpoint is chosen by the training loss.")
+    set_threads(config)
+    precision = pick_precision(config.train.precision, device)
+    train = replace(
+        config.train,
+        epochs=config.train.epochs or default_epochs(size),
+        precision="bfloat16" if precision is torch.bfloat16 else "float32",
+    )
+    config = replace(config, windows=windows, train=train)
+    kept = any(source.path is None for source in sources)
+    corpus_meta = {
+        "sources": [source.name for source in sources][:100],
+        "num_sources": len(sources),
+        "num_chars": len(corpus),
+        "sha256": corpus.sha256,
+        "kept": kept,
+    }
+    paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
+    first = "stdin" if arguments[0] == "-" else arguments[0]
+    run = Run.create(runs_dir, name, first)
+    if kept:
+        _keep_text(run, sources, config)
+    return Trainer(config, corpus, run, device, corpus_meta, paths)
+
+
+def resume_run(
+    run: Run,
+    changes: Mapping[str, Any],
+    arguments: Sequence[str],
+    *,
+    notice: Notice,
+    progress: ReadingProgress | None = None,
+) -> Trainer:
+    """Set up a run to go on exactly where its newest intact checkpoint left it.
+
+    Args:
+        run: which.
+        changes: options given anew; only some can change.
+        arguments: where the same text lies now; empty: where it was.
+        notice: told of damaged checkpoints that are passed over.
+        progress: told how far the reading is.
+
+    Raises:
+        RunError: an option cannot change, or the text is another.
+        CheckpointError: no checkpoint is intact.
+    """
+    checkpoint = run.load_resumable(notice)
+    saved, tokenizer = read_meta(run.last, checkpoint)
+    _refuse_changes(saved, changes)
+    config = saved.override({"stop_after": 0, **changes})
+    device = pick_device(config.train.device)
+    corpus_meta, paths = checkpoint.meta.get("corpus"), checkpoint.meta.get("paths")
+    if not isinstance(corpus_meta, dict) or not isinstance(paths, list):
+        raise CheckpointError(f"{run.last} does not say what it was trained on.")
+    arguments = list(arguments) or [str(path) for path in paths]
+    text_config = config.text
+    if not arguments:
+        arguments = [str(run.kept_text)]
+        text_config = replace(text_config, encoding="utf-8", keep_newlines=True)
+    try:
+        corpus = load_corpus(
+            find_sources(arguments, text_config.glob), text_config,
+            tokenizer=tokenizer, progress=progress,
+        )
+        changed = corpus.sha256 != corpus_meta.get("sha256")
+    except (CorpusError, UnknownCharacterError):
+        changed = True
+    if changed:
+        raise RunError(
+            f"the text in {', '.join(arguments)[:200]} is not the one that {run.name!r} was "
+            "trained on.\nResume with that text, or start a new run: charlstm train "
+            f"{arguments[0][:200]}"
+        )
+    set_threads(config)
+    trainer = Trainer(config, corpus, run, device, corpus_meta, [str(p) for p in paths])
+    try:
+        trainer.restore(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"{run.last}: {error}") from error
+    return trainer
+
+
+def set_threads(config: Config) -> None:
+    """Use the configured number of processor threads."""
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+
+
+def _refuse_changes(saved: Config, changes: Mapping[str, Any]) -> None:
+    for section, kind in SECTIONS.items():
+        for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
+            old = getattr(getattr(saved, section), spec.name)
+            if spec.name not in changes or spec.metadata["on_resume"]:
+                continue
+            if changes[spec.name] != old:
+                raise RunError(
+                    f"{flag_of(spec)} cannot change when a run is resumed: it was {old}, not "
+                    f"{changes[spec.name]}.\nLeave it out, or start a new run."
+                )
+
+
+def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:
+    def write(file: IO[bytes]) -> None:
+        for chunk in read_text(sources, config.text):
+            file.write(chunk.encode("utf-8", "surrogatepass"))
+
+    try:
+        replace_file(run.kept_text, write)
+    except OSError as error:
+        raise RunError(
+            f"cannot keep the text in {run.kept_text}: {error.strerror or error}."
+        ) from error

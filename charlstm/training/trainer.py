@@ -1,0 +1,414 @@
+"""The loop: windows in, weights out, with everything that continuing needs saved on the way.
+
+A trainer yields events and never prints. Whatever shapes the weights is in its state (weights,
+optimizer, dropout's generator, the carried state, the counters) and in the configuration, so a
+run that is stopped anywhere and resumed ends in the same bits as one that was not. Evaluations
+and previews draw from generators of their own and leave all of that untouched.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from charlstm import __version__
+from charlstm.checkpoint import Checkpoint
+from charlstm.config import Config, SampleConfig
+from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.inference.engine import check_weights
+from charlstm.inference.language_model import LanguageModel
+from charlstm.inference.scoring import plan_streams
+from charlstm.nn.network import CharLSTM, NetworkState
+from charlstm.runs import Run
+from charlstm.text.corpus import Corpus
+from charlstm.text.tokenizer import Ids
+from charlstm.text.windows import Batch, make_windows
+from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
+from charlstm.training.optim import (
+    learning_rate,
+    make_optimizer,
+    optimizer_arrays,
+    restore_optimizer,
+)
+from charlstm.training.state import Progress
+
+_SAVE_SECONDS = 60.0
+_EVAL_WINDOW = 128
+_LONG_EPOCH = 2000  # steps
+PREVIEW = SampleConfig(temperature=0.8, length=200)
+
+
+class Trainer:
+    """One run in progress.
+
+    Args:
+        config: with sizes that fit the text, epochs above 0 and a definite precision (see
+            `charlstm.training.setup`).
+        corpus: what to learn.
+        run: where checkpoints and metrics go.
+        device: where to compute.
+        corpus_meta: what every checkpoint says of the text.
+        paths: where the text can be read again; kept in resumable checkpoints only.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        run: Run,
+        device: torch.device,
+        corpus_meta: Mapping[str, Any],
+        paths: Sequence[str] = (),
+    ) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.run = run
+        self.device = device
+        self.corpus_meta = dict(corpus_meta)
+        self.paths = list(paths)
+        dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
+        vocab_size = len(corpus.tokenizer)
+        self.network = CharLSTM(config.model, vocab_size, seed=config.train.seed, dtype=dtype)
+        self.network.to(device)
+        if device.type != "cpu":
+            # A generator belongs to a device; the seed differs from that of the weights.
+            self.network.generator = torch.Generator(device).manual_seed(config.train.seed + 1)
+        self.parameters = list(self.network.parameters())
+        self.optimizer = make_optimizer(self.network, config.train)
+        self.windows = make_windows(corpus.train, config.windows, config.train.seed)
+        self.progress = Progress()
+        self.state: NetworkState = self.network.initial_state(self._batch_size)
+        self._stop_asked = False
+        self._saved_step = -1
+        self._saved_at = self._resumed_at = time.monotonic()
+        self._step_seconds = 0.0  # spent in steps since the last line of the log
+        self._step_chars = 0
+
+    # ---------------------------------------------------------------- what it is asked
+
+    @property
+    def _batch_size(self) -> int:
+        return self.config.windows.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.train.epochs * self.windows.batches_per_epoch
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training so far, over all sessions."""
+        return self.progress.seconds + time.monotonic() - self._resumed_at
+
+    @property
+    def chars_per_step(self) -> int:
+        """Characters predicted in a full batch."""
+        last = self.config.windows.targets == "last"
+        return self._batch_size * (1 if last else self.config.windows.maxlen)
+
+    def ask_to_stop(self) -> None:
+        """Finish the step, save and stop; may be called from a signal handler."""
+        self._stop_asked = True
+
+    # ---------------------------------------------------------------- the loop
+
+    def train(self) -> Iterator[Event]:
+        """Run to the end, or to where it is asked to stop.
+
+        Raises:
+            DivergenceError: the loss or the gradient is not finite.
+            CheckpointError: a checkpoint cannot be written.
+        """
+        train = self.config.train
+        progress = self.progress
+        self._saved_at = self._resumed_at = time.monotonic()
+        first_epoch = progress.epoch
+        if self._saved_step < 0:
+            yield self._save()
+        while True:
+            # A resumed run may have been stopped before an evaluation that was due.
+            if self._evaluation_is_due():
+                evaluated = self._evaluate()
+                if evaluated is not None:
+                    yield evaluated
+                    yield self._save()
+            if self._stop_asked:
+                reason = "interrupted"
+            elif train.patience and progress.stale >= train.patience:
+                reason = "patience"
+            elif progress.epoch >= train.epochs:
+                reason = "finished"
+            elif train.stop_after and progress.epoch - first_epoch >= train.stop_after:
+                reason = "paused"
+            else:
+                yield self._step()
+                if train.sample_every and progress.step % train.sample_every == 0:
+                    yield self._preview()
+                self._log_if_due()
+                if self._save_is_due():
+                    yield self._save()
+                continue
+            break
+        if progress.step != self._saved_step:
+            yield self._save()
+        yield Stopped(reason)
+
+    def _step(self) -> Stepped:
+        start = time.perf_counter()
+        progress, train = self.progress, self.config.train
+        batch = self.windows.batch(progress.epoch, progress.index)
+        rate = learning_rate(train, progress.step, progress.epoch, self.total_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        nats, chars = self._learn(batch)
+        progress.step += 1
+        progress.index += 1
+        if progress.index == self.windows.batches_per_epoch:
+            progress.epoch += 1
+            progress.index = 0
+        progress.pending_nats += nats
+        progress.pending_steps += 1
+        progress.epoch_nats += nats
+        progress.epoch_steps += 1
+        self._step_chars += chars
+        self._step_seconds += time.perf_counter() - start
+        return Stepped(progress.step, progress.epoch, nats, rate, chars)
+
+    def _learn(self, batch: Batch) -> tuple[float, int]:
+        """One step of truncated backpropagation through time; returns mean nats and chars."""
+        windows, train = self.config.windows, self.config.train
+        ids = torch.from_numpy(batch.inputs).to(self.device)
+        targets = torch.from_numpy(batch.targets).to(self.device)
+        if batch.fresh:
+            self.state = self.network.initial_state(ids.shape[1])
+        self.network.train()
+        last_only = windows.targets == "last"
+        logits, state = self.network(ids, self.state, last_only=last_only)
+        if last_only:
+            targets = targets[-1:]
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss.backward()
+        norm = self._clip()
+        nats = loss.item()
+        if not (math.isfinite(nats) and math.isfinite(norm)):
+            raise DivergenceError(
+                f"the {'loss' if not math.isfinite(nats) else 'gradient'} is no longer finite at "
+                f"step {self.progress.step + 1}; the weights were not changed by it.\n"
+                f"Lower --lr (it is {train.lr:g})"
+                + (f" or --clip-norm (it is {train.clip_norm:g})." if train.clip_norm else
+                   ", or give a --clip-norm such as 1.")
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.state = [tuple(part.detach() for part in layer) for layer in state]
+        return nats, targets.numel()
+
+    def _clip(self) -> float:
+        """Clip gradients as configured; returns their norm before."""
+        train = self.config.train
+        grads = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(grads)
+        if train.clip_norm:
+            nn.utils.clip_grads_with_norm_(self.parameters, train.clip_norm, norm)
+        if train.clip_value:
+            nn.utils.clip_grad_value_(self.parameters, train.clip_value)
+        return float(norm)
+
+    # ---------------------------------------------------------------- what it does on the way
+
+    def _evaluation_is_due(self) -> bool:
+        progress = self.progress
+        if progress.step == progress.evaluated_step or progress.step == 0:
+            return False
+        if progress.index == 0:
+            return True
+        every = self.config.train.eval_every or max(
+            _LONG_EPOCH, 8 * len(self.corpus.val) // self.chars_per_step
+        )
+        return progress.step % every == 0
+
+    def _evaluate(self) -> Evaluated | None:
+        """Predict the validation part; None if asked to stop before the end."""
+        progress = self.progress
+        train_nats = (
+            progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
+        )
+        val_nats = None
+        if len(self.corpus.val) >= 2:
+            val_nats = self._validate(self.corpus.val)
+            if val_nats is None:
+                return None
+        nats = train_nats if val_nats is None else val_nats
+        is_best = nats is not None and nats < progress.best_nats
+        if is_best and nats is not None:
+            progress.best_nats, progress.best_step, progress.stale = nats, progress.step, 0
+        else:
+            progress.stale += 1
+        progress.evaluated_step = progress.step
+        progress.epoch_nats, progress.epoch_steps = 0.0, 0
+        progress.history.append(
+            {"step": progress.step, "epoch": progress.epoch, "train_nats": train_nats,
+             "val_nats": val_nats}
+        )
+        self._log(val_nats)
+        if is_best:
+            self.run.save_best(self._meta(), self._weights())
+        return Evaluated(progress.step, progress.epoch, train_nats, val_nats, is_best)
+
+    def _validate(self, ids: Ids) -> float | None:
+        """Nats per character, state carried, in float32, as `charlstm eval` counts them."""
+        plan = plan_streams(len(ids))
+        network = self.network
+        network.eval()
+        dtype, network.dtype = network.dtype, torch.float32
+        nats = 0.0
+        try:
+            with torch.inference_mode():
+                state = network.initial_state(plan.count)
+                for first in range(plan.start, plan.length, _EVAL_WINDOW):
+                    if self._stop_asked:
+                        return None
+                    last = min(first + _EVAL_WINDOW, plan.length if first >= 0 else 0)
+                    if first == 0 and plan.count > 1:
+                        for layer in state:
+                            for part in layer:
+                                part[0] = 0.0  # the first stream starts here
+                    places, counted = plan.positions(first, last)
+                    inputs = torch.from_numpy(ids[places].astype(np.int64)).to(self.device)
+                    targets = torch.from_numpy(ids[places + 1].astype(np.int64)).to(self.device)
+                    logits, state = network(inputs, state)
+                    loss = nn.functional.cross_entropy(
+                        logits.flatten(0, 1), targets.flatten(), reduction="none"
+                    )
+                    mask = torch.from_numpy(counted).to(self.device).flatten()
+                    nats += float(loss[mask].sum(dtype=torch.float64))
+        finally:
+            network.dtype = dtype
+        return nats / plan.predictions
+
+    def _preview(self) -> Previewed:
+        model = LanguageModel.from_weights(
+            {name.partition("/")[2]: array for name, array in self._weights().items()},
+            self.config,
+            self.corpus.tokenizer,
+        )
+        config = replace(PREVIEW, seed=self.progress.step)
+        return Previewed(self.progress.step, "".join(model.generate(config=config)))
+
+    def _log_if_due(self) -> None:
+        if self.progress.step % self.config.train.log_every == 0 and not (
+            self._evaluation_is_due()  # which writes a line of its own
+        ):
+            self._log(None)
+
+    def _log(self, val_nats: float | None) -> None:
+        progress, seconds = self.progress, self._step_seconds
+        steps = progress.pending_steps
+        self.run.log(
+            {
+                "step": progress.step,
+                "epoch": progress.epoch,
+                "train_nats": progress.pending_nats / steps if steps else None,
+                "val_nats": val_nats,
+                "chars_per_second": round(self._step_chars / seconds, 1) if seconds else None,
+                "seconds": round(self.seconds, 3),
+            }
+        )
+        progress.pending_nats, progress.pending_steps = 0.0, 0
+        progress.logged_step = progress.step
+        self._step_chars, self._step_seconds = 0, 0.0
+
+    # ---------------------------------------------------------------- saving and resuming
+
+    def _save_is_due(self) -> bool:
+        every = self.config.train.save_every
+        if every:
+            return self.progress.step % every == 0
+        return time.monotonic() - self._saved_at >= _SAVE_SECONDS
+
+    def _save(self) -> Saved:
+        arrays = self._weights()
+        for name, array in optimizer_arrays(self.network, self.optimizer).items():
+            arrays[f"optimizer/{name}"] = array
+        arrays["rng/dropout"] = self.network.generator.get_state().numpy()
+        for layer, (cell, parts) in enumerate(zip(self.network.cells, self.state, strict=True)):
+            for name, part in zip(cell.state_names, parts, strict=True):
+                arrays[f"carry/{layer}.{name}"] = _to_numpy(part)
+        meta = self._meta() | {"paths": self.paths}
+        self.run.save_last(
+            meta, arrays, previous_step=self._saved_step, keep=self.config.train.keep
+        )
+        self._saved_step = self.progress.step
+        self._saved_at = time.monotonic()
+        return Saved(self.progress.step, self.run.last)
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {f"model/{k}": _to_numpy(v) for k, v in self.network.named_parameters()}
+
+    def _meta(self) -> dict[str, Any]:
+        progress = self.progress.to_json()
+        progress["seconds"] = self.seconds
+        return {
+            "charlstm": __version__,
+            "config": self.config.to_json(),
+            "tokenizer": self.corpus.tokenizer.to_json(),
+            "corpus": self.corpus_meta,
+            "progress": progress,
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of this run.
+
+        Raises:
+            CheckpointError: it lacks something, or does not fit.
+        """
+        weights = checkpoint.part("model")
+        check_weights(weights, self.config.model, len(self.corpus.tokenizer))
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters():
+                parameter.copy_(torch.from_numpy(weights[name].copy()))
+        restore_optimizer(
+            self.network, self.optimizer, checkpoint.part("optimizer"), self.config.train
+        )
+        self.progress = Progress.from_json(checkpoint.meta.get("progress"))
+        if self.progress.index >= self.windows.batches_per_epoch:
+            raise CheckpointError("the run's progress does not fit its text.")
+        rng = checkpoint.part("rng").get("dropout")
+        try:
+            if rng is None:
+                raise RuntimeError
+            self.network.generator.set_state(torch.from_numpy(rng.copy()))
+        except (RuntimeError, TypeError) as error:
+            raise CheckpointError(
+                "the state of dropout's generator is missing or fits another device."
+            ) from error
+        self.state = self._restore_carry(checkpoint.part("carry"))
+        self.run.rewind_metrics(self.progress.logged_step)
+        self._saved_step = self.progress.step
+
+    def _restore_carry(self, arrays: Mapping[str, NDArray[Any]]) -> NetworkState:
+        state: NetworkState = []
+        for layer, cell in enumerate(self.network.cells):
+            parts = []
+            for name in cell.state_names:
+                array = arrays.get(f"{layer}.{name}")
+                width = self.config.model.hidden_size
+                if array is None or array.ndim != 2 or array.shape[1] != width:
+                    raise CheckpointError("the carried state is missing or does not fit.")
+                part = torch.from_numpy(array.copy())
+                parts.append(part.to(self.device, self.network.dtype))
+            state.append(tuple(parts))
+        return state
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    """A float32 copy; bfloat16 fits into it exactly."""
+    return tensor.detach().to("cpu", torch.float32, copy=True).numpy()
