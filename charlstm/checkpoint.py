@@ -68,7 +68,7 @@ def save_checkpoint(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, An
     Raises:
         CheckpointError: the file cannot be written; the old one is whole.
     """
-    entries = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    entries = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     digests = {name: _sha256(array) for name, array in entries.items()}
     full_meta = {"format": FORMAT, **meta, "entries": digests}
     text = json.dumps(full_meta, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -138,7 +138,7 @@ def _write_entry(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> No
 
 def _sha256(array: NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+    digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -171,7 +171,7 @@ def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Check
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """Something in the file is not as a checkpoint has it."""
 
 
@@ -179,12 +179,12 @@ def _read(path: Path, file: IO[bytes], kinds: frozenset[str] | None) -> Checkpoi
     try:
         size = _check_end(file)
         with zipfile.ZipFile(file) as archive:
-            infos = {}
+            infos: dict[str, zipfile.ZipInfo] = {}
             for info in archive.infolist():
                 _check_info(info, size, infos)
                 infos[info.filename] = info
             if "meta.npy" not in infos:
-                raise _Damaged("it has no meta entry")
+                raise _DamagedError("it has no meta entry")
             meta = _read_meta(archive, infos.pop("meta.npy"))
             version = meta.get("format")
             if isinstance(version, int) and version > FORMAT:
@@ -193,14 +193,23 @@ def _read(path: Path, file: IO[bytes], kinds: frozenset[str] | None) -> Checkpoi
                     f"{FORMAT}.\nInstall a newer charlstm to use it."
                 )
             if version != FORMAT or isinstance(version, bool):
-                raise _Damaged("its format version is not readable")
+                raise _DamagedError("its format version is not readable")
             arrays = _read_arrays(archive, infos, meta, kinds)
-    except _Damaged as error:
+    except _DamagedError as error:
         raise CheckpointError(f"{path} is not an intact checkpoint: {error}.") from error
     # What zipfile and numpy raise on damaged structure, encryption flags and odd versions.
     except (
-        zipfile.BadZipFile, ValueError, RuntimeError, EOFError, struct.error, OverflowError,
-        SyntaxError, IndexError, KeyError, TypeError, MemoryError,
+        zipfile.BadZipFile,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        struct.error,
+        OverflowError,
+        SyntaxError,
+        IndexError,
+        KeyError,
+        TypeError,
+        MemoryError,
     ) as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise CheckpointError(f"{path} is not an intact checkpoint: {reason}.") from error
@@ -211,18 +220,18 @@ def _check_end(file: IO[bytes]) -> int:
     """Check the zip's last record before anything trusts it; returns the file's size."""
     size = file.seek(0, os.SEEK_END)
     if size < _END_OF_DIRECTORY.size:
-        raise _Damaged("it is too short")
+        raise _DamagedError("it is too short")
     file.seek(0)
     if file.read(4) != b"PK\x03\x04":
-        raise _Damaged("it does not begin as one")
+        raise _DamagedError("it does not begin as one")
     file.seek(size - _END_OF_DIRECTORY.size)
     end = _END_OF_DIRECTORY.unpack(file.read(_END_OF_DIRECTORY.size))
     if end[0] != b"PK\x05\x06" or end[7] != 0:
-        raise _Damaged("its end is missing")
+        raise _DamagedError("its end is missing")
     if not 1 <= end[4] <= _MAX_ENTRIES:
-        raise _Damaged(f"it claims {end[4]} entries")
+        raise _DamagedError(f"it claims {end[4]} entries")
     if end[5] > _MAX_ENTRIES * 512:
-        raise _Damaged("its directory is too large")
+        raise _DamagedError("its directory is too large")
     file.seek(0)
     return size
 
@@ -230,23 +239,23 @@ def _check_end(file: IO[bytes]) -> int:
 def _check_info(info: zipfile.ZipInfo, size: int, seen: Mapping[str, Any]) -> None:
     name = info.filename[:80]
     if not _NAME.fullmatch(info.filename) or info.filename in seen:
-        raise _Damaged(f"it has an entry {name!r}")
+        raise _DamagedError(f"it has an entry {name!r}")
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-        raise _Damaged(f"its entry {name!r} is compressed")
+        raise _DamagedError(f"its entry {name!r} is compressed")
     if info.header_offset + info.file_size > size:
-        raise _Damaged(f"its entry {name!r} claims more than the file holds")
+        raise _DamagedError(f"its entry {name!r} claims more than the file holds")
 
 
 def _read_meta(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, Any]:
     array = _read_array(archive, info)
     if array.dtype != np.uint8 or array.ndim != 1:
-        raise _Damaged("its meta entry is not text")
+        raise _DamagedError("its meta entry is not text")
     try:
         meta = json.loads(array.tobytes().decode("utf-8"))
     except RecursionError as error:
-        raise _Damaged("its meta entry is nested too deeply") from error
+        raise _DamagedError("its meta entry is nested too deeply") from error
     if not isinstance(meta, dict):
-        raise _Damaged("its meta entry is not an object")
+        raise _DamagedError("its meta entry is not an object")
     return meta
 
 
@@ -256,17 +265,15 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]
     stream = io.BytesIO(data)
     major, _minor = np.lib.format.read_magic(stream)
     if major != 1:
-        raise _Damaged(f"its entry {info.filename!r} has an unknown array format")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(
-        stream, max_header_size=_MAX_HEADER
-    )
+        raise _DamagedError(f"its entry {info.filename!r} has an unknown array format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=_MAX_HEADER)
     if dtype.name not in _DTYPES or not dtype.isnative or fortran:
-        raise _Damaged(f"its entry {info.filename!r} has the unexpected type {dtype}")
+        raise _DamagedError(f"its entry {info.filename!r} has the unexpected type {dtype}")
     count = 1
     for side in shape:
         count *= side
     if any(side < 0 for side in shape) or count * dtype.itemsize != len(data) - stream.tell():
-        raise _Damaged(f"its entry {info.filename!r} does not have the size it claims")
+        raise _DamagedError(f"its entry {info.filename!r} does not have the size it claims")
     return np.frombuffer(data, dtype=dtype, offset=stream.tell()).reshape(shape)
 
 
@@ -279,12 +286,12 @@ def _read_arrays(
     digests = meta.get("entries")
     names = {filename.removesuffix(".npy") for filename in infos}
     if not isinstance(digests, dict) or set(digests) != names:
-        raise _Damaged("its entries are not those it lists")
+        raise _DamagedError("its entries are not those it lists")
     arrays = {}
     for name in digests:
         array = _read_array(archive, infos[f"{name}.npy"])
         if _sha256(array) != digests[name]:
-            raise _Damaged(f"its entry {name!r} is not the one that was saved")
+            raise _DamagedError(f"its entry {name!r} is not the one that was saved")
         if kinds is None or name.partition("/")[0] in kinds:
             arrays[name] = array
     return arrays

@@ -17,7 +17,6 @@ from typing import Any, Self
 
 from charlstm.errors import ConfigError
 
-
 _PRACTICALLY_ANY = 2**31 - 1  # a bound this high is not worth telling
 
 
@@ -96,7 +95,8 @@ def type_of(section: type, name: str) -> type:
     hint = _types(section)[name]
     if isinstance(hint, types.UnionType):
         hint = next(t for t in typing.get_args(hint) if t is not type(None))
-    return typing.get_origin(hint) or hint
+    kind: type = typing.get_origin(hint) or hint
+    return kind
 
 
 class Section:
@@ -147,28 +147,37 @@ class TextConfig(Section):
 
     glob: str = option("**/*.txt", "Files taken from a folder.", group="Text")
     encoding: str = option(
-        "utf-8", "Encoding of the text. A UTF-16 or UTF-32 byte order mark is recognised.",
+        "utf-8",
+        "Encoding of the text. A UTF-16 or UTF-32 byte order mark is recognised.",
         group="Text",
     )
     encoding_errors: str = option(
-        "strict", "What to do with invalid bytes.",
-        group="Text", choices=("strict", "replace", "ignore"),
+        "strict",
+        "What to do with invalid bytes.",
+        group="Text",
+        choices=("strict", "replace", "ignore"),
     )
     keep_newlines: bool = option(
         False, "Keep CRLF and CR line ends (otherwise each becomes LF).", group="Text"
     )
     lowercase: bool = option(False, "Fold the text to lower case.", group="Text")
     min_count: int = option(
-        1, "Characters seen less often become one replacement character.",
-        group="Text", within=COUNT,
+        1,
+        "Characters seen less often become one replacement character.",
+        group="Text",
+        within=COUNT,
     )
     val_fraction: float = option(
-        0.1, "Share of the text held out for validation: its last part, before the test part.",
-        group="Text", within=FRACTION,
+        0.1,
+        "Share of the text held out for validation: its last part, before the test part.",
+        group="Text",
+        within=FRACTION,
     )
     test_fraction: float = option(
-        0.0, "Share of the text held out for a test: the very last part, never looked at.",
-        group="Text", within=FRACTION,
+        0.0,
+        "Share of the text held out for a test: the very last part, never looked at.",
+        group="Text",
+        within=FRACTION,
     )
 
     def __post_init__(self) -> None:
@@ -188,12 +197,12 @@ class ModelConfig(Section):
     num_layers: int = option(
         1, "Layers, one above the other.", group="Model", within=Range(1, 64), flag="--layers"
     )
-    hidden_size: int = option(
-        512, "Units in each layer.", group="Model", within=Range(1, 65536)
-    )
+    hidden_size: int = option(512, "Units in each layer.", group="Model", within=Range(1, 65536))
     dropout: float = option(
-        0.2, "Share of activations dropped between layers and before the softmax in training.",
-        group="Model", within=FRACTION,
+        0.2,
+        "Share of activations dropped between layers and before the softmax in training.",
+        group="Model",
+        within=FRACTION,
     )
 
 
@@ -206,17 +215,22 @@ class WindowConfig(Section):
     )
     batch_size: int = option(32, "Windows in a batch.", group="Windows", within=COUNT)
     stateless: bool = option(
-        False, "Start each window from a zero state, windows shuffled. Otherwise the batch is "
+        False,
+        "Start each window from a zero state, windows shuffled. Otherwise the batch is "
         "parallel streams whose state is carried from window to window.",
         group="Windows",
     )
     step: int = option(
-        3, "Characters from one window's start to the next (--stateless only).",
-        group="Windows", within=COUNT,
+        3,
+        "Characters from one window's start to the next (--stateless only).",
+        group="Windows",
+        within=COUNT,
     )
     targets: str = option(
-        "all", "Learn to predict at every position of a window, or after its last only.",
-        group="Windows", choices=("all", "last"),
+        "all",
+        "Learn to predict at every position of a window, or after its last only.",
+        group="Windows",
+        choices=("all", "last"),
     )
 
 
@@ -225,101 +239,154 @@ class TrainConfig(Section):
     """How the network learns, and what is kept on the way."""
 
     epochs: int = option(
-        0, "Passes over the training text (0: chosen from its size, and said).",
-        group="Training", within=COUNT_OR_ZERO, on_resume=True,
+        0,
+        "Passes over the training text (0: chosen from its size, and said).",
+        group="Training",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
     stop_after: int = option(
-        0, "Pause after this many epochs, to be resumed; the schedule still spans --epochs "
-        "(0: never).", group="Training", within=COUNT_OR_ZERO, on_resume=True,
+        0,
+        "Pause after this many epochs, to be resumed; the schedule still spans --epochs "
+        "(0: never).",
+        group="Training",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
     patience: int = option(
-        0, "Stop after this many evaluations without a new best (0: never). The best is kept.",
-        group="Training", within=COUNT_OR_ZERO, on_resume=True,
+        0,
+        "Stop after this many evaluations without a new best (0: never). The best is kept.",
+        group="Training",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
     seed: int = option(
-        1, "Seed of the weights, the windows and dropout.",
-        group="Training", within=COUNT_OR_ZERO,
+        1,
+        "Seed of the weights, the windows and dropout.",
+        group="Training",
+        within=COUNT_OR_ZERO,
     )
     optimizer: str = option(
         "adamw", "Optimizer.", group="Optimizer", choices=("adamw", "adam", "rmsprop", "sgd")
     )
     lr: float = option(
-        0.008, "Learning rate at its peak.", group="Optimizer",
-        within=Range(0, 1e6, open_low=True), on_resume=True,
+        0.008,
+        "Learning rate at its peak.",
+        group="Optimizer",
+        within=Range(0, 1e6, open_low=True),
+        on_resume=True,
     )
     schedule: str = option(
-        "linear", "Learning rate over time: constant; linear (flat until --decay-after, then "
+        "linear",
+        "Learning rate over time: constant; linear (flat until --decay-after, then "
         "straight to 0 at the end); cosine (the same, along a half cosine); step (times "
         "--decay-rate at epoch --decay-after and each --decay-every epochs from there).",
-        group="Optimizer", choices=("constant", "linear", "cosine", "step"),
+        group="Optimizer",
+        choices=("constant", "linear", "cosine", "step"),
     )
     warmup: int = option(
-        50, "Steps over which the learning rate rises to its peak.",
-        group="Optimizer", within=COUNT_OR_ZERO,
+        50,
+        "Steps over which the learning rate rises to its peak.",
+        group="Optimizer",
+        within=COUNT_OR_ZERO,
     )
     decay_after: float | None = option(
-        None, "When decay begins: a share of the run (linear, cosine; default 0.4) or an epoch "
+        None,
+        "When decay begins: a share of the run (linear, cosine; default 0.4) or an epoch "
         "(step; default --decay-every).",
-        group="Optimizer", within=NOT_NEGATIVE,
+        group="Optimizer",
+        within=NOT_NEGATIVE,
     )
     decay_every: int = option(
         1, "Epochs between two decays of the step schedule.", group="Optimizer", within=COUNT
     )
     decay_rate: float = option(
-        0.5, "Factor of one decay of the step schedule.",
-        group="Optimizer", within=Range(0, 1, open_low=True),
+        0.5,
+        "Factor of one decay of the step schedule.",
+        group="Optimizer",
+        within=Range(0, 1, open_low=True),
     )
     weight_decay: float = option(
-        0.01, "Decoupled weight decay on matrices (added to the gradient by adam, rmsprop, sgd).",
-        group="Optimizer", within=NOT_NEGATIVE,
+        0.01,
+        "Decoupled weight decay on matrices (added to the gradient by adam, rmsprop, sgd).",
+        group="Optimizer",
+        within=NOT_NEGATIVE,
     )
     beta1: float = option(
-        0.9, "Memory of the gradient: Adam's beta1, the momentum of sgd.",
-        group="Optimizer", within=FRACTION,
+        0.9,
+        "Memory of the gradient: Adam's beta1, the momentum of sgd.",
+        group="Optimizer",
+        within=FRACTION,
     )
     beta2: float = option(
-        0.99, "Memory of the squared gradient: Adam's beta2, RMSprop's alpha.",
-        group="Optimizer", within=FRACTION,
+        0.99,
+        "Memory of the squared gradient: Adam's beta2, RMSprop's alpha.",
+        group="Optimizer",
+        within=FRACTION,
     )
     clip_norm: float = option(
-        1.0, "Scale the gradient down to this norm (0: leave it).",
-        group="Optimizer", within=NOT_NEGATIVE, on_resume=True,
+        1.0,
+        "Scale the gradient down to this norm (0: leave it).",
+        group="Optimizer",
+        within=NOT_NEGATIVE,
+        on_resume=True,
     )
     clip_value: float = option(
-        0.0, "Clamp each gradient to +- this value (0: leave it).",
-        group="Optimizer", within=NOT_NEGATIVE, on_resume=True,
+        0.0,
+        "Clamp each gradient to +- this value (0: leave it).",
+        group="Optimizer",
+        within=NOT_NEGATIVE,
+        on_resume=True,
     )
     device: str = option(
-        "auto", "Where to train.", group="Machine",
-        choices=("auto", "cpu", "cuda", "mps"), on_resume=True,
+        "auto",
+        "Where to train.",
+        group="Machine",
+        choices=("auto", "cpu", "cuda", "mps"),
+        on_resume=True,
     )
     precision: str = option(
-        "auto", "Number format of the products; auto is bfloat16 where a probe finds it faster.",
-        group="Machine", choices=("auto", "float32", "bfloat16"),
+        "auto",
+        "Number format of the products; auto is bfloat16 where a probe finds it faster.",
+        group="Machine",
+        choices=("auto", "float32", "bfloat16"),
     )
     threads: int = option(
-        0, "Processor threads (0: one for each core).",
-        group="Machine", within=Range(0, 4096), on_resume=True,
+        0,
+        "Processor threads (0: one for each core).",
+        group="Machine",
+        within=Range(0, 4096),
+        on_resume=True,
     )
     eval_every: int = option(
-        0, "Steps between evaluations (0: at the end of each epoch, and within long ones). "
-        "Each epoch's end is always evaluated.",
-        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+        0,
+        "Steps between evaluations within an epoch (0: chosen, for long epochs only). Each "
+        "epoch's end is evaluated in any case.",
+        group="Run",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
-    log_every: int = option(
-        100, "Steps between lines in metrics.jsonl.", group="Run", within=COUNT
-    )
+    log_every: int = option(100, "Steps between lines in metrics.jsonl.", group="Run", within=COUNT)
     sample_every: int = option(
-        500, "Steps between previews of the model's text (0: none).",
-        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+        500,
+        "Steps between previews of the model's text (0: none).",
+        group="Run",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
     save_every: int = option(
-        0, "Steps between saves (0: about a minute). Each evaluation saves, too.",
-        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+        0,
+        "Steps between saves (0: about a minute). Each evaluation saves, too.",
+        group="Run",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
     keep: int = option(
-        1, "Numbered checkpoints kept beside best.npz and last.npz.",
-        group="Run", within=COUNT_OR_ZERO, on_resume=True,
+        1,
+        "Numbered checkpoints kept beside best.npz and last.npz.",
+        group="Run",
+        within=COUNT_OR_ZERO,
+        on_resume=True,
     )
 
     def __post_init__(self) -> None:
@@ -336,30 +403,35 @@ class SampleConfig(Section):
     """How text is drawn from a model."""
 
     temperature: float = option(
-        0.8, "Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
-        group="Sampling", within=Range(0, 100), flag="--temp",
+        0.8,
+        "Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
+        group="Sampling",
+        within=Range(0, 100),
+        flag="--temp",
     )
     top_k: int = option(
         0, "Keep the k likeliest characters (0: all).", group="Sampling", within=COUNT_OR_ZERO
     )
     top_p: float = option(
-        1.0, "Keep the likeliest characters that together reach this probability.",
-        group="Sampling", within=Range(0, 1, open_low=True),
+        1.0,
+        "Keep the likeliest characters that together reach this probability.",
+        group="Sampling",
+        within=Range(0, 1, open_low=True),
     )
     min_p: float = option(
-        0.0, "Drop characters below this share of the likeliest one's probability.",
-        group="Sampling", within=Range(0, 1),
+        0.0,
+        "Drop characters below this share of the likeliest one's probability.",
+        group="Sampling",
+        within=Range(0, 1),
     )
-    length: int = option(
-        1000, "Characters to write.", group="Sampling", within=COUNT_OR_ZERO
-    )
+    length: int = option(1000, "Characters to write.", group="Sampling", within=COUNT_OR_ZERO)
     seed: int | None = option(
-        None, "Same seed, same text (default: a new one each time).",
-        group="Sampling", within=Range(0, 2**63 - 1),
+        None,
+        "Same seed, same text (default: a new one each time).",
+        group="Sampling",
+        within=Range(0, 2**63 - 1),
     )
-    stop: tuple[str, ...] = option(
-        (), "End before this text (repeatable).", group="Sampling"
-    )
+    stop: tuple[str, ...] = option((), "End before this text (repeatable).", group="Sampling")
 
 
 @dataclass(frozen=True)
@@ -384,9 +456,10 @@ class Config:
         """
         if not isinstance(data, Mapping) or not set(map(str, data)) <= set(SECTIONS):
             raise ConfigError(f"a configuration has the sections {', '.join(SECTIONS)}.")
-        return cls(
-            **{name: kind.from_json(data.get(name, {})) for name, kind in SECTIONS.items()}
-        )
+        sections: dict[str, Any] = {
+            name: kind.from_json(data.get(name, {})) for name, kind in SECTIONS.items()
+        }
+        return cls(**sections)
 
     def override(self, changes: Mapping[str, Any]) -> Config:
         """A copy with fields of any section replaced; names are unique over all sections.
@@ -394,7 +467,7 @@ class Config:
         Raises:
             ConfigError: a value is out of range.
         """
-        sections = {}
+        sections: dict[str, Any] = {}
         for name, kind in SECTIONS.items():
             names = {spec.name for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
             own = {key: value for key, value in changes.items() if key in names}

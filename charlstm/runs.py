@@ -1,11 +1,11 @@
 """A run's folder: its name, its checkpoints, which to keep, and its log of metrics.
 
-    checkpoints/hamlet/
-        best.npz            weights of the best evaluation so far: to write and score with
-        last.npz            everything that continuing needs
-        step-00001200.npz   the `--keep` newest earlier ones, each like last.npz
-        metrics.jsonl       a line each `--log-every` steps and each evaluation
-        corpus.txt          the text, only where it came from standard input or a pipe
+checkpoints/hamlet/
+    best.npz            weights of the best evaluation so far: to write and score with
+    last.npz            everything that continuing needs
+    step-00001200.npz   the `--keep` newest earlier ones, each like last.npz
+    metrics.jsonl       a line each `--log-every` steps and each evaluation
+    corpus.txt          the text, only where it came from standard input or a pipe
 """
 
 from __future__ import annotations
@@ -50,7 +50,12 @@ def name_from(source: str) -> str:
     """A run's name from a source's: `notes/hamlet.txt.gz` gives `hamlet`."""
     name = Path(source).name or Path(source).resolve().name
     while (stem := Path(name).stem) != name and Path(name).suffix.lower() in (
-        ".txt", ".md", ".gz", ".bz2", ".xz", ".text"
+        ".txt",
+        ".md",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".text",
     ):
         name = stem
     kept = re.sub(r"[^\w.-]+", "-", name).strip(".-_")[:60]
@@ -278,8 +283,9 @@ def list_runs(runs_dir: Path) -> list[Run]:
     except OSError as error:
         raise RunError(f"cannot read {runs_dir}: {error.strerror or error}.") from error
     for folder in folders:
-        times = [p.stat().st_mtime for p in (folder / "last.npz", folder / "best.npz")
-                 if p.is_file()]
+        times = [
+            p.stat().st_mtime for p in (folder / "last.npz", folder / "best.npz") if p.is_file()
+        ]
         if times:
             found.append((max(times), Run(folder)))
     return [run for _, run in sorted(found, key=lambda pair: (-pair[0], pair[1].name))]

@@ -68,11 +68,15 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     epilog="Exit codes: 0 done, 1 failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version,
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
     help="Show the versions of charlstm, torch and numpy.",
 )
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
-def main(debug: bool) -> None:  # noqa: ARG001 - read by entry_point, wherever it stands
+def main(debug: bool) -> None:
     """Train a character-level LSTM on your own text, and write text with it."""
 
 
@@ -97,7 +101,7 @@ def entry_point() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         output.error("stopped.")
         code = 130
-    except BrokenPipeError:
+    except output.ReaderGoneError:
         # The reader has seen enough. What is still buffered must not fail again at exit.
         output.discard()
         code = 0

@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 @click.command("eval", cls=GroupedCommand)
 @click.argument("run", required=False)
 @click.argument("texts", nargs=-1)
-@click.option("--split", default=None, metavar="val|test|train",
-              help="Without TEXTS: which part of the run's own text  [default: val]")
+@click.option(
+    "--split",
+    default=None,
+    metavar="val|test|train",
+    help="Without TEXTS: which part of the run's own text  [default: val]",
+)
 @click.option("--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP)
-@click.option("--encoding", default="utf-8", metavar="TEXT", help="Encoding of TEXTS  "
-              "[default: utf-8]")
-@click.option("--glob", default="**/*.txt", metavar="TEXT",
-              help="Files taken from a folder  [default: **/*.txt]")
+@click.option(
+    "--encoding", default="utf-8", metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
+)
+@click.option(
+    "--glob",
+    default="**/*.txt",
+    metavar="TEXT",
+    help="Files taken from a folder  [default: **/*.txt]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @common_options
 def command(

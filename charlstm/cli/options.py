@@ -103,6 +103,8 @@ def common_options(function: CommandFunction) -> CommandFunction:
         "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
     )(function)
     return click.option(
-        "--runs-dir", metavar="FOLDER", default=None,
+        "--runs-dir",
+        metavar="FOLDER",
+        default=None,
         help="Where runs live  [default: $CHARLSTM_RUNS_DIR, or checkpoints]",
     )(function)

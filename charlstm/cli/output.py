@@ -32,6 +32,10 @@ def _visible(character: str) -> str:
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
 
 
+class ReaderGoneError(Exception):
+    """Whoever read stdout has closed it. (click would end the program on a BrokenPipeError.)"""
+
+
 class DataStream:
     """Text to stdout as it comes: escaped on a terminal, exact UTF-8 elsewhere."""
 
@@ -42,7 +46,17 @@ class DataStream:
         self._flushed = 0.0
 
     def write(self, text: str) -> None:
-        """Write text, and let it be seen soon."""
+        """Write text, and let it be seen soon.
+
+        Raises:
+            ReaderGoneError: the pipe's other end is closed.
+        """
+        try:
+            self._write(text)
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+
+    def _write(self, text: str) -> None:
         if self._terminal:
             encoding = sys.stdout.encoding or "utf-8"
             safe = escape(text).encode(encoding, "backslashreplace").decode(encoding)
@@ -68,8 +82,12 @@ def data_line(text: str) -> None:
 
 def flush() -> None:
     """Flush stdout, so that a failure is met where it can be reported."""
-    if sys.stdout is not None:
+    if sys.stdout is None:
+        return
+    try:
         sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
 
 
 def discard() -> None:
@@ -95,7 +113,7 @@ def say(text: str) -> None:
 
 def discard_stderr() -> None:
     """Stop writing to a stderr that fails; the work goes on."""
-    sys.stderr = open(os.devnull, "w")  # noqa: PLW1514, SIM115
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def error(text: str) -> None:

@@ -43,7 +43,7 @@ def command(as_json: bool, runs_dir: str | None) -> None:
                 "num_chars": facts["text"].get("num_chars"),
             }
         )
-    records.sort(key=lambda r: (math.inf if r["nats_per_char"] is None else r["nats_per_char"]))
+    records.sort(key=lambda r: math.inf if r["nats_per_char"] is None else r["nats_per_char"])
     if as_json:
         for record in records:
             output.data_line(json.dumps(record))

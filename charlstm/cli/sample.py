@@ -20,8 +20,8 @@ from charlstm.cli.options import (
 from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError, SourceError
 
-_PROMPT = {"cls": GroupedOption, "group": "Prompt"}
-_OUTPUT = {"cls": GroupedOption, "group": "Output"}
+_PROMPT: dict[str, Any] = {"cls": GroupedOption, "group": "Prompt"}
+_OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 
 
 @click.command(
@@ -34,15 +34,28 @@ _OUTPUT = {"cls": GroupedOption, "group": "Output"}
 @config_options(SampleConfig)
 @click.option("--prompt", default=None, metavar="TEXT", help="Text to continue.", **_PROMPT)
 @click.option(
-    "--prompt-file", default=None, metavar="FILE", help="The same from a file (- for stdin).",
+    "--prompt-file",
+    default=None,
+    metavar="FILE",
+    help="The same from a file (- for stdin).",
     **_PROMPT,
 )
-@click.option("--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP,
-              **_PROMPT)
-@click.option("--no-prompt", is_flag=True, help="Do not repeat the prompt in the output.",
-              **_OUTPUT)
-@click.option("-n", "--samples", "count", type=int, default=1, metavar="N",
-              help="Samples, written side by side  [default: 1; 1 <= x <= 4096]", **_OUTPUT)
+@click.option(
+    "--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP, **_PROMPT
+)
+@click.option(
+    "--no-prompt", is_flag=True, help="Do not repeat the prompt in the output.", **_OUTPUT
+)
+@click.option(
+    "-n",
+    "--samples",
+    "count",
+    type=int,
+    default=1,
+    metavar="N",
+    help="Samples, written side by side  [default: 1; 1 <= x <= 4096]",
+    **_OUTPUT,
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.", **_OUTPUT)
 @common_options
 def command(
@@ -88,7 +101,12 @@ def command(
 
 
 def _write_all(
-    model: Any, start: str, config: SampleConfig, unknown: str, count: int, as_json: bool,
+    model: Any,
+    start: str,
+    config: SampleConfig,
+    unknown: str,
+    count: int,
+    as_json: bool,
     no_prompt: bool,
 ) -> None:
     import json

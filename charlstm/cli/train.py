@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from charlstm.training.trainer import Trainer
 
 _NEWEST = "\0newest"
-_RUN = {"cls": GroupedOption, "group": "What to train"}
-_SHOW = {"cls": GroupedOption, "group": "What is shown"}
+_RUN: dict[str, Any] = {"cls": GroupedOption, "group": "What to train"}
+_SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
 
 
 @click.command(
@@ -41,17 +43,34 @@ _SHOW = {"cls": GroupedOption, "group": "What is shown"}
     "143 SIGTERM.",
 )
 @click.argument("texts", nargs=-1)
-@click.option("--resume", is_flag=False, flag_value=_NEWEST, default=None, metavar="[RUN]",
-              help="Continue a run, or the newest, exactly where it stopped.", **_RUN)
-@click.option("--name", default=None, metavar="TEXT",
-              help="The run's name  [default: from the first text's]", **_RUN)
-@click.option("--recipe", "recipe_name", default=None, metavar="NAME",
-              help="Start from known settings: tutorial, keras, char-rnn, torch-rnn, stacked50, "
-              "stacked128. Any option overrides its recipe.", **_RUN)
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=_NEWEST,
+    default=None,
+    metavar="[RUN]",
+    help="Continue a run, or the newest, exactly where it stopped.",
+    **_RUN,
+)
+@click.option(
+    "--name",
+    default=None,
+    metavar="TEXT",
+    help="The run's name  [default: from the first text's]",
+    **_RUN,
+)
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default=None,
+    metavar="NAME",
+    help="Start from known settings: tutorial, keras, char-rnn, torch-rnn, stacked50, "
+    "stacked128. Any option overrides its recipe.",
+    **_RUN,
+)
 @config_options(*SECTIONS.values())
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
-@click.option("--json", "as_json", is_flag=True, help="Print a summary to stdout as JSON.",
-              **_SHOW)
+@click.option("--json", "as_json", is_flag=True, help="Print a summary to stdout as JSON.", **_SHOW)
 @common_options
 def command(
     texts: tuple[str, ...],
@@ -96,8 +115,14 @@ def command(
 
 
 def _set_up(
-    texts: tuple[str, ...], resume: str | None, name: str | None, recipe_name: str | None,
-    runs_dir: str | None, changes: dict[str, Any], say: Any, quiet: bool,
+    texts: tuple[str, ...],
+    resume: str | None,
+    name: str | None,
+    recipe_name: str | None,
+    runs_dir: str | None,
+    changes: dict[str, Any],
+    say: Any,
+    quiet: bool,
 ) -> Trainer:
     from charlstm.recipes import recipe
     from charlstm.runs import find_run, runs_dir_from
@@ -116,9 +141,7 @@ def _set_up(
     with _reading(quiet) as progress:
         if resume is not None:
             return resume_run(run, changes, texts, notice=output.say, progress=progress)
-        return new_run(
-            texts, config, runs_dir=folder, name=name, notice=say, progress=progress
-        )
+        return new_run(texts, config, runs_dir=folder, name=name, notice=say, progress=progress)
 
 
 def _nothing(_text: str) -> None:
@@ -126,10 +149,14 @@ def _nothing(_text: str) -> None:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM ask the trainer to stop; a second one, or one before it, stops at once.
+    """Ctrl-C and SIGTERM ask the trainer to stop; a second one ends the process at once.
+
+    Python runs a handler only between two of its own instructions, which a product of large
+    matrices can keep waiting. The second signal is therefore met by a thread, woken by the
+    system's own handler.
 
     Attributes:
-        trainer: whom to ask, once there is one.
+        trainer: whom to ask, once there is one; before that, the first signal is the last.
         received: the first signal's number, or 0.
     """
 
@@ -141,25 +168,43 @@ class _Signals:
     def __enter__(self) -> _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._handle)
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        self._pipe = (reader, writer)
+        self._wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        os.close(self._pipe[1])  # the thread reads the end, and closes the other
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self.trainer is None or self.received:
-            raise _StoppedAtOnce(number)
         self.received = number
+        if self.trainer is None:
+            raise _StoppedError(number)
         self.trainer.ask_to_stop()
 
+    @staticmethod
+    def _watch(reader: int) -> None:
+        seen = 0
+        while data := os.read(reader, 64):
+            ours = [n for n in data if n in (signal.SIGINT, signal.SIGTERM)]
+            seen += len(ours)
+            if seen > 1:
+                os.write(2, b"\nError: stopped at once; what was saved before is whole.\n")
+                os._exit(128 + ours[-1])
+        os.close(reader)
 
-class _StoppedAtOnce(CharlstmError):
-    """A signal that is not waited for."""
+
+class _StoppedError(CharlstmError):
+    """A signal before there was anything to save."""
 
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number  # type: ignore[misc]
-        super().__init__("stopped at once; what was saved before is whole.")
+        super().__init__("stopped; nothing was trained yet.")
 
 
 @contextmanager
@@ -233,8 +278,13 @@ class _View:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=trainer.total_steps, initial=trainer.progress.step, unit="step",
-                file=sys.stderr, dynamic_ncols=True, leave=False, mininterval=0.2,
+                total=trainer.total_steps,
+                initial=trainer.progress.step,
+                unit="step",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                leave=False,
+                mininterval=0.2,
                 bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
                 "[{elapsed}<{remaining}] {desc}",
             )
@@ -259,8 +309,8 @@ class _View:
             self._bar.close()
 
     def _stepped(self, event: Any) -> None:
-        self._nats = event.nats if math.isnan(self._nats) else (
-            0.98 * self._nats + 0.02 * event.nats
+        self._nats = (
+            event.nats if math.isnan(self._nats) else (0.98 * self._nats + 0.02 * event.nats)
         )
         self._chars += event.chars
         self._steps_since += 1

@@ -105,7 +105,11 @@ class LanguageModel:
         return session, logits
 
     def generate(
-        self, prompt: str = "", *, unknown: str = "error", config: SampleConfig | None = None,
+        self,
+        prompt: str = "",
+        *,
+        unknown: str = "error",
+        config: SampleConfig | None = None,
         **options: Any,
     ) -> Iterator[str]:
         """Write text that continues a prompt, piece by piece.
@@ -143,8 +147,13 @@ class LanguageModel:
             yield rest
 
     def samples(
-        self, count: int, prompt: str = "", *, unknown: str = "error",
-        config: SampleConfig | None = None, **options: Any,
+        self,
+        count: int,
+        prompt: str = "",
+        *,
+        unknown: str = "error",
+        config: SampleConfig | None = None,
+        **options: Any,
     ) -> list[Sample]:
         """Write several continuations side by side, which is faster than one after the other.
 

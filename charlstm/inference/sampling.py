@@ -54,7 +54,7 @@ def softmax(logits: Floats) -> NDArray[np.float64]:
     """Probabilities of each row, in float64."""
     wide = logits.astype(np.float64)
     powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -68,7 +68,7 @@ def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         Ids (N,): the first character whose cumulative probability exceeds the uniform number.
     """
     cumulative = np.cumsum(softmax(logits), axis=1)
-    return (cumulative > (uniforms * cumulative[:, -1])[:, None]).argmax(axis=1)
+    return np.asarray((cumulative > (uniforms * cumulative[:, -1])[:, None]).argmax(axis=1))
 
 
 class Sampler:
@@ -103,7 +103,7 @@ class Sampler:
         uniforms = self._uniforms()
         config = self._config
         if config.temperature == 0:
-            return logits.argmax(axis=1)
+            return np.asarray(logits.argmax(axis=1))
         scaled = logits / self._divisor
         if config.top_k:
             scaled = keep_top_k(scaled, config.top_k)

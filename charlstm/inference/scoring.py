@@ -46,7 +46,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """e to the nats per character."""
+        """E to the nats per character."""
         try:
             return math.exp(self.nats_per_char)
         except OverflowError:
@@ -125,9 +125,7 @@ def score_ids(engine: Engine, ids: Ids) -> Score:
     return Score(nats, plan.predictions)
 
 
-def cross_entropy(
-    logits: NDArray[np.float32], targets: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def cross_entropy(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:
     """-log softmax(logits)[target] for each row: (N, V), (N,) -> (N,), in nats."""
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)

@@ -127,13 +127,12 @@ def load_corpus(
         _encode(sources, config, tokenizer, counted, ids, progress)
     else:
         ids = cache.write(
-            counted, tokenizer, rare, lambda out: _encode(
-                sources, config, tokenizer, counted, out, progress
-            ),
+            counted,
+            tokenizer,
+            rare,
+            lambda out: _encode(sources, config, tokenizer, counted, out, progress),
         )
-    return Corpus(
-        ids, tokenizer, counted.sha256, rare, config.val_fraction, config.test_fraction
-    )
+    return Corpus(ids, tokenizer, counted.sha256, rare, config.val_fraction, config.test_fraction)
 
 
 def _count(
@@ -201,8 +200,12 @@ class _Cache:
             if not whole or (self.tokenizer is not None and tokenizer != self.tokenizer):
                 return None
             return Corpus(
-                ids, tokenizer, str(entry["sha256"]), dict(entry["rare"]),
-                self.config.val_fraction, self.config.test_fraction,
+                ids,
+                tokenizer,
+                str(entry["sha256"]),
+                dict(entry["rare"]),
+                self.config.val_fraction,
+                self.config.test_fraction,
             )
         except (OSError, ValueError, KeyError, TypeError, SourceError):
             return None  # a damaged entry is as good as none: it is written anew
@@ -223,7 +226,7 @@ class _Cache:
             )
         except OSError:
             handle = tempfile.TemporaryFile()  # type: ignore[assignment] # noqa: SIM115
-        name = Path(handle.name) if isinstance(handle.name, str) else None
+        name: Path | None = Path(handle.name) if isinstance(handle.name, str) else None
         try:
             with handle:
                 _reserve(handle.fileno(), size * dtype.itemsize)
@@ -240,7 +243,11 @@ class _Cache:
         return ids
 
     def _publish(
-        self, name: Path, counted: _Counted, tokenizer: CharTokenizer, rare: dict[str, int],
+        self,
+        name: Path,
+        counted: _Counted,
+        tokenizer: CharTokenizer,
+        rare: dict[str, int],
         ids: Ids,
     ) -> None:
         entry = {
@@ -302,4 +309,4 @@ def _reserve(descriptor: int, size: int) -> None:
 
 
 def _digest(ids: Ids) -> str:
-    return hashlib.sha256(memoryview(np.ascontiguousarray(ids)).cast("B")).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(ids).view(np.uint8).data).hexdigest()

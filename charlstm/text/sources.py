@@ -54,6 +54,11 @@ class Source:
     path: Path | None
     spool: IO[bytes] | None = None
 
+    def __del__(self) -> None:
+        # The copy is this source's alone, and goes with it.
+        if self.spool is not None:
+            self.spool.close()
+
     def open(self) -> IO[bytes]:
         """The raw bytes from the start; compressed files are not unpacked.
 

@@ -138,8 +138,10 @@ def resume_run(
         text_config = replace(text_config, encoding="utf-8", keep_newlines=True)
     try:
         corpus = load_corpus(
-            find_sources(arguments, text_config.glob), text_config,
-            tokenizer=tokenizer, progress=progress,
+            find_sources(arguments, text_config.glob),
+            text_config,
+            tokenizer=tokenizer,
+            progress=progress,
         )
         changed = corpus.sha256 != corpus_meta.get("sha256")
     except (CorpusError, UnknownCharacterError):

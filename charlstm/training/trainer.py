@@ -195,7 +195,7 @@ class Trainer:
         if last_only:
             targets = targets[-1:]
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = self._clip()
         nats = loss.item()
         if not (math.isfinite(nats) and math.isfinite(norm)):
@@ -203,8 +203,11 @@ class Trainer:
                 f"the {'loss' if not math.isfinite(nats) else 'gradient'} is no longer finite at "
                 f"step {self.progress.step + 1}; the weights were not changed by it.\n"
                 f"Lower --lr (it is {train.lr:g})"
-                + (f" or --clip-norm (it is {train.clip_norm:g})." if train.clip_norm else
-                   ", or give a --clip-norm such as 1.")
+                + (
+                    f" or --clip-norm (it is {train.clip_norm:g})."
+                    if train.clip_norm
+                    else ", or give a --clip-norm such as 1."
+                )
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -226,21 +229,19 @@ class Trainer:
 
     def _evaluation_is_due(self) -> bool:
         progress = self.progress
-        if progress.step == progress.evaluated_step or progress.step == 0:
+        if progress.step in (0, progress.evaluated_step):
             return False
         if progress.index == 0:
             return True
         every = self.config.train.eval_every or max(
             _LONG_EPOCH, 8 * len(self.corpus.val) // self.chars_per_step
         )
-        return progress.step % every == 0
+        return progress.index % every == 0
 
     def _evaluate(self) -> Evaluated | None:
         """Predict the validation part; None if asked to stop before the end."""
         progress = self.progress
-        train_nats = (
-            progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
-        )
+        train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = None
         if len(self.corpus.val) >= 2:
             val_nats = self._validate(self.corpus.val)
@@ -255,8 +256,12 @@ class Trainer:
         progress.evaluated_step = progress.step
         progress.epoch_nats, progress.epoch_steps = 0.0, 0
         progress.history.append(
-            {"step": progress.step, "epoch": progress.epoch, "train_nats": train_nats,
-             "val_nats": val_nats}
+            {
+                "step": progress.step,
+                "epoch": progress.epoch,
+                "train_nats": train_nats,
+                "val_nats": val_nats,
+            }
         )
         self._log(val_nats)
         if is_best:

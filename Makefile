@@ -1,0 +1,35 @@
+# `make demo` and `make test` work on a fresh machine: each sets up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow lint bench clean
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+# A small model of the project's own play, then text from it.
+demo: .venv/ready
+	$(BIN)/charlstm train corpora/lighthouse.txt
+	@echo
+	$(BIN)/charlstm sample --temp 0.7 --length 800 --prompt 'MARTHA:'
+	@echo
+
+test: .venv/ready
+	$(BIN)/python -m pytest -m 'not slow'
+
+slow: .venv/ready
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Timings mean something only when nothing else runs.
+bench: .venv/ready
+	$(BIN)/python benchmarks/run_all.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

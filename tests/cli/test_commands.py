@@ -1,0 +1,242 @@
+"""`sample`, `eval`, `info`, `runs` and the program's frame."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlstm.checkpoint import load_checkpoint, save_checkpoint
+from charlstm.cli import COMMANDS
+from charlstm.cli.output import escape
+from tests.conftest import Program, assert_clear, run_program
+
+
+@pytest.fixture
+def program(trained: Path) -> Program:
+    def call(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
+        return run_program(*arguments, cwd=trained, **keywords)  # type: ignore[arg-type]
+
+    return call
+
+
+def test_sample(program: Program) -> None:
+    arguments = ("sample", "checkpoints/play", "--prompt", "MARTHA:", "--length", 80, "--top-p")
+    first = program(*arguments, 0.95, "--seed", 7)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("MARTHA:")
+    assert len(first.stdout) == 87
+    assert first.stdout == program(*arguments, 0.95, "--seed", 7).stdout
+    assert first.stdout != program(*arguments, 0.95, "--seed", 8).stdout
+    assert first.stderr == ""
+    assert program(*arguments, 0.95, "--seed", 7, "--no-prompt").stdout == first.stdout[7:]
+
+
+def test_greedy_sampling_needs_no_seed(program: Program) -> None:
+    texts = {program("sample", "--temp", 0, "--length", 50).stdout for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_prompt_from_a_file_and_from_standard_input(program: Program, trained: Path) -> None:
+    common = ("--length", 30, "--seed", 1)
+    whole = program("sample", "--prompt", "The light", *common).stdout
+    (trained / "prompt").write_text("The light")
+    assert program("sample", "--prompt-file", "prompt", *common).stdout == whole
+    piped = program("sample", "--prompt-file", "-", *common, stdin=b"The light")
+    assert piped.stdout == whole
+
+
+def test_json_lines(program: Program) -> None:
+    result = program("sample", "-n", 3, "--json", "--length", 40, "--seed", 5, "--prompt", "A")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["index"] for record in records] == [0, 1, 2]
+    assert all(len(record["text"]) == 40 and record["seed"] == 5 for record in records)
+    alone = program("sample", "--length", 40, "--seed", 5, "--prompt", "A")
+    assert alone.stdout == "A" + records[0]["text"]
+    plain = program("sample", "-n", 3, "--length", 40, "--seed", 5, "--prompt", "A").stdout
+    for record in records:
+        assert f"A{record['text']}\n" in plain
+
+
+def test_stop(program: Program) -> None:
+    whole = program("sample", "--length", 300, "--seed", 2).stdout
+    stop = whole[40:42]
+    cut = program("sample", "--length", 300, "--seed", 2, "--stop", stop, "--stop", "zzz").stdout
+    assert cut == whole[: whole.index(stop)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["sample", "--temp", "-1"], 2, ["--temp -1", "0 <= x"]),
+        (["sample", "--top-p", "0"], 2, ["--top-p 0", "0 < x <= 1"]),
+        (["sample", "-n", "0"], 2, ["-n 0", "1 <= x"]),
+        (["sample", "--prompt", "caf\u00e9"], 1, ["'é'", "U+00E9", "position 3", "--unknown"]),
+        (["sample", "--prompt", "a", "--unknown", "x"], 2, ["--unknown 'x'", "skip"]),
+        (["sample", "nowhere"], 1, ["'nowhere' is no run"]),
+        (["sample", "play.txt"], 1, ["play.txt", "not an intact checkpoint"]),
+        (["sample", "--prompt", "a", "--prompt-file", "b"], 2, ["--prompt"]),
+        (["sample", "--prompt-file", "none"], 1, ["none"]),
+        (["sample", "--runs-dir", "empty"], 1, ["no run in empty yet", "charlstm train"]),
+        (["eval", "play", "none.txt"], 1, ["none.txt"]),
+        (["eval", "play", "unknown.txt"], 1, ["'é'", "position 13", "--unknown"]),
+        (["eval", "play", "--split", "test"], 1, ["no test part"]),
+        (["eval", "play", "--split", "x"], 2, ["--split"]),
+        (["info", "nowhere"], 1, ["nowhere"]),
+        (["nonsense"], 2, ["nonsense", "charlstm -h"]),
+    ],
+    ids=str,
+)
+def test_errors(
+    program: Program, trained: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    (trained / "unknown.txt").write_text("The light\ncaf\u00e9\n")
+    assert_clear(program(*arguments), code, *words)
+
+
+def test_damaged_checkpoints(program: Program, trained: Path, tmp_path: Path) -> None:
+    whole = (trained / "checkpoints" / "play" / "best.npz").read_bytes()
+    path = tmp_path / "x.npz"
+    for damaged in (whole[:-50], whole[:900] + bytes([whole[900] ^ 4]) + whole[901:], b"", b"x"):
+        path.write_bytes(damaged)
+        for name in ("sample", "eval", "info"):
+            assert_clear(program(name, path), 1, "x.npz", "not an intact checkpoint")
+
+
+def test_eval(program: Program, trained: Path) -> None:
+    own = program("eval", "play", "--json")
+    record = json.loads(own.stdout)
+    info = json.loads(program("info", "play", "--json").stdout)
+    best = info["progress"]["best_nats_per_char"]
+    assert record["nats_per_char"] == pytest.approx(best, abs=1e-5)
+    (trained / "other.txt").write_text("The light is low\u2026\n" * 5)
+    skipped = program("eval", "play", "other.txt", "--unknown", "skip", "--json")
+    record = json.loads(skipped.stdout)
+    assert record["unknown_characters"] == 5
+    assert record["characters"] == 5 * 17 - 1
+    assert "5 characters the model does not know were left out" in skipped.stderr
+    assert record["bits_per_char"] == pytest.approx(record["nats_per_char"] / 0.6931471805599453)
+    plain = program("eval", "play", "other.txt", "--unknown", "replace")
+    assert "perplexity" in plain.stdout
+
+
+def test_info_and_runs(program: Program) -> None:
+    info = program("info")
+    assert info.returncode == 0, info.stderr
+    assert "lstm" in info.stdout
+    facts = json.loads(program("info", "checkpoints/play/last.npz", "--json").stdout)
+    assert facts["config"]["model"]["num_layers"] == 2
+    assert facts["text"]["num_chars"] > 5000
+    (record,) = map(json.loads, program("runs", "--json").stdout.splitlines())
+    assert record["name"] == "play"
+    table = program("runs").stdout.splitlines()
+    assert table[0].split()[:2] == ["run", "nats/char"]
+    assert table[1].startswith("play")
+    none = program("runs", "--runs-dir", "nothing")
+    assert (none.returncode, none.stdout) == (0, "")
+
+
+def test_the_environment_moves_the_runs_folder(program: Program, trained: Path) -> None:
+    env = {"CHARLSTM_RUNS_DIR": str(trained / "checkpoints")}
+    assert run_program("info", "play", cwd=Path("/"), env=env).returncode == 0
+
+
+def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
+    shell = f"set -o pipefail; {sys.executable} -m charlstm sample --length 200000 | head -c 100"
+    result = subprocess.run(
+        ["bash", "-c", shell], cwd=trained, capture_output=True, check=False, timeout=60
+    )
+    assert len(result.stdout) == 100
+    assert result.stderr == b""
+    assert result.returncode == 0
+
+
+def test_a_full_device(trained: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "charlstm", "sample"], cwd=trained, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert_clear(result, 1, "No space left")
+
+
+def with_control_characters(trained: Path, tmp_path: Path) -> Path:
+    """A model whose every second character is ESC or a line separator, whatever it has read."""
+    checkpoint = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
+    meta = json.loads(json.dumps(checkpoint.meta))
+    characters = sorted(meta["tokenizer"]["characters"])
+    characters[0:1] = []
+    meta["tokenizer"]["characters"] = "".join(sorted({*characters, "\x1b"}))
+    path = tmp_path / "steer.npz"
+    arrays = {k: v.copy() for k, v in checkpoint.arrays.items()}
+    arrays["model/head.bias"][0] = 50.0  # ESC is the first character
+    save_checkpoint(path, meta, arrays)
+    return path
+
+
+def test_control_characters_are_shown_on_a_terminal_only(trained: Path, tmp_path: Path) -> None:
+    path = with_control_characters(trained, tmp_path)
+    arguments = [sys.executable, "-m", "charlstm", "sample", str(path), "--length", "20"]
+    piped = subprocess.run(arguments, capture_output=True, check=True)
+    assert piped.stdout == b"\x1b" * 20
+    primary, secondary = pty.openpty()
+    with subprocess.Popen(arguments, stdout=secondary, stderr=secondary) as process:
+        os.close(secondary)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(primary, 1024)
+            except OSError:
+                break
+    assert process.returncode == 0
+    assert b"\x1b" not in shown
+    assert shown.count(b"\\x1b") == 20
+
+
+def test_escape() -> None:
+    assert escape("a\x1b]52;c;\x07\tb\n\x9b\u202e\ud800é") == (
+        "a\\x1b]52;c;\\x07\tb\n\\x9b\\u202e\\ud800é"
+    )
+    assert escape("a\nb", newlines=False) == "a\\nb"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(program: Program, name: str) -> None:
+    for flag in ("-h", "--help"):
+        result = program(name, flag)
+        assert result.returncode == 0
+        assert f"Usage: charlstm {name}" in result.stdout
+
+
+def test_version(program: Program) -> None:
+    from importlib.metadata import version
+
+    import charlstm
+
+    assert program("--version").stdout == (
+        f"charlstm {charlstm.__version__}, torch {version('torch')}, numpy {version('numpy')}\n"
+    )
+
+
+def test_debug_shows_a_traceback(program: Program) -> None:
+    for arguments in (["--debug", "sample", "nowhere"], ["sample", "nowhere", "--debug"]):
+        result = program(*arguments)
+        assert result.returncode == 1
+        assert "Traceback" in result.stderr
+
+
+def test_every_command_and_option_is_in_the_readme() -> None:
+    import importlib
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    for name, (module, _) in COMMANDS.items():
+        assert f"charlstm {name}" in readme
+        for param in importlib.import_module(module).command.params:
+            for flag in param.opts:
+                if flag.startswith("--"):
+                    assert f"`{flag}" in readme or f"{flag} " in readme, f"{name} {flag}"

@@ -1,0 +1,344 @@
+"""`charlstm train` as a person or a script meets it: real processes, real signals."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charlstm.checkpoint import load_checkpoint
+from tests.conftest import TINY, Program, assert_clear, names
+
+
+def losses(run: Path) -> list[tuple[Any, ...]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [tuple(line[k] for k in ("step", "epoch", "train_nats", "val_nats")) for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert losses(one) == losses(other)
+    for name in ("best.npz", "last.npz"):
+        a, b = load_checkpoint(one / name), load_checkpoint(other / name)
+        assert a.arrays.keys() == b.arrays.keys()
+        for key in a.arrays:
+            np.testing.assert_array_equal(a.arrays[key], b.arrays[key], err_msg=key)
+
+
+def test_train_and_what_it_leaves(program: Program, corpus_file: Path, tmp_path: Path) -> None:
+    result = program("train", corpus_file.name, *TINY, "--epochs", 1, "--json")
+    assert result.returncode == 0, result.stderr
+    run = tmp_path / "checkpoints" / "play"
+    assert names(list(run.iterdir())) == [
+        "best.npz", "last.npz", "metrics.jsonl", "step-00000000.npz",
+    ]  # fmt: skip
+    summary = json.loads(result.stdout)
+    assert summary["run"] == "checkpoints/play"
+    assert summary["stopped"] == "finished"
+    assert summary["epoch"] == 1
+    assert "charlstm sample checkpoints/play" in result.stderr
+    assert "bits/char" in result.stderr
+    assert "\r" not in result.stderr  # no bar where there is no terminal
+
+
+def test_quiet_says_nothing(program: Program, corpus_file: Path) -> None:
+    result = program("train", corpus_file.name, *TINY, "--epochs", 1, "--quiet")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_many_sources_and_standard_input(program: Program, tmp_path: Path, text: str) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text(text[:1000])
+    (notes / "b.txt").write_text(text[1000:2000])
+    (tmp_path / "more.txt.gz").write_bytes(gzip.compress(text[2000:3000].encode()))
+    (tmp_path / "odd.dat").write_bytes(bz2.compress(text[3000:4000].encode()))
+    result = program(
+        "train", "notes/", "more.txt.gz", "odd.dat", "-", *TINY, "--epochs", 1,
+        stdin=text[4000:5000].encode(),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    run = tmp_path / "checkpoints" / "notes"
+    parts = [text[start : start + 1000] for start in range(0, 5000, 1000)]
+    joined = "".join(part if part.endswith("\n") else part + "\n" for part in parts)
+    assert (run / "corpus.txt").read_text() == joined
+    # The text came through a pipe, and still the run can go on, and be evaluated.
+    again = program("train", "--resume", "--epochs", 2)
+    assert again.returncode == 0, again.stderr
+    assert program("eval").returncode == 0
+
+
+def test_ten_epochs_and_ten_more_equal_twenty(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "checkpoints"
+    common = [corpus_file.name, *TINY, "--epochs", 20]
+    assert program("train", *common, "--name", "whole").returncode == 0
+    assert program("train", *common, "--name", "half", "--stop-after", 10).returncode == 0
+    assert max(line[1] for line in losses(runs / "half")) == 10
+    assert program("train", "--resume", "checkpoints/half").returncode == 0
+    assert_same_run(runs / "whole", runs / "half")
+
+
+def test_more_epochs_under_a_constant_schedule(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    common = [corpus_file.name, *TINY, "--schedule", "constant"]
+    assert program("train", *common, "--name", "whole", "--epochs", 4).returncode == 0
+    assert program("train", *common, "--name", "half", "--epochs", 2).returncode == 0
+    assert program("train", "--resume", "half", "--epochs", 4).returncode == 0
+    assert_same_run(tmp_path / "checkpoints/whole", tmp_path / "checkpoints/half")
+
+
+def begin(folder: Path, *arguments: object, **keywords: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "charlstm", *map(str, arguments)],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **keywords,
+    )
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+LONG = ["--epochs", "6", "--save-every", "25", "--log-every", "10"]
+
+
+def test_killed_in_mid_epoch_and_resumed(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "checkpoints"
+    assert program("train", corpus_file.name, *TINY, *LONG, "--name", "whole").returncode == 0
+    process = begin(tmp_path, "train", corpus_file.name, *TINY, *LONG, "--name", "killed")
+    log = runs / "killed" / "metrics.jsonl"
+    wait_for(lambda: log.exists() and '"step": 190' in log.read_text())
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert program("train", "--resume", "checkpoints/killed").returncode == 0
+    assert_same_run(runs / "whole", runs / "killed")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_say_how_to_go_on(
+    program: Program, corpus_file: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    runs = tmp_path / "checkpoints"
+    assert program("train", corpus_file.name, *TINY, *LONG, "--name", "whole").returncode == 0
+    process = begin(tmp_path, "train", corpus_file.name, *TINY, *LONG, "--name", "cut short")
+    log = runs / "cut short" / "metrics.jsonl"
+    wait_for(lambda: log.exists() and '"step": 100' in log.read_text())
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == code, errors
+    last = errors.decode().splitlines()[-1]
+    assert last == "charlstm train --resume 'checkpoints/cut short'"
+    assert program("train", "--resume", "checkpoints/cut short").returncode == 0
+    assert_same_run(runs / "whole", runs / "cut short")
+
+
+def test_a_second_ctrl_c_stops_at_once(corpus_file: Path, tmp_path: Path) -> None:
+    # Steps of some seconds each, so that the second signal comes before the first step's end.
+    process = begin(
+        tmp_path, "train", corpus_file.name, "--layers", 2, "--hidden-size", 1000, "--maxlen",
+        1000, "--batch-size", 5, "--precision", "float32", "--keep", 0,
+    )  # fmt: skip
+    wait_for(lambda: (tmp_path / "checkpoints" / "play" / "last.npz").exists())
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped at once" in errors.decode()
+    assert "Traceback" not in errors.decode()
+    load_checkpoint(tmp_path / "checkpoints" / "play" / "last.npz")
+
+
+def test_a_signal_while_a_text_is_read(tmp_path: Path) -> None:
+    process = begin(tmp_path, "train", "-", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"abc" * 1000)
+    process.stdin.flush()
+    time.sleep(4)  # torch is loaded, standard input is open, and no end of it in sight
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 143, errors
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_terminal_gets_a_bar(corpus_file: Path, tmp_path: Path) -> None:
+    primary, secondary = pty.openpty()
+    termios.tcsetwinsize(secondary, (24, 80))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charlstm", "train", corpus_file.name, *TINY, "--epochs", "2"],
+        cwd=tmp_path, stderr=secondary, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(secondary)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(primary, 4096)
+        except OSError:
+            break
+    assert process.wait() == 0
+    assert b"%|" in shown
+    assert b"epoch 2 of 2" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["none.txt"], 1, ["none.txt", "No such file"]),
+        (["empty.txt"], 1, ["no text", "empty.txt"]),
+        (["folder"], 1, ["folder", "--glob"]),
+        (["binary.txt"], 1, ["binary.txt", "binary"]),
+        (["latin.txt"], 1, ["latin.txt", "offset 3", "--encoding"]),
+        (["one.txt", "--val-fraction", "0"], 1, ["1 character", "at least 2"]),
+        (["play.txt", "--recipe", "x"], 2, ["--recipe 'x'", "tutorial"]),
+        (["play.txt", "--cell", "x"], 2, ["--cell 'x'", "lstm"]),
+        (["play.txt", "--lr", "-1"], 2, ["--lr -1", "0 <"]),
+        (["play.txt", "--hidden-size", "0"], 2, ["--hidden-size 0", "1 <= x"]),
+        (["play.txt", "--hidden-size", "many"], 2, ["--hidden-size", "many"]),
+        (["play.txt", "--encoding", "x"], 2, ["--encoding 'x'"]),
+        (["play.txt", "--name", "../x"], 1, ["--name '../x'"]),
+        (["play.txt", "--runs-dir", "/dev/null/x"], 1, ["/dev/null/x"]),
+        (["play.txt", "--nonsense"], 2, ["--nonsense", "charlstm train -h"]),
+        ([], 2, ["give a text"]),
+        (["--resume"], 1, ["no run in checkpoints yet", "charlstm train"]),
+        (["--resume", "nowhere"], 1, ["'nowhere' is no run"]),
+    ],
+    ids=str,
+)
+def test_errors(
+    program: Program, corpus_file: Path, tmp_path: Path,
+    arguments: list[str], code: int, words: list[str],
+) -> None:  # fmt: skip
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 4)
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 au lait\n")
+    (tmp_path / "one.txt").write_bytes(b"\n")
+    assert_clear(program("train", *arguments), code, *words)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_an_absent_device(program: Program, corpus_file: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    result = program("train", corpus_file.name, "--device", "cuda")
+    assert_clear(result, 1, "--device cuda", "cpu")
+
+
+def test_a_name_that_exists(program: Program, corpus_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "x").mkdir(parents=True)
+    result = program("train", corpus_file.name, *TINY, "--name", "x")
+    assert_clear(result, 1, "'x'", "--resume")
+
+
+def test_resume_errors(program: Program, corpus_file: Path, tmp_path: Path) -> None:
+    assert program("train", corpus_file.name, *TINY, "--epochs", 1, "--keep", 0).returncode == 0
+    resume = ("train", "--resume", "checkpoints/play")
+    assert_clear(program(*resume, "--hidden-size", 17), 1, "--hidden-size cannot change", "16")
+    assert_clear(program(*resume, "--name", "y"), 2, "--name")
+    corpus_file.write_text("something else\n" * 100)
+    assert_clear(program(*resume, "--epochs", 2), 1, "not the one", "play")
+    last = tmp_path / "checkpoints" / "play" / "last.npz"
+    whole = last.read_bytes()
+    for damaged in (whole[:-100], whole[:1000] + b"\xff" + whole[1001:], b"no checkpoint"):
+        last.write_bytes(damaged)
+        result = program(*resume, "--epochs", 2)
+        assert result.returncode == 1
+        assert "last.npz" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
+    assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
+    result = program("train", "--resume")
+    assert result.returncode == 0
+    assert "done: 1 epochs" in result.stderr
+    assert "--epochs 2" in result.stderr
+
+
+def test_a_full_disk(corpus_file: Path, tmp_path: Path) -> None:
+    """A limit on a file's size stands for a disk that fills up while a checkpoint is written."""
+    limit = 10_000
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from charlstm.cli import entry_point\n"
+        "entry_point()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "train", corpus_file.name, *TINY, "--epochs", "1"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert_clear(result, 1, "cannot save checkpoints/play/last.npz", "MB are free")
+    assert not list((tmp_path / "checkpoints" / "play").glob("*.npz"))
+    assert not list((tmp_path / "checkpoints" / "play").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("ab", []),
+        ("abcdefg", []),  # maxlen - 1, with the newline that ends the text: maxlen
+        ("abcdefgh", []),
+        ("abcdefghi", []),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaa", []),
+        ("\n\n\n\n\n\n\n\n\n\n\n\n", []),
+        ("abcdefghijklmnop", ["--stateless", "--targets", "last"]),
+        ("abcdefghijklmnop", ["--stateless", "--step", "100"]),
+        ("ab", ["--val-fraction", "0"]),
+    ],
+)
+def test_tiny_texts_train(
+    program: Program, tmp_path: Path, content: str, options: list[str]
+) -> None:
+    (tmp_path / "tiny.txt").write_text(content)
+    result = program("train", "tiny.txt", *TINY, "--epochs", 2, *options)
+    assert result.returncode == 0, result.stderr
+    if len(content) < 20 and "--stateless" not in options:
+        assert "reduced" in result.stderr
+    if len(content) < 10:
+        assert "no validation part" in result.stderr
+    sample = program("sample", "--length", 20)
+    assert sample.returncode == 0, sample.stderr
+    assert len(sample.stdout) == 20
+
+
+@pytest.mark.parametrize(
+    "recipe", ["tutorial", "keras", "char-rnn", "torch-rnn", "stacked50", "stacked128"]
+)
+def test_every_recipe_trains(program: Program, corpus_file: Path, recipe: str) -> None:
+    corpus_file.write_text(corpus_file.read_text()[:2000])
+    result = program("train", corpus_file.name, "--recipe", recipe, "--epochs", 1)
+    assert result.returncode == 0, result.stderr
+
+
+def test_rare_characters_are_counted_and_shown(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("plain text\n" * 50 + "ÿþ\n")
+    result = program("train", "x.txt", *TINY, "--epochs", 1, "--min-count", 2)
+    assert "2 rare characters, 2 times in all" in result.stderr
+    assert "'ÿ'" in result.stderr

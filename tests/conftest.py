@@ -1,0 +1,90 @@
+"""Real parts for the tests: a small text, a small trained run, and the program itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+PLAY = Path(__file__).parent.parent / "corpora" / "lighthouse.txt"
+TINY = ["--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0"]
+"""Options of a model that trains in a moment."""
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure() -> None:
+    # Runs go where a test says, whatever the shell that started the tests has set.
+    os.environ.pop("CHARLSTM_RUNS_DIR", None)
+
+
+@pytest.fixture(scope="session")
+def text() -> str:
+    """A few thousand characters of the project's play."""
+    return PLAY.read_text("utf-8")[:6000].rpartition("\n")[0] + "\n"
+
+
+@pytest.fixture
+def corpus_file(tmp_path: Path, text: str) -> Path:
+    """The same, as a file."""
+    path = tmp_path / "play.txt"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def run_program(
+    *arguments: object, cwd: Path, stdin: bytes | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`charlstm ARGUMENTS` in a process of its own; warnings are errors there, too."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "charlstm", *map(str, arguments)],
+        cwd=cwd,
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        check=False,
+        timeout=120,
+    )
+    return subprocess.CompletedProcess(
+        result.args, result.returncode, result.stdout.decode(), result.stderr.decode()
+    )
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """`program("train", "x.txt")` runs the command in the test's folder."""
+
+    def call(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
+        return run_program(*arguments, cwd=tmp_path, **keywords)  # type: ignore[arg-type]
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
+    """A folder with `play.txt` and `checkpoints/play`, a tiny model of it. Not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "play.txt").write_text(text, "utf-8")
+    result = run_program("train", "play.txt", *TINY, "--layers", "2", "--epochs", "2", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def assert_clear(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The command failed with one or two clear lines that hold the words."""
+    assert result.returncode == code, result.stderr
+    lines = result.stderr.strip().splitlines()
+    errors = lines[next(i for i, line in enumerate(lines) if line.startswith("Error:")) :]
+    assert 1 <= len(errors) <= 2, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in "\n".join(errors), result.stderr
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """The files' names, sorted."""
+    return sorted(path.name for path in paths)

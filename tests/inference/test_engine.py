@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from charlstm.config import ModelConfig
+from charlstm.errors import CheckpointError
+from charlstm.inference.engine import Engine, weight_shapes
+from charlstm.nn.network import CharLSTM
+
+
+def pair(layers: int, hidden: int = 24, vocab: int = 11) -> tuple[CharLSTM, Engine]:
+    """A network with lively weights, and the engine of the same weights."""
+    config = ModelConfig(num_layers=layers, hidden_size=hidden, dropout=0.5)
+    network = CharLSTM(config, vocab, seed=layers).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.3 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(1)
+            )
+    weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
+    return network, Engine(weights, config, vocab)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_logits_equal_torch_s_over_1000_steps(layers: int) -> None:
+    network, engine = pair(layers)
+    ids = np.random.default_rng(0).integers(11, size=(1000, 3))
+    with torch.inference_mode():
+        expected, _ = network(torch.from_numpy(ids), network.initial_state(3))
+    many, one = engine.session(3), engine.session()
+    for time in range(1000):
+        np.testing.assert_allclose(many.step(ids[time]), expected[time], atol=1e-4)
+        np.testing.assert_allclose(one.step(int(ids[time, 0])), expected[time, 0], atol=1e-4)
+
+
+def test_spread_and_reset() -> None:
+    _, engine = pair(2)
+    one = engine.session()
+    for char_id in (3, 1, 4):
+        one.step(char_id)
+    many = one.spread(3)
+    np.testing.assert_allclose(many.step(np.array([5, 5, 5]))[1], one.step(5), atol=1e-5)
+    many.reset(1)
+    fresh = engine.session()
+    np.testing.assert_allclose(many.step(np.array([2, 2, 2]))[1], fresh.step(2), atol=1e-5)
+    np.testing.assert_allclose(many.step(np.array([2, 2, 2]))[1], fresh.step(2), atol=1e-5)
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    config = ModelConfig(num_layers=1, hidden_size=4)
+    good = {
+        name: np.zeros(shape, dtype=np.float32) for name, shape in weight_shapes(config, 5).items()
+    }
+    Engine(good, config, 5)
+    for change in (
+        {"head.bias": np.zeros(6, dtype=np.float32)},
+        {"head.bias": np.zeros(5)},
+        {"head.bias": np.full(5, np.nan, dtype=np.float32)},
+        {"extra": np.zeros(1, dtype=np.float32)},
+    ):
+        with pytest.raises(CheckpointError):
+            Engine({**good, **change}, config, 5)
+
+
+def test_a_trained_run_s_engine_equals_its_network(trained: Path) -> None:
+    from charlstm.inference.language_model import LanguageModel
+
+    model = LanguageModel.load(trained / "checkpoints" / "play")
+    text = (trained / "play.txt").read_text()[:1001]
+    from charlstm.checkpoint import load_checkpoint
+    from charlstm.config import Config
+
+    checkpoint = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
+    config = Config.from_json(checkpoint.meta["config"]).model
+    network = CharLSTM(config, len(model.tokenizer)).eval()
+    weights = {k: torch.from_numpy(v.copy()) for k, v in checkpoint.part("model").items()}
+    network.load_state_dict(weights)
+    ids = model.tokenizer.encode(text).astype(np.int64)
+    with torch.inference_mode():
+        logits, _ = network(torch.from_numpy(ids[:-1, None]), network.initial_state(1))
+        loss = torch.nn.functional.cross_entropy(logits[:, 0], torch.from_numpy(ids[1:]))
+    assert model.score(text).nats_per_char == pytest.approx(loss.item(), abs=1e-5)

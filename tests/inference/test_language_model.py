@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charlstm
+from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
+from charlstm.inference.language_model import LanguageModel
+
+
+@pytest.fixture(scope="module")
+def model(trained: Path) -> LanguageModel:
+    return charlstm.load(trained / "checkpoints" / "play")
+
+
+def test_same_seed_same_text(model: LanguageModel) -> None:
+    texts = ["".join(model.generate("MARTHA:", length=300, seed=seed)) for seed in (7, 7, 8)]
+    assert texts[0] == texts[1] != texts[2]
+    assert len(texts[0]) == 300
+    assert "".join(model.generate(length=50)) != "".join(model.generate(length=50))
+
+
+def test_samples_side_by_side_are_those_made_alone(model: LanguageModel) -> None:
+    many = model.samples(3, "The ", length=200, seed=1)
+    assert [sample.index for sample in many] == [0, 1, 2]
+    assert many[0].text == "".join(model.generate("The ", length=200, seed=1))
+    assert model.samples(1, "The ", length=200, seed=1)[0] == many[0]
+    assert len({sample.text for sample in many}) == 3
+
+
+def test_a_prompt_of_any_length_is_read_whole(model: LanguageModel) -> None:
+    prompt = "The light is low, and the wind is from the north. " * 100
+    session = model.engine.session()
+    for char_id in model.tokenizer.encode(prompt).tolist():
+        expected = session.step(char_id)
+    np.testing.assert_array_equal(model.start(prompt)[1], expected)
+    # One character long: nothing is lost to a window that is not full.
+    assert (model.start("A")[1] != model.start("B")[1]).any()
+
+
+def test_stop_texts(model: LanguageModel) -> None:
+    whole = "".join(model.generate(length=400, seed=3, temperature=1.0))
+    stop = whole[100:103]
+    cut = "".join(model.generate(length=400, seed=3, temperature=1.0, stop=stop))
+    assert cut == whole[: whole.index(stop)]
+    (sample,) = model.samples(1, length=400, seed=3, temperature=1.0, stop=stop)
+    assert (sample.text, sample.finish) == (cut, "stop")
+    assert model.samples(2, length=5, seed=3)[1].finish == "length"
+
+
+def test_errors(model: LanguageModel, trained: Path) -> None:
+    with pytest.raises(ConfigError, match="--temp"):
+        model.generate(temperature=-1)
+    with pytest.raises(UnknownCharacterError, match="é"):
+        model.generate("caf\u00e9")
+    assert "".join(model.generate("caf\u00e9", unknown="skip", length=3, seed=1))
+    with pytest.raises(RunError):
+        charlstm.load(trained / "nowhere")
+    with pytest.raises(CheckpointError):
+        charlstm.load(trained / "play.txt")
+
+
+def test_score(model: LanguageModel, trained: Path) -> None:
+    text = (trained / "play.txt").read_text()
+    score = model.score(text)
+    assert score.count == len(text) - 1
+    assert 1.5 < score.nats_per_char < 4.0
+    assert model.score(text[::-1]).nats_per_char > score.nats_per_char

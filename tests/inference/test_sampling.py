@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from charlstm.config import SampleConfig
+from charlstm.inference.sampling import (
+    Sampler,
+    StopText,
+    draw,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    softmax,
+)
+
+# Probabilities 0.5, 0.25, 0.125, 0.125.
+LOGITS = np.log(np.array([[4.0, 2.0, 1.0, 1.0]]))
+
+
+def kept(logits: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[int]:
+    return np.flatnonzero(np.isfinite(logits[0])).tolist()
+
+
+def test_softmax() -> None:
+    np.testing.assert_allclose(softmax(LOGITS), [[0.5, 0.25, 0.125, 0.125]])
+
+
+@pytest.mark.parametrize(
+    ("k", "ids"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2, 3]), (9, [0, 1, 2, 3])]
+)
+def test_top_k(k: int, ids: list[int]) -> None:
+    assert kept(keep_top_k(LOGITS, k)) == ids  # the third is tied with the fourth
+
+
+@pytest.mark.parametrize(
+    ("p", "ids"), [(0.01, [0]), (0.5, [0]), (0.51, [0, 1]), (0.8, [0, 1, 2]), (1.0, [0, 1, 2, 3])]
+)
+def test_top_p(p: float, ids: list[int]) -> None:
+    assert kept(keep_top_p(LOGITS, p)) == ids
+
+
+@pytest.mark.parametrize(
+    ("share", "ids"), [(0.0, [0, 1, 2, 3]), (0.2, [0, 1, 2, 3]), (0.3, [0, 1]), (1.0, [0])]
+)
+def test_min_p(share: float, ids: list[int]) -> None:
+    assert kept(keep_min_p(LOGITS, share)) == ids
+
+
+@given(
+    arrays(np.float32, (3, 7), elements=st.floats(-50, 50, width=32)),
+    st.integers(1, 9),
+    st.floats(0.01, 1),
+    st.floats(0, 1),
+)
+def test_filters_keep_the_likeliest(
+    logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]], k: int, p: float, share: float
+) -> None:
+    for filtered in (keep_top_k(logits, k), keep_top_p(logits, p), keep_min_p(logits, share)):
+        assert (filtered.max(axis=1) == logits.max(axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("uniform", "char_id"), [(0.0, 0), (0.49, 0), (0.5, 1), (0.74, 1), (0.76, 2), (0.99, 3)]
+)
+def test_draw_inverts_the_cumulative_distribution(uniform: float, char_id: int) -> None:
+    assert draw(LOGITS, np.array([uniform])).tolist() == [char_id]
+
+
+def test_what_was_dropped_is_never_drawn() -> None:
+    logits = np.array([[-np.inf, 0.0, -np.inf]])
+    for uniform in (0.0, 0.5, 1 - 2.0**-40):
+        assert draw(logits, np.array([uniform])).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temperature": 0.3},
+        {"temperature": 0.0},
+        {"top_k": 3},
+        {"top_p": 0.7, "min_p": 0.1, "temperature": 1.7},
+    ],
+)
+def test_one_stream_draws_what_the_first_of_many_draws(options: dict[str, float]) -> None:
+    config = SampleConfig(**options)  # type: ignore[arg-type]
+    logits = np.random.default_rng(0).normal(size=(600, 4, 9)).astype(np.float32) * 3
+    many, one = Sampler(config, 4, seed=5), Sampler(config, 1, seed=5)
+    for step in logits:
+        assert many.choose(step)[0] == one.choose_one(step[0])
+
+
+def test_draws_follow_the_probabilities() -> None:
+    sampler = Sampler(SampleConfig(temperature=1.0), 1, seed=1)
+    logits = LOGITS[0].astype(np.float32)
+    counts = np.bincount([sampler.choose_one(logits) for _ in range(8000)], minlength=4)
+    # Within five standard deviations.
+    expected = np.array([0.5, 0.25, 0.125, 0.125])
+    assert (np.abs(counts / 8000 - expected) < 5 * np.sqrt(expected / 8000)).all()
+
+
+def test_temperature_is_applied_before_top_p() -> None:
+    # At temperature 0.5 the probabilities are 16 : 4 : 1 : 1, so 0.7 keeps the first alone.
+    sampler = Sampler(SampleConfig(temperature=0.5, top_p=0.7), 1, seed=1)
+    logits = LOGITS[0].astype(np.float32)
+    assert {sampler.choose_one(logits) for _ in range(300)} == {0}
+
+
+@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
+def test_stop_text(text: str, stops: list[str]) -> None:
+    stop, out = StopText(tuple(stops)), ""
+    for character in text:
+        out += stop.feed(character)
+        assert text.startswith(out)
+        if stop.found:
+            break
+    out += stop.rest()
+    ends = [text.find(s) + len(s) for s in stops if s in text]
+    if not ends:
+        assert out == text
+    else:
+        assert stop.found
+        first = min(ends)  # the stop that is complete first
+        assert any(text[:first] == out + s for s in stops)

@@ -1,0 +1,130 @@
+"""The house's rules: who may import whom, and what must stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "charlstm"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Each room, and the rooms it may import from; all may import errors and config.
+ALLOWED = {
+    "errors": set[str](),
+    "config": {"errors"},
+    "recipes": {"errors"},
+    "checkpoint": {"errors"},
+    "runs": {"errors", "checkpoint"},
+    "text": {"errors", "config", "text"},
+    "inference": {"errors", "config", "text", "checkpoint", "runs", "inference"},
+    "nn": {"errors", "config", "nn"},
+    "training": {
+        "errors", "config", "text", "checkpoint", "runs", "inference", "nn", "training", "version",
+    },
+}  # fmt: skip
+NUMPY_ONLY = {"errors", "config", "recipes", "checkpoint", "runs", "text", "inference"}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module is not None
+            found.add(node.module)
+            if node.module == "charlstm":
+                found.remove("charlstm")
+                found |= {
+                    "charlstm.version" if a.name == "__version__" else f"charlstm.{a.name}"
+                    for a in node.names
+                }
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_who_imports_whom(path: Path) -> None:
+    room = room_of(path)
+    outside = {name.partition(".")[0] for name in imports_of(path)}
+    if room in NUMPY_ONLY:
+        assert "torch" not in outside
+    if room not in ("cli", "__main__"):
+        assert not outside & {"click", "tqdm"}, "only the command line knows them"
+    if room in ALLOWED:
+        inside = {n.split(".")[1] for n in imports_of(path) if n.startswith("charlstm.")}
+        assert inside <= ALLOWED[room]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_that_runs_what_it_reads(path: Path) -> None:
+    assert not imports_of(path) & {"pickle", "dill", "marshal", "shelve"}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            assert name not in ("eval", "exec", "torch.load", "torch.save", "print") or (
+                name == "print" and path.name == "output.py"
+            )
+            for keyword in node.keywords:
+                assert keyword.arg != "allow_pickle" or ast.unparse(keyword.value) == "False"
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh process has loaded after the code."""
+    script = f"import sys\n{code}\nprint(*{{n.partition('.')[0] for n in sys.modules}}, sep='\\n')"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.split())
+
+
+def test_import_charlstm_is_light() -> None:
+    assert not loaded_by("import charlstm") & {"torch", "numpy", "click", "tqdm"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["train", "-h"], ["sample", "-h"]]
+)
+def test_help_needs_neither_torch_nor_numpy(arguments: list[str]) -> None:
+    code = (
+        f"sys.argv[1:] = {arguments}\n"
+        "from charlstm.cli import entry_point\n"
+        "import os\nout = os.dup(1)\nos.dup2(os.open(os.devnull, os.O_WRONLY), 1)\n"
+        "try: entry_point()\nexcept SystemExit: pass\n"
+        "sys.stdout.flush()\nos.dup2(out, 1)"
+    )
+    assert not loaded_by(code) & {"torch", "numpy", "tqdm"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "{run}", "--length", "5"],
+        ["eval", "{run}"],
+        ["info", "{run}"],
+        ["runs", "--runs-dir", "{run}/.."],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_commands_that_read_and_write_need_no_torch(arguments: list[str], trained: Path) -> None:
+    run = str(trained / "checkpoints" / "play")
+    code = (
+        f"sys.argv[1:] = {[argument.format(run=run) for argument in arguments]}\n"
+        "from charlstm.cli import entry_point\n"
+        "import os\nout = os.dup(1)\nos.dup2(os.open(os.devnull, os.O_WRONLY), 1)\n"
+        "code = None\n"
+        "try: entry_point()\nexcept SystemExit as e: code = e.code\n"
+        "assert code == 0, code\n"
+        "sys.stdout.flush()\nos.dup2(out, 1)"
+    )
+    loaded = loaded_by(code)
+    assert "torch" not in loaded
+    assert "numpy" in loaded

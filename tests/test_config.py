@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from charlstm.config import SECTIONS, Config, ModelConfig, Range, SampleConfig, TrainConfig
+from charlstm.errors import ConfigError
+from charlstm.recipes import RECIPES, recipe
+
+
+def test_json_round_trip() -> None:
+    config = Config().override({"hidden_size": 7, "lr": 0.1, "val_fraction": 0.0})
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_names_are_unique_over_sections() -> None:
+    names = [spec.name for kind in SECTIONS.values() for spec in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        (ModelConfig, {"hidden_size": 0}, ["--hidden-size 0", "1 <= x"]),
+        (ModelConfig, {"num_layers": 65}, ["--layers 65", "x <= 64"]),
+        (ModelConfig, {"dropout": 1.0}, ["--dropout 1.0", "x < 1"]),
+        (ModelConfig, {"cell": "gnu"}, ["--cell 'gnu'", "lstm"]),
+        (ModelConfig, {"hidden_size": True}, ["--hidden-size", "whole number"]),
+        (ModelConfig, {"hidden_size": 1.5}, ["--hidden-size", "whole number"]),
+        (TrainConfig, {"lr": float("nan")}, ["--lr nan", "0 < x"]),
+        (TrainConfig, {"lr": float("inf")}, ["--lr inf"]),
+        (TrainConfig, {"decay_after": 2.0}, ["--decay-after 2", "0 <= x <= 1"]),
+        (SampleConfig, {"temperature": -1}, ["--temp -1", "0 <= x"]),
+        (SampleConfig, {"top_p": 0.0}, ["--top-p 0", "0 < x <= 1"]),
+        (SampleConfig, {"seed": -1}, ["--seed -1"]),
+    ],
+)
+def test_out_of_range(kind: Any, values: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kind(**values)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, [], {"model": {"x": 1}}, {"other": {}}, {"model": 3}])
+def test_odd_json(data: object) -> None:
+    with pytest.raises(ConfigError):
+        Config.from_json(data)
+
+
+def test_nothing_is_left_to_train_on() -> None:
+    with pytest.raises(ConfigError, match="leave no text"):
+        Config().override({"val_fraction": 0.6, "test_fraction": 0.4})
+
+
+def test_ranges_read_well() -> None:
+    assert str(Range(0, 1, open_high=True)) == "0 <= x < 1"
+    assert str(Range(0, open_low=True)) == "x > 0"
+    assert 1 not in Range(0, 1, open_high=True)
+
+
+def test_every_recipe_is_a_valid_configuration() -> None:
+    for name in RECIPES:
+        Config().override(recipe(name))
+    tutorial = Config().override(recipe("tutorial"))
+    assert (tutorial.model.hidden_size, tutorial.windows.maxlen, tutorial.windows.step) == (
+        128, 40, 3,
+    )  # fmt: skip
+    assert tutorial.windows.targets == "last"
+    assert (tutorial.train.optimizer, tutorial.train.epochs) == ("adam", 10)
+    with pytest.raises(ConfigError, match="--recipe 'x'.*tutorial"):
+        recipe("x")

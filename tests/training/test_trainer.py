@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from charlstm.checkpoint import load_checkpoint
+from charlstm.config import Config
+from charlstm.errors import CheckpointError, DivergenceError, RunError
+from charlstm.inference.language_model import LanguageModel
+from charlstm.training import setup
+from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
+from charlstm.training.setup import default_epochs, new_run, resume_run
+from charlstm.training.trainer import Trainer
+
+BASE: dict[str, Any] = {
+    "hidden_size": 12, "maxlen": 8, "batch_size": 3, "epochs": 3, "sample_every": 0,
+    "log_every": 7, "eval_every": 20, "dropout": 0.25, "precision": "float32",
+}  # fmt: skip
+
+Start = Callable[..., Trainer]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """`start("name", lr=0.1)` sets up a run over a short text."""
+    path = tmp_path / "x.txt"
+    path.write_text("the light is low and the wind is from the north\n" * 14)
+
+    def call(name: str, **options: Any) -> Trainer:
+        config = Config().override({**BASE, **options})
+        return new_run(
+            [str(path)], config, runs_dir=tmp_path / "runs", name=name, notice=lambda _text: None
+        )
+
+    return call
+
+
+def resume(trainer: Trainer, **changes: Any) -> Trainer:
+    return resume_run(trainer.run, changes, [], notice=lambda _text: None)
+
+
+def finish(trainer: Trainer) -> str:
+    for event in trainer.train():
+        last = event
+    assert isinstance(last, Stopped)
+    return last.reason
+
+
+def losses(trainer: Trainer) -> list[tuple[Any, ...]]:
+    keys = ("step", "epoch", "train_nats", "val_nats")
+    return [tuple(line[key] for key in keys) for line in trainer.run.read_metrics()]
+
+
+def assert_same_end(one: Trainer, other: Trainer) -> None:
+    """Bit-identical weights, optimizer, generator, carried state, losses and best checkpoint."""
+    for name in ("last", "best"):
+        a, b = (load_checkpoint(getattr(trainer.run, name)) for trainer in (one, other))
+        assert set(a.arrays) == set(b.arrays)
+        for key, array in a.arrays.items():
+            np.testing.assert_array_equal(array, b.arrays[key], err_msg=key)
+        for meta in (a.meta, b.meta):
+            del meta["progress"]["seconds"]
+        assert a.meta["progress"] == b.meta["progress"]
+    assert losses(one) == losses(other)
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"num_layers": 2, "optimizer": "rmsprop"},
+    {"stateless": True, "step": 5, "targets": "last", "optimizer": "adam"},
+    {"optimizer": "sgd", "lr": 0.1, "schedule": "step", "decay_after": 1.0},
+    {"val_fraction": 0.0, "schedule": "cosine"},
+    {"precision": "bfloat16"},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_resume_is_exact_from_anywhere(start: Start, options: dict[str, Any]) -> None:
+    whole = start("whole", **options)
+    assert finish(whole) == "finished"
+    total = whole.progress.step
+    per_epoch = whole.windows.batches_per_epoch
+    for stop in (0, 1, 7, 20, per_epoch - 1, per_epoch, per_epoch + 1, total - 1, total):
+        parts = start(f"parts-{stop}", **options)
+        run_until(parts, stop)
+        again = resume(parts)
+        assert again.progress.step == stop
+        assert finish(again) == "finished"
+        assert_same_end(whole, again)
+
+
+def run_until(trainer: Trainer, stop: int) -> None:
+    """Train, ask to stop at a step, and let the trainer save."""
+    if stop == 0:
+        trainer.ask_to_stop()
+    for event in trainer.train():
+        if isinstance(event, Stepped) and event.step == stop:
+            trainer.ask_to_stop()
+
+
+def test_every_step_can_be_the_last(start: Start) -> None:
+    """Save and resume after each step, one long chain."""
+    whole = start("whole", epochs=2)
+    finish(whole)
+    chain = start("chain", epochs=2)
+    for _ in range(whole.progress.step):
+        run_until(chain, chain.progress.step + 1)
+        chain = resume(chain)
+    finish(chain)
+    assert_same_end(whole, chain)
+
+
+def test_a_run_that_dies_without_a_word_is_rewound(start: Start) -> None:
+    """Lines written after the last save are dropped: the log equals an undisturbed run's."""
+    whole = start("whole")
+    finish(whole)
+    dead = start("dead", save_every=10)
+    for event in dead.train():
+        if isinstance(event, Stepped) and event.step == 24:
+            break  # as if killed: step 20 is saved, lines up to 21 are written
+    assert [line[0] for line in losses(dead)][-1] == 21
+    again = resume(dead)
+    assert again.progress.step == 20
+    assert [line[0] for line in losses(again)][-1] == 20
+    finish(again)
+    assert losses(again) == losses(whole)
+
+
+def test_an_evaluation_cut_short_is_made_up_for(start: Start) -> None:
+    whole = start("whole")
+    finish(whole)
+    cut = start("cut")
+    validate = cut._validate
+
+    def interrupted(ids: Any) -> float | None:
+        cut.ask_to_stop()
+        return validate(ids)
+
+    cut._validate = interrupted  # type: ignore[method-assign]
+    assert finish(cut) == "interrupted"
+    assert cut.progress.evaluated_step == -1
+    again = resume(cut)
+    assert finish(again) == "finished"
+    assert_same_end(whole, again)
+
+
+def test_more_epochs_equal_a_longer_run_under_a_constant_schedule(start: Start) -> None:
+    whole = start("whole", schedule="constant", epochs=4)
+    finish(whole)
+    half = start("half", schedule="constant", epochs=2)
+    finish(half)
+    again = resume(half, epochs=4)
+    finish(again)
+    assert losses(again) == losses(whole)
+    for a, b in zip(whole.parameters, again.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_pause_keeps_any_schedule_exact(start: Start) -> None:
+    whole = start("whole", epochs=4)
+    finish(whole)
+    half = start("half", epochs=4, stop_after=2)
+    assert finish(half) == "paused"
+    assert half.progress.epoch == 2
+    again = resume(half)
+    assert finish(again) == "finished"
+    assert losses(again) == losses(whole)
+    for a, b in zip(whole.parameters, again.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_it_learns(start: Start) -> None:
+    trainer = start("x", epochs=12, hidden_size=32)
+    finish(trainer)
+    history = trainer.progress.history
+    assert history[-1]["val_nats"] is not None
+    assert history[-1]["val_nats"] < 1.0 < (history[0]["val_nats"] or 0)
+
+
+def test_validation_is_what_eval_counts(start: Start) -> None:
+    trainer = start("x")
+    finish(trainer)
+    model = LanguageModel.from_file(trainer.run.best)
+    score = model.score(trainer.corpus.tokenizer.decode(trainer.corpus.val))
+    assert score.nats_per_char == pytest.approx(trainer.progress.best_nats, abs=1e-5)
+
+
+def test_best_is_kept_and_patience_ends_the_run(start: Start) -> None:
+    trainer = start("x", lr=3.0, optimizer="sgd", clip_norm=0.0, epochs=40, patience=3)
+    try:
+        reason = finish(trainer)
+    except DivergenceError:
+        pytest.fail("this setting is meant to get worse, not to diverge")
+    assert reason == "patience"
+    assert trainer.progress.stale == 3
+    best = load_checkpoint(trainer.run.best)
+    assert best.meta["progress"]["best_step"] == trainer.progress.best_step
+    assert best.meta["progress"]["step"] == trainer.progress.best_step < trainer.progress.step
+    # Nothing more happens unless patience or epochs are raised.
+    assert finish(resume(trainer)) == "patience"
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_loss_that_is_not_finite_changes_nothing(start: Start, where: str) -> None:
+    trainer = start("x", save_every=1)
+    steps = trainer.train()
+    while not (isinstance(event := next(steps), Saved) and event.step == 5):
+        pass
+    before = [p.detach().clone() for p in trainer.parameters]
+    saved = trainer.run.last.read_bytes()
+    if where == "loss":
+        trainer.state[0][0].fill_(math.nan)
+    else:
+        trainer.parameters[0].register_hook(lambda grad: grad * math.inf)
+    with pytest.raises(DivergenceError, match=rf"{where} is no longer finite at step 6.*\n.*--lr"):
+        list(steps)
+    for old, new in zip(before, trainer.parameters, strict=True):
+        assert torch.equal(old, new)
+    assert trainer.run.last.read_bytes() == saved
+    assert resume(trainer).progress.step == 5
+
+
+def test_previews_and_evaluations_leave_training_alone(start: Start) -> None:
+    plain, busy = start("plain"), start("busy", sample_every=3, save_every=2, keep=3)
+    finish(plain)
+    finish(busy)
+    for a, b in zip(plain.parameters, busy.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_log(start: Start) -> None:
+    trainer = start("x")
+    events = list(trainer.train())
+    lines = [json.loads(line) for line in trainer.run.metrics.read_text().splitlines()]
+    for line in lines:
+        assert set(line) == {
+            "step", "epoch", "train_nats", "val_nats", "chars_per_second", "seconds",
+        }  # fmt: skip
+    steps = [line["step"] for line in lines]
+    assert steps == sorted(set(steps))
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [e.val_nats for e in evaluated] == [
+        line["val_nats"] for line in lines if line["val_nats"] is not None
+    ]
+
+
+def test_what_cannot_change(start: Start, tmp_path: Path) -> None:
+    trainer = start("x", epochs=1)
+    finish(trainer)
+    with pytest.raises(RunError, match=r"--hidden-size cannot change .* it was 12, not 13"):
+        resume(trainer, hidden_size=13)
+    assert resume(trainer, hidden_size=12, lr=0.5, epochs=2).config.train.lr == 0.5
+    (tmp_path / "x.txt").write_text("another text altogether\n" * 30)
+    with pytest.raises(RunError, match="is not the one that 'x' was"):
+        resume(trainer)
+
+
+def test_a_moved_text_can_be_named(start: Start, tmp_path: Path) -> None:
+    trainer = start("x", epochs=1)
+    finish(trainer)
+    (tmp_path / "x.txt").rename(tmp_path / "y.txt")
+    again = resume_run(
+        trainer.run, {"epochs": 2}, [str(tmp_path / "y.txt")], notice=lambda _text: None
+    )
+    assert finish(again) == "finished"
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "rng", "carry"])
+def test_a_checkpoint_that_lacks_something_is_refused(start: Start, kind: str) -> None:
+    from charlstm.checkpoint import save_checkpoint
+
+    trainer = start("x", epochs=1)
+    finish(trainer)
+    whole = load_checkpoint(trainer.run.last)
+    arrays = {name: a for name, a in whole.arrays.items() if not name.startswith(kind)}
+    if kind == "optimizer":  # none at all is that of a run before its first step
+        arrays["optimizer/head.bias.step"] = np.array(1, dtype=np.float32)
+    save_checkpoint(trainer.run.last, whole.meta, arrays)
+    with pytest.raises(CheckpointError, match=r"last\.npz"):
+        resume(trainer)
+
+
+def test_default_epochs() -> None:
+    assert [default_epochs(n) for n in (100, 80_000, 1_000_000, 10**9)] == [
+        setup._MOST_EPOCHS, setup._MOST_EPOCHS, 6, 1,
+    ]  # fmt: skip
