@@ -71,5 +71,5 @@ def test_every_recipe_is_a_valid_configuration() -> None:
     )  # fmt: skip
     assert tutorial.windows.targets == "last"
     assert (tutorial.train.optimizer, tutorial.train.epochs) == ("adam", 10)
-    with pytest.raises(ConfigError, match="--recipe 'x'.*tutorial"):
+    with pytest.raises(ConfigError, match=r"--recipe 'x'.*tutorial"):
         recipe("x")

@@ -33,7 +33,7 @@ def _visible(character: str) -> str:
 
 
 class ReaderGoneError(Exception):
-    """Whoever read stdout has closed it. (click would end the program on a BrokenPipeError.)"""
+    """Whoever read stdout has closed it. (On a BrokenPipeError click would end the program)."""
 
 
 class DataStream:

@@ -160,7 +160,7 @@ def test_a_second_ctrl_c_stops_at_once(corpus_file: Path, tmp_path: Path) -> Non
         tmp_path, "train", corpus_file.name, "--layers", 2, "--hidden-size", 1000, "--maxlen",
         1000, "--batch-size", 5, "--precision", "float32", "--keep", 0,
     )  # fmt: skip
-    wait_for(lambda: (tmp_path / "checkpoints" / "play" / "last.npz").exists())
+    wait_for((tmp_path / "checkpoints" / "play" / "last.npz").exists)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)

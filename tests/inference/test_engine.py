@@ -18,9 +18,8 @@ def pair(layers: int, hidden: int = 24, vocab: int = 11) -> tuple[CharLSTM, Engi
     network = CharLSTM(config, vocab, seed=layers).eval()
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.3 * torch.randn(
-                parameter.shape, generator=torch.Generator().manual_seed(1)
-            )
+            generator = torch.Generator().manual_seed(1)
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
     return network, Engine(weights, config, vocab)
 

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from charlstm.config import SampleConfig
 from charlstm.inference.sampling import (
+    Floats,
     Sampler,
     StopText,
     draw,
@@ -21,7 +22,7 @@ from charlstm.inference.sampling import (
 LOGITS = np.log(np.array([[4.0, 2.0, 1.0, 1.0]]))
 
 
-def kept(logits: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[int]:
+def kept(logits: Floats) -> list[int]:
     return np.flatnonzero(np.isfinite(logits[0])).tolist()
 
 

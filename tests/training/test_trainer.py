@@ -218,7 +218,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(start: Start, where: str) -> 
     if where == "loss":
         trainer.state[0][0].fill_(math.nan)
     else:
-        trainer.parameters[0].register_hook(lambda grad: grad * math.inf)
+        trainer.parameters[0].register_hook(lambda grad: grad * math.inf)  # type: ignore[no-untyped-call]
     with pytest.raises(DivergenceError, match=rf"{where} is no longer finite at step 6.*\n.*--lr"):
         list(steps)
     for old, new in zip(before, trainer.parameters, strict=True):
