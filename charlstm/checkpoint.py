@@ -251,12 +251,16 @@ def _read_meta(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, Any
     if array.dtype != np.uint8 or array.ndim != 1:
         raise _DamagedError("its meta entry is not text")
     try:
-        meta = json.loads(array.tobytes().decode("utf-8"))
+        meta = json.loads(array.tobytes().decode("utf-8"), parse_constant=_no_constant)
     except RecursionError as error:
         raise _DamagedError("its meta entry is nested too deeply") from error
     if not isinstance(meta, dict):
         raise _DamagedError("its meta entry is not an object")
     return meta
+
+
+def _no_constant(name: str) -> None:
+    raise _DamagedError(f"its meta entry holds {name}")
 
 
 def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from charlstm.config import SECTIONS, Config, ModelConfig, Range, SampleConfig, TrainConfig
+from charlstm.config import SECTIONS, Config, ModelConfig, SampleConfig, TrainConfig
 from charlstm.errors import ConfigError
+from charlstm.fields import Range
 from charlstm.recipes import RECIPES, recipe
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from charlstm.config import Section, flag_of, type_of
+from charlstm.fields import Section, flag_of, type_of
 
 CommandFunction = Callable[..., Any]
 UNKNOWN_HELP = "What to do with characters the model does not know: error, skip or replace."

@@ -8,6 +8,7 @@ import click
 
 from charlstm.cli import output
 from charlstm.cli.options import GroupedCommand, common_options
+from charlstm.cli.output import duration
 from charlstm.errors import CheckpointError
 
 
@@ -66,10 +67,3 @@ def command(as_json: bool, runs_dir: str | None) -> None:
             ]
         )
     output.data_line(output.table(rows))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss, or m:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

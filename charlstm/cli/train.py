@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,8 +18,11 @@ from charlstm.cli.options import (
     config_options,
     given,
 )
+from charlstm.cli.output import duration
+from charlstm.cli.progress import View, reading
+from charlstm.cli.signals import Signals
 from charlstm.config import SECTIONS, Config
-from charlstm.errors import CharlstmError, ConfigError
+from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
     from charlstm.training.trainer import Trainer
@@ -93,7 +90,7 @@ def command(
     if resume is not None and (name is not None or recipe_name is not None):
         raise ConfigError("--name and --recipe are for new runs: leave them out with --resume.")
     say = _nothing if quiet else output.say
-    with _Signals() as signals:
+    with Signals() as signals:
         trainer = _set_up(texts, resume, name, recipe_name, runs_dir, changes, say, quiet)
         signals.trainer = trainer
         reason = _show(trainer, say, quiet, resumed=resume is not None)
@@ -138,7 +135,7 @@ def _set_up(
     # Options are in order: only now is torch worth its two seconds.
     from charlstm.training.setup import new_run, resume_run
 
-    with _reading(quiet) as progress:
+    with reading(quiet) as progress:
         if resume is not None:
             return resume_run(run, changes, texts, notice=output.say, progress=progress)
         return new_run(texts, config, runs_dir=folder, name=name, notice=say, progress=progress)
@@ -148,87 +145,10 @@ def _nothing(_text: str) -> None:
     """Say nothing."""
 
 
-class _Signals:
-    """Ctrl-C and SIGTERM ask the trainer to stop; a second one ends the process at once.
-
-    Python runs a handler only between two of its own instructions, which a product of large
-    matrices can keep waiting. The second signal is therefore met by a thread, woken by the
-    system's own handler.
-
-    Attributes:
-        trainer: whom to ask, once there is one; before that, the first signal is the last.
-        received: the first signal's number, or 0.
-    """
-
-    def __init__(self) -> None:
-        self.trainer: Trainer | None = None
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        self._pipe = (reader, writer)
-        self._wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wakeup_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self._pipe[1])  # the thread reads the end, and closes the other
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        if self.trainer is None:
-            raise _StoppedError(number)
-        self.trainer.ask_to_stop()
-
-    @staticmethod
-    def _watch(reader: int) -> None:
-        seen = 0
-        while data := os.read(reader, 64):
-            ours = [n for n in data if n in (signal.SIGINT, signal.SIGTERM)]
-            seen += len(ours)
-            if seen > 1:
-                os.write(2, b"\nError: stopped at once; what was saved before is whole.\n")
-                os._exit(128 + ours[-1])
-        os.close(reader)
-
-
-class _StoppedError(CharlstmError):
-    """A signal before there was anything to save."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number  # type: ignore[misc]
-        super().__init__("stopped; nothing was trained yet.")
-
-
-@contextmanager
-def _reading(quiet: bool) -> Iterator[Any]:
-    """Shows how far the reading of a large text is."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    # No bar for a text that is read in a moment.
-    with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=sys.stderr) as bar:
-
-        def progress(what: str, done: int) -> None:
-            bar.set_description_str(what, refresh=False)
-            bar.update(done - bar.n)
-
-        yield progress
-
-
 def _show(trainer: Trainer, say: Any, quiet: bool, *, resumed: bool) -> str:
     """Run the trainer and show its events; returns why it stopped."""
     _announce(trainer, say, resumed=resumed)
-    view = _View(trainer, quiet)
+    view = View(trainer, quiet)
     try:
         for event in trainer.train():
             reason = view.show(event)
@@ -260,108 +180,7 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         say(f"resumed at step {progress.step:,}, {progress.epoch} of {train.epochs} epochs done")
 
 
-class _View:
-    """Shows a run's events on stderr: a bar on a terminal, lines now and then elsewhere."""
-
-    def __init__(self, trainer: Trainer, quiet: bool) -> None:
-        import time
-
-        self._trainer = trainer
-        self._quiet = quiet
-        self._clock = time.monotonic
-        self._bar: Any = None
-        self._nats = math.nan  # smoothed
-        self._lined_at = self._since = time.monotonic()
-        self._chars = 0
-        self._steps_since = 0
-        if not quiet and sys.stderr is not None and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=trainer.total_steps,
-                initial=trainer.progress.step,
-                unit="step",
-                file=sys.stderr,
-                dynamic_ncols=True,
-                leave=False,
-                mininterval=0.2,
-                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-                "[{elapsed}<{remaining}] {desc}",
-            )
-
-    def show(self, event: Any) -> str:
-        """Show one event; returns the reason if it is the end."""
-        match type(event).__name__:
-            case "Stepped":
-                if not self._quiet:
-                    self._stepped(event)
-            case "Evaluated":
-                self._line(_evaluated(event, self._trainer.config.train.epochs))
-            case "Previewed":
-                self._line(f"--- step {event.step:,} ---\n{event.text}\n---")
-            case "Stopped":
-                return str(event.reason)
-        return ""
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _stepped(self, event: Any) -> None:
-        self._nats = (
-            event.nats if math.isnan(self._nats) else (0.98 * self._nats + 0.02 * event.nats)
-        )
-        self._chars += event.chars
-        self._steps_since += 1
-        now = self._clock()
-        if self._bar is not None:
-            self._bar.update(1)
-            if now - self._lined_at > 0.5:
-                self._lined_at = now
-                self._bar.set_description_str(self._speed(now), refresh=False)
-        elif now - self._lined_at >= 10:
-            self._lined_at = now
-            trainer = self._trainer
-            left = trainer.total_steps - event.step
-            rate = self._steps_since / (now - self._since)
-            from charlstm.cli.runs import duration
-
-            output.say(
-                f"step {event.step:,} of {trainer.total_steps:,}  {self._speed(now)}  "
-                f"{duration(left / rate)} left"
-            )
-
-    def _speed(self, now: float) -> str:
-        return (
-            f"{self._nats:.3f} nats, {self._nats / math.log(2):.3f} bits/char, "
-            f"{self._chars / max(1e-9, now - self._since):,.0f} chars/s"
-        )
-
-    def _line(self, text: str) -> None:
-        if self._quiet:
-            return
-        if self._bar is not None:
-            self._bar.clear()
-        output.say(text)
-        if self._bar is not None:
-            self._bar.refresh()
-
-
-def _evaluated(event: Any, epochs: int) -> str:
-    parts = [f"step {event.step:,}, epoch {event.epoch} of {epochs}:"]
-    if event.train_nats is not None:
-        parts.append(f"train {event.train_nats:.4f}")
-    if event.val_nats is not None:
-        parts.append(
-            f"validation {event.val_nats:.4f} nats, {event.val_nats / math.log(2):.4f} bits/char"
-        )
-    return "  ".join(parts) + ("  (best)" if event.is_best else "")
-
-
 def _report(trainer: Trainer, reason: str, say: Any) -> None:
-    from charlstm.cli.runs import duration
-
     progress, train = trainer.progress, trainer.config.train
     folder = shlex.quote(str(trainer.run.folder))
     why = {

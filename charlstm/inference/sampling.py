@@ -87,6 +87,8 @@ class Sampler:
         self._used = _BLOCK
         self._plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
         self._divisor = np.float32(config.temperature)
+        # So close to 0, the likeliest is drawn for certain, and the quotients might overflow.
+        self._greedy = config.temperature < 1e-3
 
     def _uniforms(self) -> NDArray[np.float64]:
         """The next number of each stream, (N,)."""
@@ -102,7 +104,7 @@ class Sampler:
         """The next character of each stream: logits (N, V) -> ids (N,)."""
         uniforms = self._uniforms()
         config = self._config
-        if config.temperature == 0:
+        if self._greedy:
             return np.asarray(logits.argmax(axis=1))
         scaled = logits / self._divisor
         if config.top_k:
@@ -113,7 +115,7 @@ class Sampler:
 
     def choose_one(self, logits: NDArray[np.float32]) -> int:
         """`choose` for a single stream, logits (V,) -> id: the same id, in fewer steps."""
-        if not self._plain or self._divisor == 0:
+        if not self._plain or self._greedy:
             return int(self.choose(logits[None, :])[0])
         uniform = self._uniforms()[0]
         scaled = (logits / self._divisor).astype(np.float64)

@@ -11,8 +11,9 @@ from typing import IO, Any
 import torch
 
 from charlstm.checkpoint import replace_file
-from charlstm.config import SECTIONS, Config, flag_of
+from charlstm.config import SECTIONS, Config
 from charlstm.errors import CheckpointError, CorpusError, RunError, UnknownCharacterError
+from charlstm.fields import flag_of
 from charlstm.inference.language_model import read_meta
 from charlstm.runs import Run
 from charlstm.text.corpus import ReadingProgress, load_corpus

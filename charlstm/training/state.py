@@ -69,6 +69,14 @@ class Progress:
             kind = list if name == "history" else (int, float) if floats else int
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise CheckpointError(f"the run's progress is not readable: {name!r}.")
+        losses = [value for entry in values["history"] for value in _values(entry)]
+        if not all(value is None or type(value) in (int, float) for value in losses):
+            raise CheckpointError("the run's progress is not readable: 'history'.")
         if min(values["step"], values["epoch"], values["index"]) < 0:
             raise CheckpointError("the run's progress is not readable: it is negative.")
         return cls(**values)
+
+
+def _values(entry: object) -> list[object]:
+    """A history entry's values; an entry that is no object is one value, and a wrong one."""
+    return list(entry.values()) if isinstance(entry, dict) else [entry, ""]

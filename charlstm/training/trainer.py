@@ -25,11 +25,9 @@ from charlstm.config import Config, SampleConfig
 from charlstm.errors import CheckpointError, DivergenceError
 from charlstm.inference.engine import check_weights
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.runs import Run
 from charlstm.text.corpus import Corpus
-from charlstm.text.tokenizer import Ids
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import (
@@ -39,9 +37,9 @@ from charlstm.training.optim import (
     restore_optimizer,
 )
 from charlstm.training.state import Progress
+from charlstm.training.validation import validate
 
 _SAVE_SECONDS = 60.0
-_EVAL_WINDOW = 128
 _LONG_EPOCH = 2000  # steps
 PREVIEW = SampleConfig(temperature=0.8, length=200)
 
@@ -219,7 +217,8 @@ class Trainer:
         train = self.config.train
         grads = [p.grad for p in self.parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(grads)
-        if train.clip_norm:
+        # Below the bound torch would multiply every gradient by 1, which takes its time.
+        if train.clip_norm and float(norm) > train.clip_norm:
             nn.utils.clip_grads_with_norm_(self.parameters, train.clip_norm, norm)
         if train.clip_value:
             nn.utils.clip_grad_value_(self.parameters, train.clip_value)
@@ -244,7 +243,7 @@ class Trainer:
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = None
         if len(self.corpus.val) >= 2:
-            val_nats = self._validate(self.corpus.val)
+            val_nats = validate(self.network, self.corpus.val, lambda: self._stop_asked)
             if val_nats is None:
                 return None
         nats = train_nats if val_nats is None else val_nats
@@ -267,37 +266,6 @@ class Trainer:
         if is_best:
             self.run.save_best(self._meta(), self._weights())
         return Evaluated(progress.step, progress.epoch, train_nats, val_nats, is_best)
-
-    def _validate(self, ids: Ids) -> float | None:
-        """Nats per character, state carried, in float32, as `charlstm eval` counts them."""
-        plan = plan_streams(len(ids))
-        network = self.network
-        network.eval()
-        dtype, network.dtype = network.dtype, torch.float32
-        nats = 0.0
-        try:
-            with torch.inference_mode():
-                state = network.initial_state(plan.count)
-                for first in range(plan.start, plan.length, _EVAL_WINDOW):
-                    if self._stop_asked:
-                        return None
-                    last = min(first + _EVAL_WINDOW, plan.length if first >= 0 else 0)
-                    if first == 0 and plan.count > 1:
-                        for layer in state:
-                            for part in layer:
-                                part[0] = 0.0  # the first stream starts here
-                    places, counted = plan.positions(first, last)
-                    inputs = torch.from_numpy(ids[places].astype(np.int64)).to(self.device)
-                    targets = torch.from_numpy(ids[places + 1].astype(np.int64)).to(self.device)
-                    logits, state = network(inputs, state)
-                    loss = nn.functional.cross_entropy(
-                        logits.flatten(0, 1), targets.flatten(), reduction="none"
-                    )
-                    mask = torch.from_numpy(counted).to(self.device).flatten()
-                    nats += float(loss[mask].sum(dtype=torch.float64))
-        finally:
-            network.dtype = dtype
-        return nats / plan.predictions
 
     def _preview(self) -> Previewed:
         model = LanguageModel.from_weights(

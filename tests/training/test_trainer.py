@@ -18,6 +18,7 @@ from charlstm.training import setup
 from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
 from charlstm.training.setup import default_epochs, new_run, resume_run
 from charlstm.training.trainer import Trainer
+from charlstm.training.validation import validate
 
 BASE: dict[str, Any] = {
     "hidden_size": 12, "maxlen": 8, "batch_size": 3, "epochs": 3, "sample_every": 0,
@@ -133,19 +134,21 @@ def test_a_run_that_dies_without_a_word_is_rewound(start: Start) -> None:
     assert losses(again) == losses(whole)
 
 
-def test_an_evaluation_cut_short_is_made_up_for(start: Start) -> None:
+def test_an_evaluation_cut_short_is_made_up_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = start("whole")
     finish(whole)
     cut = start("cut")
-    validate = cut._validate
 
-    def interrupted(ids: Any) -> float | None:
+    def interrupted(network: Any, ids: Any, asked: Any) -> float | None:
         cut.ask_to_stop()
-        return validate(ids)
+        return validate(network, ids, asked)
 
-    cut._validate = interrupted  # type: ignore[method-assign]
+    monkeypatch.setattr("charlstm.training.trainer.validate", interrupted)
     assert finish(cut) == "interrupted"
     assert cut.progress.evaluated_step == -1
+    monkeypatch.undo()
     again = resume(cut)
     assert finish(again) == "finished"
     assert_same_end(whole, again)

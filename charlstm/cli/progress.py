@@ -1,0 +1,129 @@
+"""What a person sees of a run: a bar on a terminal, lines now and then elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from charlstm.cli import output
+from charlstm.cli.output import duration
+
+if TYPE_CHECKING:
+    from charlstm.training.trainer import Trainer
+
+
+@contextmanager
+def reading(quiet: bool) -> Iterator[Any]:
+    """Shows how far the reading of a large text is."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    # No bar for a text that is read in a moment.
+    with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=sys.stderr) as bar:
+
+        def progress(what: str, done: int) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+class View:
+    """Shows a run's events on stderr: a bar on a terminal, lines now and then elsewhere."""
+
+    def __init__(self, trainer: Trainer, quiet: bool) -> None:
+        self._trainer = trainer
+        self._quiet = quiet
+        self._clock = time.monotonic
+        self._bar: Any = None
+        self._nats = math.nan  # smoothed
+        self._lined_at = self._since = time.monotonic()
+        self._chars = 0
+        self._steps_since = 0
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=trainer.total_steps,
+                initial=trainer.progress.step,
+                unit="step",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                leave=False,
+                mininterval=0.2,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+                "[{elapsed}<{remaining}] {desc}",
+            )
+
+    def show(self, event: Any) -> str:
+        """Show one event; returns the reason if it is the end."""
+        match type(event).__name__:
+            case "Stepped":
+                if not self._quiet:
+                    self._stepped(event)
+            case "Evaluated":
+                self._line(_evaluated(event, self._trainer.config.train.epochs))
+            case "Previewed":
+                self._line(f"--- step {event.step:,} ---\n{event.text}\n---")
+            case "Stopped":
+                return str(event.reason)
+        return ""
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _stepped(self, event: Any) -> None:
+        self._nats = (
+            event.nats if math.isnan(self._nats) else (0.98 * self._nats + 0.02 * event.nats)
+        )
+        self._chars += event.chars
+        self._steps_since += 1
+        now = self._clock()
+        if self._bar is not None:
+            self._bar.update(1)
+            if now - self._lined_at > 0.5:
+                self._lined_at = now
+                self._bar.set_description_str(self._speed(now), refresh=False)
+        elif now - self._lined_at >= 10:
+            self._lined_at = now
+            trainer = self._trainer
+            left = trainer.total_steps - event.step
+            rate = self._steps_since / (now - self._since)
+            output.say(
+                f"step {event.step:,} of {trainer.total_steps:,}  {self._speed(now)}  "
+                f"{duration(left / rate)} left"
+            )
+
+    def _speed(self, now: float) -> str:
+        return (
+            f"{self._nats:.3f} nats, {self._nats / math.log(2):.3f} bits/char, "
+            f"{self._chars / max(1e-9, now - self._since):,.0f} chars/s"
+        )
+
+    def _line(self, text: str) -> None:
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.clear()
+        output.say(text)
+        if self._bar is not None:
+            self._bar.refresh()
+
+
+def _evaluated(event: Any, epochs: int) -> str:
+    parts = [f"step {event.step:,}, epoch {event.epoch} of {epochs}:"]
+    if event.train_nats is not None:
+        parts.append(f"train {event.train_nats:.4f}")
+    if event.val_nats is not None:
+        parts.append(
+            f"validation {event.val_nats:.4f} nats, {event.val_nats / math.log(2):.4f} bits/char"
+        )
+    return "  ".join(parts) + ("  (best)" if event.is_best else "")

@@ -1,0 +1,130 @@
+"""Dataclass fields that know their option: help, range, name, and how they become JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from charlstm.errors import ConfigError
+
+PRACTICALLY_ANY = 2**31 - 1  # a bound this high is not worth telling
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers an option may take: from `low` to `high`, each end included unless open."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low < value if self.open_low else self.low <= value
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.high >= PRACTICALLY_ANY:
+            return f"x {'>' if self.open_low else '>='} {self.low:g}"
+        left = f"{self.low:g} {'<' if self.open_low else '<='} x"
+        return f"{left} {'<' if self.open_high else '<='} {self.high:g}"
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    group: str,
+    within: Range | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str = "",
+    on_resume: bool = False,
+) -> Any:
+    """A dataclass field with what the command line must know of it.
+
+    Args:
+        default: the default value.
+        text: one line of help.
+        group: the heading it stands under in `--help`.
+        within: the allowed numbers.
+        choices: the allowed words.
+        flag: the option's name where it is not the field's name with dashes.
+        on_resume: whether a resumed run may change it.
+    """
+    meta = {
+        "help": text,
+        "group": group,
+        "within": within,
+        "choices": choices,
+        "flag": flag,
+        "on_resume": on_resume,
+    }
+    return field(default=default, metadata=meta)
+
+
+def flag_of(spec: dataclasses.Field[Any]) -> str:
+    """The option's name on the command line, such as `--hidden-size`."""
+    return spec.metadata["flag"] or "--" + spec.name.replace("_", "-")
+
+
+@functools.cache
+def _types(section: type) -> dict[str, Any]:
+    return typing.get_type_hints(section)
+
+
+def type_of(section: type, name: str) -> type:
+    """The plain type of a field: int, float, str, bool or tuple; `int | None` gives int."""
+    hint = _types(section)[name]
+    if isinstance(hint, types.UnionType):
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+    kind: type = typing.get_origin(hint) or hint
+    return kind
+
+
+class Section:
+    """What the option groups share: validation on construction, JSON in and out."""
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):  # type: ignore[arg-type]
+            self._check(spec, getattr(self, spec.name))
+
+    def _check(self, spec: dataclasses.Field[Any], value: Any) -> None:
+        if value is None and spec.default is None:
+            return
+        flag, kind = flag_of(spec), type_of(type(self), spec.name)
+        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        good = isinstance(value, (int, float) if kind is float else kind)
+        if not good or (isinstance(value, bool) and kind is not bool):
+            raise ConfigError(f"{flag} must be {wanted.get(kind, 'a list')}, not {value!r}.")
+        within: Range | None = spec.metadata["within"]
+        if within is not None and value not in within:
+            raise ConfigError(f"{flag} {value} is out of range; allowed: {within}.")
+        choices = spec.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigError(f"{flag} {value!r} is unknown; choose from: {', '.join(choices)}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Rebuild from `to_json`'s object; absent fields take their defaults.
+
+        Raises:
+            ConfigError: an unknown field, a wrong type, or a value out of range.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{cls.__name__} must be an object, not {type(data).__name__}.")
+        names = {spec.name for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(map(str, data)) - names)
+        if unknown:
+            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}.")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
