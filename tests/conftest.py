@@ -20,6 +20,8 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 def pytest_configure() -> None:
     # Runs go where a test says, whatever the shell that started the tests has set.
     os.environ.pop("CHARLSTM_RUNS_DIR", None)
+    # Tiny models gain nothing from threads, and lose much where other programs run, too.
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

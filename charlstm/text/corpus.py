@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from charlstm.config import TextConfig
-from charlstm.errors import CorpusError, SourceError
+from charlstm.errors import CharlstmError, CorpusError, UnknownCharacterError
 from charlstm.text.sources import CHUNK_BYTES, Source, read_text
 from charlstm.text.tokenizer import CODE_POINTS, CharTokenizer, Ids, count_code_points
 
@@ -40,6 +41,7 @@ class Corpus:
         sha256: of the joined text in UTF-8, after line ends were unified.
         rare: rare characters that became the replacement character, with their counts.
         train, val, test: contiguous parts of `ids`.
+        mapping: the mapped file that `ids` lie in, if they do.
     """
 
     ids: Ids
@@ -48,6 +50,15 @@ class Corpus:
     rare: dict[str, int] = field(default_factory=dict)
     val_fraction: float = 0.1
     test_fraction: float = 0.0
+    mapping: mmap.mmap | None = None
+
+    def release(self) -> None:
+        """Let go of the memory that reading a mapped file has taken; it is read again at need.
+
+        Such pages could be taken back by the system at any time, yet count as the process's.
+        """
+        if self.mapping is not None and hasattr(self.mapping, "madvise"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -70,6 +81,17 @@ class Corpus:
     @property
     def test(self) -> Ids:  # noqa: D102
         return self.ids[self.bounds[1] :]
+
+
+def _corpus(
+    ids: Ids,
+    mapping: mmap.mmap | None,
+    tokenizer: CharTokenizer,
+    sha256: str,
+    rare: dict[str, int],
+    config: TextConfig,
+) -> Corpus:
+    return Corpus(ids, tokenizer, sha256, rare, config.val_fraction, config.test_fraction, mapping)
 
 
 @dataclass(frozen=True)
@@ -124,15 +146,13 @@ def load_corpus(
     size = counted.num_chars * tokenizer.id_dtype.itemsize
     if size <= in_memory_bytes:
         ids: Ids = np.empty(counted.num_chars, dtype=tokenizer.id_dtype)
-        _encode(sources, config, tokenizer, counted, ids, progress)
-    else:
-        ids = cache.write(
-            counted,
-            tokenizer,
-            rare,
-            lambda out: _encode(sources, config, tokenizer, counted, out, progress),
-        )
-    return Corpus(ids, tokenizer, counted.sha256, rare, config.val_fraction, config.test_fraction)
+        done = 0
+        for chunk in _encode(sources, config, tokenizer, counted, progress):
+            ids[done : done + len(chunk)] = chunk
+            done += len(chunk)
+        return _corpus(ids, None, tokenizer, counted.sha256, rare, config)
+    chunks = _encode(sources, config, tokenizer, counted, progress)
+    return cache.write(chunks, counted, tokenizer, rare)
 
 
 def _count(
@@ -155,21 +175,25 @@ def _encode(
     config: TextConfig,
     tokenizer: CharTokenizer,
     counted: _Counted,
-    out: Ids,
     progress: ReadingProgress | None,
-) -> None:
+) -> Iterator[Ids]:
+    """Chunks of ids; what comes is no more than was counted, and at the end all of it."""
+    changed = CorpusError("the text changed while it was being read; try again.")
     digest = hashlib.sha256()
     done = 0
     for chunk in read_text(sources, config):
-        end = done + len(chunk)
-        if end <= len(out):
-            out[done:end] = tokenizer.encode(chunk)
+        done += len(chunk)
+        if done > counted.num_chars:
+            raise changed
         digest.update(chunk.encode("utf-8", "surrogatepass"))
-        done = end
+        try:
+            yield tokenizer.encode(chunk)
+        except UnknownCharacterError as error:
+            raise changed from error
         if progress is not None:
             progress("encoding", done)
-    if done != len(out) or digest.hexdigest() != counted.sha256:
-        raise CorpusError("the text changed while it was being read; try again.")
+    if digest.hexdigest() != counted.sha256:
+        raise changed
 
 
 class _Cache:
@@ -195,52 +219,60 @@ class _Cache:
         try:
             entry = json.loads(self._path("json").read_text("utf-8"))
             tokenizer = CharTokenizer.from_json(entry["tokenizer"])
-            ids = np.memmap(self._path("ids"), dtype=tokenizer.id_dtype, mode="r")
-            whole = len(ids) == entry["num_chars"] and _digest(ids) == entry["ids_sha256"]
-            if not whole or (self.tokenizer is not None and tokenizer != self.tokenizer):
+            if self.tokenizer is not None and tokenizer != self.tokenizer:
                 return None
-            return Corpus(
-                ids,
-                tokenizer,
-                str(entry["sha256"]),
-                dict(entry["rare"]),
-                self.config.val_fraction,
-                self.config.test_fraction,
-            )
-        except (OSError, ValueError, KeyError, TypeError, SourceError):
+            with self._path("ids").open("rb") as file:
+                ids, mapping = _map(file, tokenizer)
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == entry["ids_sha256"]
+            if not whole:
+                return None
+            sha256, rare = str(entry["sha256"]), dict(entry["rare"])
+            return _corpus(ids, mapping, tokenizer, sha256, rare, self.config)
+        except (OSError, ValueError, KeyError, TypeError, CharlstmError):
             return None  # a damaged entry is as good as none: it is written anew
 
     def write(
         self,
+        chunks: Iterable[Ids],
         counted: _Counted,
         tokenizer: CharTokenizer,
         rare: dict[str, int],
-        fill: Callable[[Ids], None],
-    ) -> Ids:
-        """Have `fill` write the ids into a new memory-mapped file, and publish it."""
-        dtype, size = tokenizer.id_dtype, counted.num_chars
+    ) -> Corpus:
+        """Write ids into a new file, map it, and publish it.
+
+        Raises:
+            CorpusError: there is no room, neither here nor in the folder of temporary files.
+        """
+        digest = hashlib.sha256()
+        with self._new_file() as file:
+            name = Path(file.name) if isinstance(file.name, str) else None
+            try:
+                for chunk in chunks:
+                    file.write(chunk.data)
+                    digest.update(chunk.data)
+                file.flush()
+                ids, mapping = _map(file, tokenizer)
+                if name is not None:
+                    self._publish(name, counted, tokenizer, rare, digest.hexdigest())
+                    name = None
+            except OSError as error:
+                size = counted.num_chars * tokenizer.id_dtype.itemsize
+                raise CorpusError(
+                    f"cannot write {size:,} bytes of ids: {error.strerror or error}.\n"
+                    "Set XDG_CACHE_HOME (or TMPDIR) to a folder on a disk with room."
+                ) from error
+            finally:
+                if name is not None:
+                    name.unlink(missing_ok=True)
+        return _corpus(ids, mapping, tokenizer, counted.sha256, rare, self.config)
+
+    def _new_file(self) -> IO[bytes]:
+        """A temporary file in the cache folder, or an unnamed one where that cannot be."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - renamed below
-                dir=self.folder, suffix=".tmp", delete=False
-            )
+            return tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False)
         except OSError:
-            handle = tempfile.TemporaryFile()  # type: ignore[assignment] # noqa: SIM115
-        name: Path | None = Path(handle.name) if isinstance(handle.name, str) else None
-        try:
-            with handle:
-                _reserve(handle.fileno(), size * dtype.itemsize)
-                ids = np.memmap(handle, dtype=dtype, mode="r+", shape=(size,))
-                fill(ids)
-                ids.flush()
-            if name is not None:
-                self._publish(name, counted, tokenizer, rare, ids)
-                name = None
-        finally:
-            if name is not None:
-                name.unlink(missing_ok=True)
-        ids.flags.writeable = False
-        return ids
+            return tempfile.TemporaryFile()
 
     def _publish(
         self,
@@ -248,12 +280,12 @@ class _Cache:
         counted: _Counted,
         tokenizer: CharTokenizer,
         rare: dict[str, int],
-        ids: Ids,
+        ids_sha256: str,
     ) -> None:
         entry = {
             "num_chars": counted.num_chars,
             "sha256": counted.sha256,
-            "ids_sha256": _digest(ids),
+            "ids_sha256": ids_sha256,
             "raw_bytes": self._raw_bytes(),
             "tokenizer": tokenizer.to_json(),
             "rare": rare,
@@ -295,18 +327,7 @@ class _Cache:
         return self.folder / f"{self._key}.{suffix}"
 
 
-def _reserve(descriptor: int, size: int) -> None:
-    """Take the disk space now: writing into a hole on a full disk would end in a signal."""
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except (AttributeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (22, 95):  # EINVAL, EOPNOTSUPP
-            raise CorpusError(
-                f"no room for {size:,} bytes of ids: {error.strerror}.\n"
-                "Set XDG_CACHE_HOME or TMPDIR to a folder on a disk with room."
-            ) from error
-        os.truncate(descriptor, size)
-
-
-def _digest(ids: Ids) -> str:
-    return hashlib.sha256(np.ascontiguousarray(ids).view(np.uint8).data).hexdigest()
+def _map(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
+    """A file's ids, mapped into memory for reading."""
+    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapping, dtype=tokenizer.id_dtype), mapping

@@ -12,7 +12,7 @@ import torch
 
 from charlstm.checkpoint import replace_file
 from charlstm.config import SECTIONS, Config
-from charlstm.errors import CheckpointError, CorpusError, RunError, UnknownCharacterError
+from charlstm.errors import CheckpointError, CorpusError, RunError
 from charlstm.fields import flag_of
 from charlstm.inference.language_model import read_meta
 from charlstm.runs import Run
@@ -145,7 +145,7 @@ def resume_run(
             progress=progress,
         )
         changed = corpus.sha256 != corpus_meta.get("sha256")
-    except (CorpusError, UnknownCharacterError):
+    except CorpusError:
         changed = True
     if changed:
         raise RunError(

@@ -243,6 +243,7 @@ class Trainer:
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = None
         if len(self.corpus.val) >= 2:
+            self.corpus.release()
             val_nats = validate(self.network, self.corpus.val, lambda: self._stop_asked)
             if val_nats is None:
                 return None
@@ -295,6 +296,7 @@ class Trainer:
                 "seconds": round(self.seconds, 3),
             }
         )
+        self.corpus.release()
         progress.pending_nats, progress.pending_steps = 0.0, 0
         progress.logged_step = progress.step
         self._step_chars, self._step_seconds = 0, 0.0
