@@ -6,6 +6,7 @@ Each command's module is light; what it needs is imported when it runs, so `--he
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from typing import NoReturn
@@ -84,6 +85,7 @@ def entry_point() -> NoReturn:
     """Run the program; ends the process with a documented exit code."""
     # Past `--`, and as an option's value, the word is not ours; a traceback does no harm then.
     debug = "--debug" in sys.argv
+    _fill_standard_descriptors()
     try:
         code = main.main(standalone_mode=False, prog_name="charlstm")
         output.flush()
@@ -122,8 +124,18 @@ def entry_point() -> NoReturn:
             "This is a fault of charlstm; --debug shows where."
         )
         code = 1
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open closed descriptors 0, 1 and 2, lest a file opened later be taken for one of them."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
 
 
 def _trace(debug: bool) -> None:

@@ -134,6 +134,8 @@ def _prompt(prompt: str | None, prompt_file: str | None) -> str:
         raise ConfigError("give --prompt or --prompt-file, not both.")
     if prompt_file is None:
         return prompt or ""
+    if prompt_file == "-" and sys.stdin is None:
+        raise SourceError("cannot read standard input: it is closed.")
     try:
         data = sys.stdin.buffer.read() if prompt_file == "-" else Path(prompt_file).read_bytes()
         return data.decode("utf-8-sig").replace("\r\n", "\n")

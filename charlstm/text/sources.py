@@ -88,6 +88,8 @@ def find_sources(arguments: Iterable[str], glob: str = "**/*.txt") -> list[Sourc
     """
     sources: list[Source] = []
     for argument in arguments:
+        if argument == "-" and sys.stdin is None:
+            raise SourceError("cannot read standard input: it is closed.")
         if argument == "-":
             sources.append(Source("standard input", None, _spool(sys.stdin.buffer, "-")))
             continue

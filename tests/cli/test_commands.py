@@ -165,6 +165,28 @@ def test_a_full_device(trained: Path) -> None:
     assert_clear(result, 1, "No space left")
 
 
+@pytest.mark.parametrize(
+    ("shell", "code", "words"),
+    [
+        ("sample --length 9 >&-", 1, "standard output is closed"),
+        ("runs >&-", 1, "standard output is closed"),
+        ("sample --prompt-file - <&-", 1, "standard input: it is closed"),
+        ("train - <&-", 1, "standard input: it is closed"),
+        ("sample --length 9 2>&-", 0, ""),
+        ("sample nowhere 2>&-", 1, ""),
+        ("train play.txt --hidden-size 8 --epochs 1 --runs-dir closed 2>&-", 0, ""),
+    ],
+)
+def test_closed_descriptors(trained: Path, shell: str, code: int, words: str) -> None:
+    result = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m charlstm {shell}"],
+        cwd=trained, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr
+    assert "fault of charlstm" not in result.stderr
+
+
 def with_control_characters(trained: Path, tmp_path: Path) -> Path:
     """A model whose every second character is ESC or a line separator, whatever it has read."""
     checkpoint = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
