@@ -31,6 +31,7 @@ def command(as_json: bool, runs_dir: str | None) -> None:
             output.say(f"{run.name}: {error}")
             continue
         progress, model = facts["progress"], facts["config"]["model"]
+        sources = facts["text"].get("sources")
         records.append(
             {
                 "name": run.name,
@@ -40,7 +41,7 @@ def command(as_json: bool, runs_dir: str | None) -> None:
                 "epoch": progress["epoch"],
                 "epochs": progress["epochs"],
                 "seconds": progress["seconds"],
-                "text": ", ".join(map(str, facts["text"].get("sources", []))),
+                "text": ", ".join(map(str, sources)) if isinstance(sources, list) else "",
                 "num_chars": facts["text"].get("num_chars"),
             }
         )
