@@ -154,7 +154,9 @@ def resume_run(
             f"{arguments[0][:200]}"
         )
     set_threads(config)
-    trainer = Trainer(config, corpus, run, device, corpus_meta, [str(p) for p in paths])
+    # A text that was named anew lies there from now on.
+    paths = [str(Path(argument).resolve()) for argument in arguments] if paths else []
+    trainer = Trainer(config, corpus, run, device, corpus_meta, paths)
     try:
         trainer.restore(checkpoint)
     except CheckpointError as error:
