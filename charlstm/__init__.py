@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from charlstm.errors import CharlstmError
+
 if TYPE_CHECKING:
     import os
 
     from charlstm.inference.language_model import LanguageModel
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["CharlstmError", "__version__", "load"]
 
 
 def load(run: str | os.PathLike[str]) -> LanguageModel:

@@ -1,6 +1,19 @@
-"""`python -m charlstm` is the same program as `charlstm`."""
+"""The program's door: `charlstm` and `python -m charlstm`."""
 
-from charlstm.cli import entry_point
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the program. Ctrl-C is met from here on, while it is still being imported, too."""
+    try:
+        from charlstm.cli import entry_point  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.exit(130)
+    entry_point()
+
 
 if __name__ == "__main__":
-    entry_point()
+    main()

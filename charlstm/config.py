@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charlstm.errors import ConfigError
-from charlstm.fields import PRACTICALLY_ANY, Range, Section, option
+from charlstm.fields import Range, Section, option
 
-POSITIVE = Range(0, open_low=True)
-NOT_NEGATIVE = Range(0)
 FRACTION = Range(0, 1, open_high=True)
-COUNT = Range(1, PRACTICALLY_ANY)
-COUNT_OR_ZERO = Range(0, PRACTICALLY_ANY)
+COUNT = Range(1, 2**31 - 1)
+COUNT_OR_ZERO = Range(0, 2**31 - 1)
+BOUND = Range(0, 1e30)  # for numbers that float32 must hold, and their squares' sums float64
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ class TrainConfig(Section):
         "When decay begins: a share of the run (linear, cosine; default 0.4) or an epoch "
         "(step; default --decay-every).",
         group="Optimizer",
-        within=NOT_NEGATIVE,
+        within=COUNT_OR_ZERO,
     )
     decay_every: int = option(
         1, "Epochs between two decays of the step schedule.", group="Optimizer", within=COUNT
@@ -190,7 +189,7 @@ class TrainConfig(Section):
         0.01,
         "Decoupled weight decay on matrices (added to the gradient by adam, rmsprop, sgd).",
         group="Optimizer",
-        within=NOT_NEGATIVE,
+        within=Range(0, 1e6),
     )
     beta1: float = option(
         0.9,
@@ -208,14 +207,14 @@ class TrainConfig(Section):
         1.0,
         "Scale the gradient down to this norm (0: leave it).",
         group="Optimizer",
-        within=NOT_NEGATIVE,
+        within=BOUND,
         on_resume=True,
     )
     clip_value: float = option(
         0.0,
         "Clamp each gradient to +- this value (0: leave it).",
         group="Optimizer",
-        within=NOT_NEGATIVE,
+        within=BOUND,
         on_resume=True,
     )
     device: str = option(

@@ -29,6 +29,10 @@ class CorpusError(CharlstmError):
     """The text was read, but cannot be trained on or scored (too short, changed, ...)."""
 
 
+class ChangedTextError(CorpusError):
+    """The text is not the one it was."""
+
+
 class UnknownCharacterError(CharlstmError):
     """A text holds a character that the model has never seen.
 

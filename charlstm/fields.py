@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -13,28 +13,28 @@ from typing import Any, Self
 
 from charlstm.errors import ConfigError
 
-PRACTICALLY_ANY = 2**31 - 1  # a bound this high is not worth telling
-
 
 @dataclass(frozen=True)
 class Range:
     """The numbers an option may take: from `low` to `high`, each end included unless open."""
 
     low: float
-    high: float = math.inf
+    high: float
     open_low: bool = False
     open_high: bool = False
 
     def __contains__(self, value: float) -> bool:
         above = self.low < value if self.open_low else self.low <= value
         below = value < self.high if self.open_high else value <= self.high
-        return above and below and math.isfinite(value)
+        return above and below
 
     def __str__(self) -> str:
-        if self.high >= PRACTICALLY_ANY:
-            return f"x {'>' if self.open_low else '>='} {self.low:g}"
-        left = f"{self.low:g} {'<' if self.open_low else '<='} x"
-        return f"{left} {'<' if self.open_high else '<='} {self.high:g}"
+        left = f"{_shown(self.low)} {'<' if self.open_low else '<='} x"
+        return f"{left} {'<' if self.open_high else '<='} {_shown(self.high)}"
+
+
+def _shown(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def option(
@@ -93,22 +93,26 @@ class Section:
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):  # type: ignore[arg-type]
-            self._check(spec, getattr(self, spec.name))
+            value = getattr(self, spec.name)
+            if value is None and spec.default is None:
+                continue
+            object.__setattr__(self, spec.name, self._checked(spec, value))
 
-    def _check(self, spec: dataclasses.Field[Any], value: Any) -> None:
-        if value is None and spec.default is None:
-            return
+    def _checked(self, spec: dataclasses.Field[Any], value: Any) -> Any:
+        """The value as the field's plain type, if it may be the field's."""
         flag, kind = flag_of(spec), type_of(type(self), spec.name)
-        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-        good = isinstance(value, (int, float) if kind is float else kind)
-        if not good or (isinstance(value, bool) and kind is not bool):
-            raise ConfigError(f"{flag} must be {wanted.get(kind, 'a list')}, not {value!r}.")
+        wanted = _WANTED[kind]
+        # A numpy number is as good as a plain one; a bool, though an int, is no number.
+        good = isinstance(value, wanted.kind) and (kind is bool or not isinstance(value, bool))
+        if not good or (kind is tuple and not all(isinstance(part, str) for part in value)):
+            raise ConfigError(f"{flag} must be {wanted.name}, not {_short(value)}.")
         within: Range | None = spec.metadata["within"]
         if within is not None and value not in within:
-            raise ConfigError(f"{flag} {value} is out of range; allowed: {within}.")
+            raise ConfigError(f"{flag} {_short(value)} is out of range; allowed: {within}.")
         choices = spec.metadata["choices"]
         if choices and value not in choices:
             raise ConfigError(f"{flag} {value!r} is unknown; choose from: {', '.join(choices)}.")
+        return kind(value)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -127,4 +131,27 @@ class Section:
         unknown = sorted(set(map(str, data)) - names)
         if unknown:
             raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    kind: Any
+    name: str
+
+
+_WANTED: dict[type, _Wanted] = {
+    int: _Wanted(numbers.Integral, "a whole number"),
+    float: _Wanted(numbers.Real, "a number"),
+    str: _Wanted(str, "a text"),
+    bool: _Wanted(bool, "true or false"),
+    tuple: _Wanted((tuple, list), "a list of texts"),
+}
+
+
+def _short(value: object) -> str:
+    """A value for a message, whatever its size."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number of more than 64 bits"  # Python refuses to write out the largest
+    text = str(value) if isinstance(value, numbers.Real) else repr(value)
+    return text if len(text) <= 80 else text[:80] + "..."

@@ -76,6 +76,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
     return folder
 
 
+def read_terminal(primary: int) -> bytes:
+    """All that is shown on a terminal until the last program there has ended."""
+    shown = b""
+    while True:
+        try:
+            data = os.read(primary, 65536)
+        except OSError:  # how Linux reports the end
+            return shown
+        if not data:
+            return shown
+        shown += data
+
+
 def assert_clear(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     """The command failed with one or two clear lines that hold the words."""
     assert result.returncode == code, result.stderr

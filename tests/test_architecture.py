@@ -19,9 +19,9 @@ ALLOWED = {
     "config": {"errors", "fields"},
     "recipes": {"errors"},
     "checkpoint": {"errors"},
-    "runs": {"errors", "checkpoint"},
+    "runs": {"errors", "checkpoint", "runs"},
     "text": {"errors", "config", "text"},
-    "inference": {"errors", "config", "text", "checkpoint", "runs", "inference"},
+    "inference": {"errors", "fields", "config", "text", "checkpoint", "runs", "inference"},
     "nn": {"errors", "config", "nn"},
     "training": {
         "errors", "fields", "config", "text", "checkpoint", "runs", "inference", "nn", "training",

@@ -4,11 +4,12 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charlstm.config import SECTIONS, Config, ModelConfig, SampleConfig, TrainConfig
 from charlstm.errors import ConfigError
-from charlstm.fields import Range
+from charlstm.fields import Range, type_of
 from charlstm.recipes import RECIPES, recipe
 
 
@@ -37,6 +38,12 @@ def test_names_are_unique_over_sections() -> None:
         (SampleConfig, {"temperature": -1}, ["--temp -1", "0 <= x"]),
         (SampleConfig, {"top_p": 0.0}, ["--top-p 0", "0 < x <= 1"]),
         (SampleConfig, {"seed": -1}, ["--seed -1"]),
+        (SampleConfig, {"seed": 2**63}, ["--seed"]),
+        (SampleConfig, {"stop": [1]}, ["--stop", "list of texts"]),
+        (SampleConfig, {"stop": "ab"}, ["--stop", "list of texts"]),
+        (SampleConfig, {"temperature": 10**400}, ["--temp", "64 bits"]),
+        (ModelConfig, {"hidden_size": 10**400}, ["--hidden-size", "64 bits"]),
+        (TrainConfig, {"optimizer": "x" * 1000}, ["--optimizer"]),
     ],
 )
 def test_out_of_range(kind: Any, values: dict[str, Any], words: list[str]) -> None:
@@ -52,6 +59,22 @@ def test_odd_json(data: object) -> None:
         Config.from_json(data)
 
 
+def test_values_become_plain_ones() -> None:
+    config = SampleConfig(temperature=1, top_p=np.float32(0.5), top_k=np.int64(3), stop=["a"])  # type: ignore[arg-type]
+    assert [type(v) for v in (config.temperature, config.top_p, config.top_k, config.stop)] == [
+        float, float, int, tuple,
+    ]  # fmt: skip
+
+
+def test_every_number_has_a_range() -> None:
+    for kind in (*SECTIONS.values(), SampleConfig):
+        for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
+            if type_of(kind, spec.name) in (int, float):
+                assert isinstance(spec.metadata["within"], Range), spec.name
+            elif type_of(kind, spec.name) is str:
+                assert spec.metadata["choices"] or spec.name in ("glob", "encoding")
+
+
 def test_nothing_is_left_to_train_on() -> None:
     with pytest.raises(ConfigError, match="leave no text"):
         Config().override({"val_fraction": 0.6, "test_fraction": 0.4})
@@ -59,7 +82,8 @@ def test_nothing_is_left_to_train_on() -> None:
 
 def test_ranges_read_well() -> None:
     assert str(Range(0, 1, open_high=True)) == "0 <= x < 1"
-    assert str(Range(0, open_low=True)) == "x > 0"
+    assert str(Range(0, 1e6, open_low=True)) == "0 < x <= 1e+06"
+    assert str(Range(1, 2**31 - 1)) == "1 <= x <= 2,147,483,647"
     assert 1 not in Range(0, 1, open_high=True)
 
 

@@ -6,8 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlstm.errors import CheckpointError, RunError
-from charlstm.runs import Run, find_checkpoint, find_run, list_runs, name_from
+from charlstm.errors import CheckpointError, ConfigError, RunError
+from charlstm.runs.find import find_run, first_intact, list_runs, load_model_checkpoint
+from charlstm.runs.folder import Run, name_from
+from charlstm.runs.lock import RunLock
+
+
+def create(runs_dir: Path, name: str | None, source: str = "x") -> Run:
+    run, lock = Run.create(runs_dir, name, source)
+    lock.release()
+    return run
+
 
 ARRAYS = {"model/x": np.zeros(2, dtype=np.float32)}
 
@@ -35,20 +44,50 @@ def test_names_from_sources(source: str, name: str) -> None:
     "name", ["", ".", "..", "../x", "a/b", "/tmp/x", ".hidden", "-x", "a\nb", "a\x1b[2J", "a" * 201]
 )
 def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RunError, match="--name"):
-        Run.create(tmp_path / "runs", name, "x")
+    with pytest.raises(ConfigError, match="--name"):
+        create(tmp_path / "runs", name, "x")
     assert not (tmp_path / "runs").exists()
 
 
 def test_names_are_never_reused(tmp_path: Path) -> None:
-    assert [Run.create(tmp_path, None, "x.txt").name for _ in range(3)] == ["x", "x-2", "x-3"]
-    assert Run.create(tmp_path, "größe 1", "x").folder.is_dir()
+    for name in ("x", "x-2", "x-3"):
+        run = create(tmp_path, None, "x.txt")
+        assert run.name == name
+        save(run, 0, -1)
+    assert create(tmp_path, "größe 1").folder.is_dir()
     with pytest.raises(RunError, match=r"'x' in .* already\.\n.*--resume"):
-        Run.create(tmp_path, "x", "y")
+        create(tmp_path, "x")
+
+
+def test_an_empty_folder_is_taken_unless_another_process_has_it(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / ".last.npz.abc.tmp").touch()
+    Run.check_free(tmp_path, "x")
+    run, lock = Run.create(tmp_path, "x", "x")
+    assert run.name == "x"
+    with pytest.raises(RunError, match="already"):
+        Run.create(tmp_path, "x", "x")
+    assert create(tmp_path, None).name == "x-2"
+    lock.release()
+    run.discard()
+    assert not run.folder.exists()
+
+
+def test_the_lock_keeps_others_out(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path)
+    assert lock.held
+    with pytest.raises(RunError, match="being trained by another process"):
+        RunLock(tmp_path)
+    lock.release()
+    lock.release()
+    again = RunLock(tmp_path)
+    assert again.held
+    with pytest.raises(RunError, match="cannot open"):
+        RunLock(tmp_path / "none")
 
 
 def test_keep_leaves_the_newest_earlier_ones(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "x", "x")
+    run = create(tmp_path, "x", "x")
     previous = -1
     for step in (0, 10, 20, 30):
         save(run, step, previous)
@@ -59,29 +98,63 @@ def test_keep_leaves_the_newest_earlier_ones(tmp_path: Path) -> None:
 
 
 def test_a_damaged_newest_checkpoint_falls_back(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "x", "x")
+    run = create(tmp_path, "x", "x")
     for step, previous in ((0, -1), (10, 0), (20, 10)):
         save(run, step, previous)
     run.last.write_bytes(run.last.read_bytes()[:-5])
     warnings: list[str] = []
-    assert run.load_resumable(warnings.append).meta["step"] == 10
+    path, checkpoint = first_intact(run.checkpoints(), None, warnings.append)
+    assert checkpoint.meta["step"] == 10
+    assert path.name == "step-00000010.npz"
     assert "last.npz" in warnings[0]
     assert "step-00000010.npz" in warnings[1]
+    # Writing falls back in the same way, from a damaged best, too.
+    run.best.write_bytes(b"x")
+    assert load_model_checkpoint("x", tmp_path, warnings.append)[0] == path
+    assert "best.npz" in warnings[2]
     for _, path in run.numbered():
         path.write_bytes(b"x")
-    with pytest.raises(CheckpointError, match=r"last\.npz"):
-        run.load_resumable(warnings.append)
+    with pytest.raises(CheckpointError, match=r"last\.npz.*\n.*None of the run's 3"):
+        first_intact(run.checkpoints(), None, warnings.append)
+
+
+def test_temporary_files_of_the_killed_go(tmp_path: Path) -> None:
+    run = create(tmp_path, "x")
+    save(run, 0, -1)
+    for name in (".last.npz.a1.tmp", ".metrics.jsonl.b.tmp", ".mine.tmp", "notes.tmp"):
+        (run.folder / name).touch()
+    run.clear_temporary_files()
+    assert sorted(p.name for p in run.folder.iterdir()) == [".mine.tmp", "last.npz", "notes.tmp"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_log_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    run = create(tmp_path, "x")
+    path = run.metrics.path
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    for use in (
+        lambda: list(run.metrics.read()),
+        lambda: run.metrics.append({"step": 1}),
+        lambda: run.metrics.rewind(1),
+    ):
+        with pytest.raises(RunError, match="not a regular file"):
+            use()
 
 
 def test_metrics_are_rewound(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "x", "x")
+    run = create(tmp_path, "x", "x")
     for step in (1, 2, 3):
-        run.log({"step": step, "train_nats": 0.1 + 0.2})
-    with run.metrics.open("a") as file:
+        run.metrics.append({"step": step, "train_nats": 0.1 + 0.2})
+    with run.metrics.path.open("a") as file:
         file.write('{"step": 4, "tra')
-    run.rewind_metrics(2)
-    assert [line["step"] for line in run.read_metrics()] == [1, 2]
-    assert run.metrics.read_text() == (
+    run.metrics.rewind(2)
+    assert [line["step"] for line in run.metrics.read()] == [1, 2]
+    assert run.metrics.path.read_text() == (
         '{"step": 1, "train_nats": 0.30000000000000004}\n'
         '{"step": 2, "train_nats": 0.30000000000000004}\n'
     )
@@ -90,7 +163,7 @@ def test_metrics_are_rewound(tmp_path: Path) -> None:
 def test_finding_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError, match=r"no run in .* yet\.\n.*charlstm train"):
         find_run(None, tmp_path / "none")
-    first, second = (Run.create(tmp_path, name, "x") for name in ("a", "b"))
+    first, second = (create(tmp_path, name, "x") for name in ("a", "b"))
     for run in (first, second):
         save(run, 0, -1)
     os.utime(second.last, (1, 1))
@@ -102,7 +175,27 @@ def test_finding_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_run("b", tmp_path / "elsewhere").name == "b"
     with pytest.raises(RunError, match="'c' is no run"):
         find_run("c", tmp_path)
-    assert find_checkpoint("a", tmp_path) == Path("a/last.npz")
+    assert find_run("a/last.npz", tmp_path).name == "a"
+    Path("a/step-00000001.npz").touch()
+    with pytest.raises(RunError, match="is one file; a run is its folder"):
+        find_run("a/step-00000001.npz", tmp_path)
+    for odd in ("", "y" * 5000, "a\0b"):
+        with pytest.raises(RunError, match="is no run"):
+            find_run(odd, tmp_path)
+
+    def chosen(target: str) -> Path:
+        return load_model_checkpoint(target, tmp_path, pytest.fail)[0]
+
+    assert chosen("a") == Path("a/last.npz")
     first.save_best({}, ARRAYS)
-    assert find_checkpoint("a", tmp_path) == Path("a/best.npz")
-    assert find_checkpoint("a/last.npz", tmp_path) == Path("a/last.npz")
+    assert chosen("a") == Path("a/best.npz")
+    assert chosen("a/last.npz") == Path("a/last.npz")
+
+
+def test_a_run_of_numbered_checkpoints_only(tmp_path: Path) -> None:
+    run = create(tmp_path, "x")
+    save(run, 0, -1)
+    run.last.rename(run.folder / "step-00000000.npz")
+    assert [r.name for r in list_runs(tmp_path)] == ["x"]
+    path, _ = load_model_checkpoint(None, tmp_path, pytest.fail)
+    assert path.name == "step-00000000.npz"

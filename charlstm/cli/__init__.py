@@ -15,6 +15,7 @@ import click
 
 from charlstm import __version__
 from charlstm.cli import output
+from charlstm.cli.options import QuietHelp
 from charlstm.errors import CharlstmError
 
 # In the order in which a person meets them.
@@ -27,7 +28,7 @@ COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(QuietHelp, click.Group):
     """A group that imports a command's module only when that command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -89,6 +90,9 @@ def entry_point() -> NoReturn:
     try:
         code = main.main(standalone_mode=False, prog_name="charlstm")
         output.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.say(error.format_message())
+        code = 2
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "charlstm"
         output.error(f"{error.format_message()}\nSee: {where} -h")
@@ -113,12 +117,11 @@ def entry_point() -> NoReturn:
         output.error(f"{error.strerror or error}{file}.")
         output.discard()
         code = 1
-    except MemoryError:
-        _trace(debug)
-        output.error("out of memory; try a smaller --batch-size, --maxlen or --hidden-size.")
-        code = 1
     except Exception as error:
         _trace(debug)
+        if _is_out_of_memory(error):
+            output.error("out of memory; try a smaller --batch-size, --maxlen or --hidden-size.")
+            sys.exit(1)
         output.error(
             f"unexpected {type(error).__name__}: {error}\n"
             "This is a fault of charlstm; --debug shows where."
@@ -136,6 +139,14 @@ def _fill_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch (whose error has no type of its own on a CPU) says so."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in ("allocate memory", "out of memory"))
+    )
 
 
 def _trace(debug: bool) -> None:

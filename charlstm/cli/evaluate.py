@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,10 @@ import click
 from charlstm.cli import output
 from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, common_options
 from charlstm.config import TextConfig
-from charlstm.errors import ConfigError, RunError, UnknownCharacterError
+from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 
 if TYPE_CHECKING:
+    from charlstm.checkpoint import Checkpoint
     from charlstm.inference.language_model import LanguageModel
     from charlstm.text.tokenizer import Ids
 
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     "--encoding", default="utf-8", metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
 )
 @click.option(
+    "--encoding-errors",
+    default="strict",
+    metavar="strict|replace|ignore",
+    help="What to do with invalid bytes  [default: strict]",
+)
+@click.option(
     "--glob",
     default="**/*.txt",
     metavar="TEXT",
@@ -46,6 +52,7 @@ def command(
     split: str | None,
     unknown: str,
     encoding: str,
+    encoding_errors: str,
     glob: str,
     as_json: bool,
     runs_dir: str | None,
@@ -61,21 +68,26 @@ def command(
     if split is not None and texts:
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
 
-    from charlstm.inference.language_model import LanguageModel
+    from charlstm.inference.language_model import LanguageModel, read_meta
     from charlstm.inference.scoring import score_ids
-    from charlstm.runs import find_checkpoint, runs_dir_from
 
-    path = find_checkpoint(run, runs_dir_from(runs_dir))
-    model = LanguageModel.from_file(path)
+    path, checkpoint = _checkpoint(run, texts, runs_dir)
+    model = LanguageModel.from_checkpoint(path, checkpoint)
     left_out: dict[str, int] = {}
     if texts:
         what = ", ".join(texts)
-        config = TextConfig(glob=glob, encoding=encoding)
+        keep_newlines = read_meta(path, checkpoint)[0].text.keep_newlines  # as it was trained
+        config = TextConfig(
+            glob=glob,
+            encoding=encoding,
+            encoding_errors=encoding_errors,
+            keep_newlines=keep_newlines,
+        )
         ids, left_out = _encode(model, texts, config, unknown)
     else:
         split = split or "val"
         what = f"{split} part of the run's text"
-        ids = _own_text(path, split)
+        ids = _own_text(path, checkpoint, split)
     score = score_ids(model.engine, ids)
     record = {
         "checkpoint": str(path),
@@ -107,6 +119,22 @@ def command(
     output.data_line(output.table(rows))
 
 
+def _checkpoint(
+    run: str | None, texts: Sequence[str], runs_dir: str | None
+) -> tuple[Path, Checkpoint]:
+    from charlstm.runs.find import load_model_checkpoint, runs_dir_from
+
+    try:
+        return load_model_checkpoint(run, runs_dir_from(runs_dir), output.say)
+    except CheckpointError as error:
+        if texts or run is None or run.endswith(".npz"):
+            raise
+        raise CheckpointError(
+            f"{run} is not a checkpoint.\nTo score it as a text, name the run before it: "
+            f"charlstm eval RUN {run}"
+        ) from error
+
+
 def _encode(
     model: LanguageModel, texts: Sequence[str], config: TextConfig, unknown: str
 ) -> tuple[Ids, dict[str, int]]:
@@ -129,32 +157,18 @@ def _encode(
     return np.concatenate([empty, *parts]), unknown_counts
 
 
-def _own_text(path: Path, split: str) -> Ids:
+def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
     """A part of the text that the checkpoint's run was trained on, if it is still there."""
-    from charlstm.checkpoint import load_checkpoint
-    from charlstm.inference.language_model import read_meta
-    from charlstm.runs import Run
-    from charlstm.text.corpus import load_corpus
-    from charlstm.text.sources import find_sources
+    from charlstm.inference.own_text import read_own_text
+    from charlstm.runs.find import first_intact
+    from charlstm.runs.folder import Run
 
     run = Run(path.parent)
-    source = run.last if run.last.is_file() else path
-    checkpoint = load_checkpoint(source, kinds=frozenset())
-    config, tokenizer = read_meta(source, checkpoint)
-    paths = checkpoint.meta.get("paths") or []
-    text_config = config.text
-    if not paths and run.kept_text.is_file():
-        paths = [str(run.kept_text)]
-        text_config = replace(text_config, encoding="utf-8", keep_newlines=True)
-    corpus_meta = checkpoint.meta.get("corpus")
-    if not isinstance(paths, list) or not paths or not isinstance(corpus_meta, dict):
-        raise RunError(f"{source} does not say where its text lies; name a text to score.")
-    corpus = load_corpus(
-        find_sources([str(p) for p in paths], text_config.glob), text_config, tokenizer=tokenizer
-    )
-    if corpus.sha256 != corpus_meta.get("sha256"):
-        raise RunError("the run's text has changed since; name a text to score.")
-    part: Ids = getattr(corpus, split)
+    if "paths" not in checkpoint.meta:  # a best.npz; those that can be continued know more
+        paths = [p for p in run.checkpoints() if p.is_file()] or [path]
+        path, checkpoint = first_intact(paths, frozenset(), output.say)
+    own = read_own_text(run, path, checkpoint)
+    part: Ids = getattr(own.corpus, split)
     if len(part) < 2:
         raise RunError(f"the run has no {split} part; name a text to score.")
     return part

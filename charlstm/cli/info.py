@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlstm.cli import output
 from charlstm.cli.options import GroupedCommand, common_options
+from charlstm.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from charlstm.checkpoint import Checkpoint
 
 
 @click.command("info", cls=GroupedCommand)
@@ -22,10 +29,9 @@ def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
     """
     import json
 
-    from charlstm.runs import find_checkpoint, runs_dir_from
+    from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 
-    path = find_checkpoint(run, runs_dir_from(runs_dir))
-    facts = describe(path)
+    facts = describe(*load_model_checkpoint(run, runs_dir_from(runs_dir), output.say))
     if as_json:
         output.data_line(json.dumps(facts))
         return
@@ -33,23 +39,23 @@ def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
     output.data_line(output.table(rows))
 
 
-def describe(path: Any) -> dict[str, Any]:
+def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     """The facts of a checkpoint, with how far its run has come.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: it is not a model's.
     """
     from charlstm.checkpoint import load_checkpoint
     from charlstm.inference.language_model import read_meta
-    from charlstm.runs import Run
+    from charlstm.runs.folder import Run
     from charlstm.training.state import Progress
 
-    checkpoint = load_checkpoint(path, kinds=frozenset({"model"}))
     config, tokenizer = read_meta(path, checkpoint)
     run = Run(path.parent)
     meta = checkpoint.meta
     if path == run.best and run.last.is_file():
-        meta = load_checkpoint(run.last, kinds=frozenset()).meta  # it knows the run's later course
+        with contextlib.suppress(CheckpointError):  # the best is enough
+            meta = load_checkpoint(run.last, kinds=frozenset()).meta  # it knows the later course
     progress = Progress.from_json(meta.get("progress"))
     corpus = meta.get("corpus")
     best = None if math.isinf(progress.best_nats) else progress.best_nats

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from charlstm.cli import output
 from charlstm.fields import Section, flag_of, type_of
 
 CommandFunction = Callable[..., Any]
@@ -31,7 +32,24 @@ class WideContext(click.Context):
         super().__init__(*args, **kwargs)
 
 
-class GroupedCommand(click.Command):
+class QuietHelp(click.Command):
+    """A command whose `--help` is data like any other: a reader may close the pipe early."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """The option, which writes help through `charlstm.cli.output`."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        output.data_line(ctx.get_help())
+        ctx.exit()
+
+
+class GroupedCommand(QuietHelp):
     """A command whose help lists options under their headings."""
 
     context_class = WideContext

@@ -9,7 +9,7 @@ import click
 from charlstm.cli import output
 from charlstm.cli.options import GroupedCommand, common_options
 from charlstm.cli.output import duration
-from charlstm.errors import CheckpointError
+from charlstm.errors import CheckpointError, RunError
 
 
 @click.command("runs", cls=GroupedCommand)
@@ -20,15 +20,15 @@ def command(as_json: bool, runs_dir: str | None) -> None:
     import json
 
     from charlstm.cli.info import describe
-    from charlstm.runs import find_checkpoint, list_runs, runs_dir_from
+    from charlstm.runs.find import list_runs, load_model_checkpoint, runs_dir_from
 
     folder = runs_dir_from(runs_dir)
     records = []
     for run in list_runs(folder):
         try:
-            facts = describe(find_checkpoint(str(run.folder), folder))
-        except CheckpointError as error:
-            output.say(f"{run.name}: {error}")
+            facts = describe(*load_model_checkpoint(str(run.folder), folder, output.say))
+        except (CheckpointError, RunError) as error:
+            output.say(f"{run.name} is left out: {error}")
             continue
         progress, model = facts["progress"], facts["config"]["model"]
         sources = facts["text"].get("sources")

@@ -53,7 +53,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     type=int,
     default=1,
     metavar="N",
-    help="Samples, written side by side  [default: 1; 1 <= x <= 4096]",
+    help="Samples, written side by side  [default: 1; 1 <= x <= 4,096]",
     **_OUTPUT,
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.", **_OUTPUT)
@@ -74,17 +74,16 @@ def command(
     RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
     """
     config = SampleConfig(**given(options, [SampleConfig]))
-    if not 1 <= count <= 4096:
-        raise ConfigError(f"-n {count} is out of range; allowed: 1 <= x <= 4096.")
-
     from dataclasses import replace
 
-    from charlstm.inference.language_model import LanguageModel, seed_of
-    from charlstm.runs import find_checkpoint, runs_dir_from
+    from charlstm.inference.language_model import MOST_SAMPLES, LanguageModel, seed_of
+
+    if count not in MOST_SAMPLES:
+        raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
 
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
-    model = LanguageModel.from_file(find_checkpoint(run, runs_dir_from(runs_dir)))
+    model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
     start = _prompt(prompt, prompt_file)
     out = output.DataStream()
     if as_json or count > 1:
@@ -133,11 +132,14 @@ def _prompt(prompt: str | None, prompt_file: str | None) -> str:
     if prompt is not None and prompt_file is not None:
         raise ConfigError("give --prompt or --prompt-file, not both.")
     if prompt_file is None:
-        return prompt or ""
-    if prompt_file == "-" and sys.stdin is None:
-        raise SourceError("cannot read standard input: it is closed.")
+        prompt = prompt or ""
+        if any("\udc80" <= c <= "\udcff" for c in prompt):  # what a wrong byte arrives as
+            raise SourceError("--prompt is not valid text in the terminal's encoding.")
+        return prompt
+    from charlstm.text.sources import standard_input
+
     try:
-        data = sys.stdin.buffer.read() if prompt_file == "-" else Path(prompt_file).read_bytes()
+        data = standard_input().read() if prompt_file == "-" else Path(prompt_file).read_bytes()
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         reason = error.strerror or error

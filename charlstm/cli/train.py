@@ -122,7 +122,7 @@ def _set_up(
     quiet: bool,
 ) -> Trainer:
     from charlstm.recipes import recipe
-    from charlstm.runs import find_run, runs_dir_from
+    from charlstm.runs.find import find_run, runs_dir_from
 
     folder = runs_dir_from(runs_dir)
     if resume is not None:
@@ -178,6 +178,8 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     if resumed:
         progress = trainer.progress
         say(f"resumed at step {progress.step:,}, {progress.epoch} of {train.epochs} epochs done")
+        if progress.epoch >= train.epochs:
+            say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
 
 
 def _report(trainer: Trainer, reason: str, say: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.checkpoint import Checkpoint, load_checkpoint
+from charlstm.checkpoint import Checkpoint
 from charlstm.config import Config, SampleConfig
-from charlstm.errors import CharlstmError, CheckpointError
+from charlstm.errors import CharlstmError, CheckpointError, ConfigError
+from charlstm.fields import Range
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.sampling import Sampler, StopText, generate_ids
 from charlstm.inference.scoring import Score, score_ids
-from charlstm.runs import find_checkpoint, runs_dir_from
+from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.tokenizer import CharTokenizer
+
+MOST_SAMPLES = Range(1, 4096)
 
 
 @dataclass(frozen=True)
@@ -44,37 +48,57 @@ class LanguageModel:
         engine: the weights.
         tokenizer: the vocabulary.
         meta: the checkpoint's `meta` object.
+        path: the checkpoint's file, if it comes from one.
     """
 
-    def __init__(self, engine: Engine, tokenizer: CharTokenizer, meta: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: CharTokenizer,
+        meta: Mapping[str, Any],
+        path: Path | None = None,
+    ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.meta = meta
+        self.path = path
 
     @classmethod
-    def load(cls, run: str | os.PathLike[str]) -> LanguageModel:
+    def load(
+        cls,
+        run: str | os.PathLike[str] | None,
+        *,
+        runs_dir: str | os.PathLike[str] | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+    ) -> LanguageModel:
         """Open a run (its best checkpoint) or a checkpoint file.
+
+        Args:
+            run: a run's folder or name, or a file; None: the newest run.
+            runs_dir: where runs live; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
+            warn: told of a damaged checkpoint that another of the run stands in for.
 
         Raises:
             RunError: there is no such run.
-            CheckpointError: the checkpoint is damaged, or not a checkpoint.
+            CheckpointError: no checkpoint is intact.
         """
-        return cls.from_file(find_checkpoint(os.fspath(run), runs_dir_from(None)))
+        target = None if run is None else os.fspath(run)
+        folder = runs_dir_from(None if runs_dir is None else os.fspath(runs_dir))
+        return cls.from_checkpoint(*load_model_checkpoint(target, folder, warn))
 
     @classmethod
-    def from_file(cls, path: Path) -> LanguageModel:
-        """Open a checkpoint file.
+    def from_checkpoint(cls, path: Path, checkpoint: Checkpoint) -> LanguageModel:
+        """A model from a checkpoint that was read, and its path.
 
         Raises:
-            CheckpointError: it is damaged, or not a checkpoint.
+            CheckpointError: it is not a model's.
         """
-        checkpoint = load_checkpoint(path, kinds=frozenset({"model"}))
         config, tokenizer = read_meta(path, checkpoint)
         try:
             engine = Engine(checkpoint.part("model"), config.model, len(tokenizer))
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
-        return cls(engine, tokenizer, checkpoint.meta)
+        return cls(engine, tokenizer, checkpoint.meta, path)
 
     @classmethod
     def from_weights(
@@ -166,6 +190,8 @@ class LanguageModel:
             UnknownCharacterError: see `unknown`.
         """
         config = config or SampleConfig(**_options(options))
+        if count not in MOST_SAMPLES:
+            raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
         session, logits = self.start(prompt, unknown)
         if count == 1:
             text = "".join(self._continue(session, logits, config))

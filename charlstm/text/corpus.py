@@ -9,20 +9,17 @@ its own content is verified before use.
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from charlstm.config import TextConfig
-from charlstm.errors import CharlstmError, CorpusError, UnknownCharacterError
-from charlstm.text.sources import CHUNK_BYTES, Source, read_text
+from charlstm.errors import ChangedTextError, CorpusError, UnknownCharacterError
+from charlstm.text.cache import Cache
+from charlstm.text.sources import Source, read_text
 from charlstm.text.tokenizer import CODE_POINTS, CharTokenizer, Ids, count_code_points
 
 IN_MEMORY_BYTES = 32 << 20
@@ -83,17 +80,6 @@ class Corpus:
         return self.ids[self.bounds[1] :]
 
 
-def _corpus(
-    ids: Ids,
-    mapping: mmap.mmap | None,
-    tokenizer: CharTokenizer,
-    sha256: str,
-    rare: dict[str, int],
-    config: TextConfig,
-) -> Corpus:
-    return Corpus(ids, tokenizer, sha256, rare, config.val_fraction, config.test_fraction, mapping)
-
-
 @dataclass(frozen=True)
 class _Counted:
     """What pass 1 learns of a text."""
@@ -103,17 +89,12 @@ class _Counted:
     counts: np.ndarray[Any, np.dtype[np.int64]]
 
 
-def cache_folder() -> Path:
-    """Where large corpora's ids are kept: `$XDG_CACHE_HOME/charlstm`, or `~/.cache/charlstm`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "charlstm"
-
-
 def load_corpus(
     sources: Sequence[Source],
     config: TextConfig,
     *,
     tokenizer: CharTokenizer | None = None,
+    sha256: str | None = None,
     progress: ReadingProgress | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Corpus:
@@ -123,18 +104,29 @@ def load_corpus(
         sources: what to read; each is read twice.
         config: how to decode and divide it.
         tokenizer: the vocabulary of a run that continues; otherwise it is made from the text.
+        sha256: what the text's digest must be.
         progress: told how far the reading is.
         in_memory_bytes: ids that take more are written to the cache folder.
 
     Raises:
         SourceError: a source cannot be read or decoded.
-        CorpusError: there is no text, or it changed while it was read.
-        UnknownCharacterError: the given tokenizer lacks a character.
+        ChangedTextError: its digest is another.
+        CorpusError: there is no text, it changed while it was read, or ids cannot be written.
     """
-    cache = _Cache(sources, config, tokenizer)
-    if (found := cache.lookup()) is not None:
-        return found
+    cache = Cache(sources, config)
+    fractions = (config.val_fraction, config.test_fraction)
+    found = cache.lookup()
+    if (
+        found is not None
+        and tokenizer in (None, found.tokenizer)
+        and sha256 in (None, found.sha256)
+    ):
+        return Corpus(
+            found.ids, found.tokenizer, found.sha256, found.rare, *fractions, found.mapping
+        )
     counted = _count(sources, config, progress)
+    if sha256 not in (None, counted.sha256):
+        raise ChangedTextError("the text has changed.")
     if counted.num_chars == 0:
         names = ", ".join(source.name for source in sources)
         raise CorpusError(f"there is no text in {names}.")
@@ -143,16 +135,17 @@ def load_corpus(
         tokenizer, rare = CharTokenizer.from_counts(
             counted.counts, lowercase=config.lowercase, min_count=config.min_count
         )
-    size = counted.num_chars * tokenizer.id_dtype.itemsize
-    if size <= in_memory_bytes:
+    chunks = _encode(sources, config, tokenizer, counted, progress)
+    mapping = None
+    if counted.num_chars * tokenizer.id_dtype.itemsize <= in_memory_bytes:
         ids: Ids = np.empty(counted.num_chars, dtype=tokenizer.id_dtype)
         done = 0
-        for chunk in _encode(sources, config, tokenizer, counted, progress):
+        for chunk in chunks:
             ids[done : done + len(chunk)] = chunk
             done += len(chunk)
-        return _corpus(ids, None, tokenizer, counted.sha256, rare, config)
-    chunks = _encode(sources, config, tokenizer, counted, progress)
-    return cache.write(chunks, counted, tokenizer, rare)
+    else:
+        ids, mapping = cache.write(chunks, counted.num_chars, counted.sha256, tokenizer, rare)
+    return Corpus(ids, tokenizer, counted.sha256, rare, *fractions, mapping)
 
 
 def _count(
@@ -194,140 +187,3 @@ def _encode(
             progress("encoding", done)
     if digest.hexdigest() != counted.sha256:
         raise changed
-
-
-class _Cache:
-    """Ids of large corpora: `KEY.ids` (raw ids) and `KEY.json` (what they are) in one folder.
-
-    A failed write is no error: the ids then go to an unnamed temporary file.
-    """
-
-    def __init__(
-        self, sources: Sequence[Source], config: TextConfig, tokenizer: CharTokenizer | None
-    ) -> None:
-        self.sources = sources
-        self.config = config
-        self.tokenizer = tokenizer
-        self.folder = cache_folder()
-        self._key: str | None = None
-
-    def lookup(self) -> Corpus | None:
-        """The corpus, if its ids are there and whole."""
-        # Hashing a large text takes a while, so look first whether any entry can match.
-        if not self._might_hold(self._raw_bytes()):
-            return None
-        try:
-            entry = json.loads(self._path("json").read_text("utf-8"))
-            tokenizer = CharTokenizer.from_json(entry["tokenizer"])
-            if self.tokenizer is not None and tokenizer != self.tokenizer:
-                return None
-            with self._path("ids").open("rb") as file:
-                ids, mapping = _map(file, tokenizer)
-                whole = hashlib.file_digest(file, "sha256").hexdigest() == entry["ids_sha256"]
-            if not whole:
-                return None
-            sha256, rare = str(entry["sha256"]), dict(entry["rare"])
-            return _corpus(ids, mapping, tokenizer, sha256, rare, self.config)
-        except (OSError, ValueError, KeyError, TypeError, CharlstmError):
-            return None  # a damaged entry is as good as none: it is written anew
-
-    def write(
-        self,
-        chunks: Iterable[Ids],
-        counted: _Counted,
-        tokenizer: CharTokenizer,
-        rare: dict[str, int],
-    ) -> Corpus:
-        """Write ids into a new file, map it, and publish it.
-
-        Raises:
-            CorpusError: there is no room, neither here nor in the folder of temporary files.
-        """
-        digest = hashlib.sha256()
-        with self._new_file() as file:
-            name = Path(file.name) if isinstance(file.name, str) else None
-            try:
-                for chunk in chunks:
-                    file.write(chunk.data)
-                    digest.update(chunk.data)
-                file.flush()
-                ids, mapping = _map(file, tokenizer)
-                if name is not None:
-                    self._publish(name, counted, tokenizer, rare, digest.hexdigest())
-                    name = None
-            except OSError as error:
-                size = counted.num_chars * tokenizer.id_dtype.itemsize
-                raise CorpusError(
-                    f"cannot write {size:,} bytes of ids: {error.strerror or error}.\n"
-                    "Set XDG_CACHE_HOME (or TMPDIR) to a folder on a disk with room."
-                ) from error
-            finally:
-                if name is not None:
-                    name.unlink(missing_ok=True)
-        return _corpus(ids, mapping, tokenizer, counted.sha256, rare, self.config)
-
-    def _new_file(self) -> IO[bytes]:
-        """A temporary file in the cache folder, or an unnamed one where that cannot be."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False)
-        except OSError:
-            return tempfile.TemporaryFile()
-
-    def _publish(
-        self,
-        name: Path,
-        counted: _Counted,
-        tokenizer: CharTokenizer,
-        rare: dict[str, int],
-        ids_sha256: str,
-    ) -> None:
-        entry = {
-            "num_chars": counted.num_chars,
-            "sha256": counted.sha256,
-            "ids_sha256": ids_sha256,
-            "raw_bytes": self._raw_bytes(),
-            "tokenizer": tokenizer.to_json(),
-            "rare": rare,
-        }
-        os.replace(name, self._path("ids"))
-        note = name.with_suffix(".json.tmp")
-        note.write_text(json.dumps(entry), "utf-8")
-        os.replace(note, self._path("json"))
-
-    def _raw_bytes(self) -> int:
-        total = 0
-        for source in self.sources:
-            with source.open() as raw:
-                total += raw.seek(0, os.SEEK_END)
-        return total
-
-    def _might_hold(self, raw_bytes: int) -> bool:
-        for path in self.folder.glob("*.json"):
-            try:
-                if json.loads(path.read_text("utf-8"))["raw_bytes"] == raw_bytes:
-                    return True
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return False
-
-    def _path(self, suffix: str) -> Path:
-        if self._key is None:
-            config = self.config.to_json()
-            for name in ("val_fraction", "test_fraction", "glob"):
-                del config[name]  # they do not change the ids
-            digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-            for source in self.sources:
-                own = hashlib.sha256()
-                with source.open() as raw:
-                    while block := raw.read(CHUNK_BYTES):
-                        own.update(block)
-                digest.update(own.digest())
-            self._key = digest.hexdigest()[:40]
-        return self.folder / f"{self._key}.{suffix}"
-
-
-def _map(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
-    """A file's ids, mapped into memory for reading."""
-    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapping, dtype=tokenizer.id_dtype), mapping

@@ -88,11 +88,11 @@ def find_sources(arguments: Iterable[str], glob: str = "**/*.txt") -> list[Sourc
     """
     sources: list[Source] = []
     for argument in arguments:
-        if argument == "-" and sys.stdin is None:
-            raise SourceError("cannot read standard input: it is closed.")
         if argument == "-":
-            sources.append(Source("standard input", None, _spool(sys.stdin.buffer, "-")))
+            sources.append(Source("standard input", None, _spool(standard_input(), argument)))
             continue
+        if not argument:
+            raise SourceError("cannot read a text whose name is empty ('').")
         path = Path(argument)
         try:
             mode = path.stat().st_mode
@@ -109,6 +109,17 @@ def find_sources(arguments: Iterable[str], glob: str = "**/*.txt") -> list[Sourc
         else:
             raise SourceError(f"{argument} is neither a file nor a folder nor a pipe.")
     return sources
+
+
+def standard_input() -> IO[bytes]:
+    """Standard input's bytes.
+
+    Raises:
+        SourceError: it is closed.
+    """
+    if sys.stdin is None:
+        raise SourceError("cannot read standard input: it is closed.")
+    return sys.stdin.buffer
 
 
 def _in_folder(folder: Path, glob: str) -> list[Source]:

@@ -91,14 +91,16 @@ class CharTokenizer:
             folded, index = np.unique(fold_case(points), return_inverse=True)
             points, seen = folded, np.bincount(index, weights=seen).astype(np.int64)
         kept = seen >= min_count
+        if not kept.any():
+            raise ConfigError(
+                f"--min-count {min_count} leaves no character; give a smaller number."
+            )
         rare = {
             chr(p): int(n)
             for p, n in zip(points[~kept], seen[~kept], strict=True)
             if chr(p) != REPLACEMENT
         }
         vocabulary = {chr(p) for p in points[kept]} | ({REPLACEMENT} if rare else set())
-        if not vocabulary:
-            raise ConfigError("--min-count leaves no character; give a smaller number.")
         characters = "".join(sorted(vocabulary))
         return cls(characters, lowercase=lowercase, rare="".join(sorted(rare))), rare
 

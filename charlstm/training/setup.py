@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import IO, Any
 
 import torch
 
-from charlstm.checkpoint import replace_file
+from charlstm.checkpoint import Checkpoint, replace_file
 from charlstm.config import SECTIONS, Config
-from charlstm.errors import CheckpointError, CorpusError, RunError
+from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
 from charlstm.inference.language_model import read_meta
-from charlstm.runs import Run
+from charlstm.inference.own_text import read_own_text
+from charlstm.runs.find import first_intact
+from charlstm.runs.folder import Run
+from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
 from charlstm.training.device import pick_device, pick_precision
+from charlstm.training.saving import restore
 from charlstm.training.trainer import Trainer
 
 Notice = Callable[[str], None]
@@ -79,7 +84,7 @@ def new_run(
         )
     if len(corpus.val) < 2:
         notice("no validation part: the best checkpoint is chosen by the training loss.")
-    set_threads(config)
+    set_threads(config, notice)
     precision = pick_precision(config.train.precision, device)
     train = replace(
         config.train,
@@ -97,10 +102,17 @@ def new_run(
     }
     paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
     first = "stdin" if arguments[0] == "-" else arguments[0]
-    run = Run.create(runs_dir, name, first)
-    if kept:
-        _keep_text(run, sources, config)
-    return Trainer(config, corpus, run, device, corpus_meta, paths)
+    run, lock = Run.create(runs_dir, name, first)
+    try:
+        if kept:
+            _keep_text(run, sources, config)
+        trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
+        trainer.save()
+    except BaseException:
+        run.discard()
+        lock.release()
+        raise
+    return trainer
 
 
 def resume_run(
@@ -121,53 +133,71 @@ def resume_run(
         progress: told how far the reading is.
 
     Raises:
-        RunError: an option cannot change, or the text is another.
+        RunError: an option cannot change, the text is another, or the run is being trained.
         CheckpointError: no checkpoint is intact.
     """
-    checkpoint = run.load_resumable(notice)
-    saved, tokenizer = read_meta(run.last, checkpoint)
+    lock = RunLock(run.folder)
+    try:
+        run.clear_temporary_files()
+        return _resume(run, lock, changes, arguments, notice=notice, progress=progress)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _resume(
+    run: Run,
+    lock: RunLock,
+    changes: Mapping[str, Any],
+    arguments: Sequence[str],
+    *,
+    notice: Notice,
+    progress: ReadingProgress | None,
+) -> Trainer:
+    path, checkpoint = _resumable(run, notice)
+    saved, _tokenizer = read_meta(path, checkpoint)
     _refuse_changes(saved, changes)
     config = saved.override({"stop_after": 0, **changes})
     device = pick_device(config.train.device)
-    corpus_meta, paths = checkpoint.meta.get("corpus"), checkpoint.meta.get("paths")
-    if not isinstance(corpus_meta, dict) or not isinstance(paths, list):
-        raise CheckpointError(f"{run.last} does not say what it was trained on.")
-    arguments = list(arguments) or [str(path) for path in paths]
-    text_config = config.text
-    if not arguments:
-        arguments = [str(run.kept_text)]
-        text_config = replace(text_config, encoding="utf-8", keep_newlines=True)
+    own = read_own_text(run, path, checkpoint, arguments=arguments, progress=progress)
+    set_threads(config, notice)
+    trainer = Trainer(config, own.corpus, run, device, own.meta, own.paths, lock)
     try:
-        corpus = load_corpus(
-            find_sources(arguments, text_config.glob),
-            text_config,
-            tokenizer=tokenizer,
-            progress=progress,
-        )
-        changed = corpus.sha256 != corpus_meta.get("sha256")
-    except CorpusError:
-        changed = True
-    if changed:
-        raise RunError(
-            f"the text in {', '.join(arguments)[:200]} is not the one that {run.name!r} was "
-            "trained on.\nResume with that text, or start a new run: charlstm train "
-            f"{arguments[0][:200]}"
-        )
-    set_threads(config)
-    # A text that was named anew lies there from now on.
-    paths = [str(Path(argument).resolve()) for argument in arguments] if paths else []
-    trainer = Trainer(config, corpus, run, device, corpus_meta, paths)
-    try:
-        trainer.restore(checkpoint)
+        restore(trainer, checkpoint)
     except CheckpointError as error:
-        raise CheckpointError(f"{run.last}: {error}") from error
+        raise CheckpointError(f"{path}: {error}") from error
+    run.metrics.rewind(trainer.progress.logged_step)
     return trainer
 
 
-def set_threads(config: Config) -> None:
-    """Use the configured number of processor threads."""
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+def _resumable(run: Run, notice: Notice) -> tuple[Path, Checkpoint]:
+    """The newest intact checkpoint that can be continued, and its path."""
+    paths = [path for path in run.checkpoints() if path.exists()]
+    if not paths:
+        raise CheckpointError(
+            f"{run.folder} has no last.npz, nor an earlier one: training cannot go on.\n"
+            "Its best.npz still writes and scores text."
+        )
+    try:
+        return first_intact(paths, None, notice)
+    except CheckpointError as error:
+        way_out = "training cannot go on from here; start a new run."
+        if run.best.is_file():
+            way_out = f"training cannot go on; {run.best} may still write text."
+        raise CheckpointError(
+            f"{str(error).splitlines()[0]}\n{len(paths)} of {len(paths)} "
+            f"checkpoints are damaged: {way_out}"
+        ) from error
+
+
+def set_threads(config: Config, notice: Notice) -> None:
+    """Use the configured number of processor threads, but no more than there are cores."""
+    asked = config.train.threads
+    cores = os.cpu_count() or 1
+    if asked > cores:
+        notice(f"--threads reduced from {asked} to {cores}: the machine has no more cores.")
+    if asked:
+        torch.set_num_threads(min(asked, cores))
 
 
 def _refuse_changes(saved: Config, changes: Mapping[str, Any]) -> None:

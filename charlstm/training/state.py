@@ -9,6 +9,8 @@ from typing import Any
 
 from charlstm.errors import CheckpointError
 
+_FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds")
+
 
 @dataclass
 class Progress:
@@ -65,18 +67,26 @@ class Progress:
         if values["best_nats"] is None:
             values["best_nats"] = math.inf
         for name, value in values.items():
-            floats = name == "best_nats" or name.endswith("_nats") or name == "seconds"
-            kind = list if name == "history" else (int, float) if floats else int
-            if not isinstance(value, kind) or isinstance(value, bool):
+            if name in _FLOATS:
+                good = _is_number(value) or (name == "best_nats" and value == math.inf)
+            elif name == "history":
+                good = isinstance(value, list) and all(_is_evaluation(entry) for entry in value)
+            else:
+                lowest = -1 if name == "evaluated_step" else 0
+                good = type(value) is int and lowest <= value < 2**53
+            if not good:
                 raise CheckpointError(f"the run's progress is not readable: {name!r}.")
-        losses = [value for entry in values["history"] for value in _values(entry)]
-        if not all(value is None or type(value) in (int, float) for value in losses):
-            raise CheckpointError("the run's progress is not readable: 'history'.")
-        if min(values["step"], values["epoch"], values["index"]) < 0:
-            raise CheckpointError("the run's progress is not readable: it is negative.")
         return cls(**values)
 
 
-def _values(entry: object) -> list[object]:
-    """A history entry's values; an entry that is no object is one value, and a wrong one."""
-    return list(entry.values()) if isinstance(entry, dict) else [entry, ""]
+def _is_number(value: object) -> bool:
+    """Whether it is a number that a sum of losses, or of seconds, can be."""
+    return type(value) in (int, float) and -1e300 < value < 1e300  # type: ignore[operator]
+
+
+def _is_evaluation(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and set(entry) == {"step", "epoch", "train_nats", "val_nats"}
+        and all(value is None or _is_number(value) for value in entry.values())
+    )

@@ -14,28 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from charlstm import __version__
-from charlstm.checkpoint import Checkpoint
 from charlstm.config import Config, SampleConfig
-from charlstm.errors import CheckpointError, DivergenceError
-from charlstm.inference.engine import check_weights
+from charlstm.errors import DivergenceError
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.network import CharLSTM, NetworkState
-from charlstm.runs import Run
+from charlstm.runs.folder import Run
+from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
-from charlstm.training.optim import (
-    learning_rate,
-    make_optimizer,
-    optimizer_arrays,
-    restore_optimizer,
-)
+from charlstm.training.optim import learning_rate, make_optimizer
+from charlstm.training.saving import best_snapshot, snapshot, weights_of
 from charlstm.training.state import Progress
 from charlstm.training.validation import validate
 
@@ -55,6 +47,7 @@ class Trainer:
         device: where to compute.
         corpus_meta: what every checkpoint says of the text.
         paths: where the text can be read again; kept in resumable checkpoints only.
+        lock: on the run; given back when training ends.
     """
 
     def __init__(
@@ -65,6 +58,7 @@ class Trainer:
         device: torch.device,
         corpus_meta: Mapping[str, Any],
         paths: Sequence[str] = (),
+        lock: RunLock | None = None,
     ) -> None:
         self.config = config
         self.corpus = corpus
@@ -72,6 +66,7 @@ class Trainer:
         self.device = device
         self.corpus_meta = dict(corpus_meta)
         self.paths = list(paths)
+        self._lock = lock
         dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
         vocab_size = len(corpus.tokenizer)
         self.network = CharLSTM(config.model, vocab_size, seed=config.train.seed, dtype=dtype)
@@ -83,9 +78,9 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, config.train)
         self.windows = make_windows(corpus.train, config.windows, config.train.seed)
         self.progress = Progress()
-        self.state: NetworkState = self.network.initial_state(self._batch_size)
+        self.state: NetworkState = self.network.initial_state(self.batch_size)
         self._stop_asked = False
-        self._saved_step = -1
+        self.saved_step = -1  # none yet
         self._saved_at = self._resumed_at = time.monotonic()
         self._step_seconds = 0.0  # spent in steps since the last line of the log
         self._step_chars = 0
@@ -93,7 +88,8 @@ class Trainer:
     # ---------------------------------------------------------------- what it is asked
 
     @property
-    def _batch_size(self) -> int:
+    def batch_size(self) -> int:
+        """Windows in a full batch."""
         return self.config.windows.batch_size
 
     @property
@@ -110,7 +106,7 @@ class Trainer:
     def chars_per_step(self) -> int:
         """Characters predicted in a full batch."""
         last = self.config.windows.targets == "last"
-        return self._batch_size * (1 if last else self.config.windows.maxlen)
+        return self.batch_size * (1 if last else self.config.windows.maxlen)
 
     def ask_to_stop(self) -> None:
         """Finish the step, save and stop; may be called from a signal handler."""
@@ -124,20 +120,26 @@ class Trainer:
         Raises:
             DivergenceError: the loss or the gradient is not finite.
             CheckpointError: a checkpoint cannot be written.
+            RunError: the log cannot be written.
         """
+        try:
+            yield from self._train()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _train(self) -> Iterator[Event]:
         train = self.config.train
         progress = self.progress
         self._saved_at = self._resumed_at = time.monotonic()
         first_epoch = progress.epoch
-        if self._saved_step < 0:
-            yield self._save()
         while True:
             # A resumed run may have been stopped before an evaluation that was due.
             if self._evaluation_is_due():
                 evaluated = self._evaluate()
                 if evaluated is not None:
                     yield evaluated
-                    yield self._save()
+                    yield self.save()
             if self._stop_asked:
                 reason = "interrupted"
             elif train.patience and progress.stale >= train.patience:
@@ -152,11 +154,11 @@ class Trainer:
                     yield self._preview()
                 self._log_if_due()
                 if self._save_is_due():
-                    yield self._save()
+                    yield self.save()
                 continue
             break
-        if progress.step != self._saved_step:
-            yield self._save()
+        if progress.step != self.saved_step:
+            yield self.save()
         yield Stopped(reason)
 
     def _step(self) -> Stepped:
@@ -243,7 +245,6 @@ class Trainer:
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = None
         if len(self.corpus.val) >= 2:
-            self.corpus.release()
             val_nats = validate(self.network, self.corpus.val, lambda: self._stop_asked)
             if val_nats is None:
                 return None
@@ -265,12 +266,12 @@ class Trainer:
         )
         self._log(val_nats)
         if is_best:
-            self.run.save_best(self._meta(), self._weights())
+            self.run.save_best(*best_snapshot(self))
         return Evaluated(progress.step, progress.epoch, train_nats, val_nats, is_best)
 
     def _preview(self) -> Previewed:
         model = LanguageModel.from_weights(
-            {name.partition("/")[2]: array for name, array in self._weights().items()},
+            weights_of(self.network),
             self.config,
             self.corpus.tokenizer,
         )
@@ -286,7 +287,7 @@ class Trainer:
     def _log(self, val_nats: float | None) -> None:
         progress, seconds = self.progress, self._step_seconds
         steps = progress.pending_steps
-        self.run.log(
+        self.run.metrics.append(
             {
                 "step": progress.step,
                 "epoch": progress.epoch,
@@ -309,81 +310,15 @@ class Trainer:
             return self.progress.step % every == 0
         return time.monotonic() - self._saved_at >= _SAVE_SECONDS
 
-    def _save(self) -> Saved:
-        arrays = self._weights()
-        for name, array in optimizer_arrays(self.network, self.optimizer).items():
-            arrays[f"optimizer/{name}"] = array
-        arrays["rng/dropout"] = self.network.generator.get_state().numpy()
-        for layer, (cell, parts) in enumerate(zip(self.network.cells, self.state, strict=True)):
-            for name, part in zip(cell.state_names, parts, strict=True):
-                arrays[f"carry/{layer}.{name}"] = _to_numpy(part)
-        meta = self._meta() | {"paths": self.paths}
-        self.run.save_last(
-            meta, arrays, previous_step=self._saved_step, keep=self.config.train.keep
-        )
-        self._saved_step = self.progress.step
-        self._saved_at = time.monotonic()
-        return Saved(self.progress.step, self.run.last)
-
-    def _weights(self) -> dict[str, NDArray[Any]]:
-        return {f"model/{k}": _to_numpy(v) for k, v in self.network.named_parameters()}
-
-    def _meta(self) -> dict[str, Any]:
-        progress = self.progress.to_json()
-        progress["seconds"] = self.seconds
-        return {
-            "charlstm": __version__,
-            "config": self.config.to_json(),
-            "tokenizer": self.corpus.tokenizer.to_json(),
-            "corpus": self.corpus_meta,
-            "progress": progress,
-        }
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of this run.
+    def save(self) -> Saved:
+        """Save everything that continuing needs.
 
         Raises:
-            CheckpointError: it lacks something, or does not fit.
+            DivergenceError: the weights are too large to go on with; nothing is replaced.
+            CheckpointError: the checkpoint cannot be written.
         """
-        weights = checkpoint.part("model")
-        check_weights(weights, self.config.model, len(self.corpus.tokenizer))
-        with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
-                parameter.copy_(torch.from_numpy(weights[name].copy()))
-        restore_optimizer(
-            self.network, self.optimizer, checkpoint.part("optimizer"), self.config.train
-        )
-        self.progress = Progress.from_json(checkpoint.meta.get("progress"))
-        if self.progress.index >= self.windows.batches_per_epoch:
-            raise CheckpointError("the run's progress does not fit its text.")
-        rng = checkpoint.part("rng").get("dropout")
-        try:
-            if rng is None:
-                raise RuntimeError
-            self.network.generator.set_state(torch.from_numpy(rng.copy()))
-        except (RuntimeError, TypeError) as error:
-            raise CheckpointError(
-                "the state of dropout's generator is missing or fits another device."
-            ) from error
-        self.state = self._restore_carry(checkpoint.part("carry"))
-        self.run.rewind_metrics(self.progress.logged_step)
-        self._saved_step = self.progress.step
-
-    def _restore_carry(self, arrays: Mapping[str, NDArray[Any]]) -> NetworkState:
-        state: NetworkState = []
-        for layer, cell in enumerate(self.network.cells):
-            parts = []
-            for name in cell.state_names:
-                array = arrays.get(f"{layer}.{name}")
-                width = self.config.model.hidden_size
-                if array is None or array.ndim != 2 or array.shape[1] != width:
-                    raise CheckpointError("the carried state is missing or does not fit.")
-                part = torch.from_numpy(array.copy())
-                parts.append(part.to(self.device, self.network.dtype))
-            state.append(tuple(parts))
-        return state
-
-
-def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    """A float32 copy; bfloat16 fits into it exactly."""
-    return tensor.detach().to("cpu", torch.float32, copy=True).numpy()
+        meta, arrays = snapshot(self)
+        self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=self.config.train.keep)
+        self.saved_step = self.progress.step
+        self._saved_at = time.monotonic()
+        return Saved(self.progress.step, self.run.last)

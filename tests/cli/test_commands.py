@@ -14,7 +14,7 @@ import pytest
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.cli import COMMANDS
 from charlstm.cli.output import escape
-from tests.conftest import Program, assert_clear, run_program
+from tests.conftest import Program, assert_clear, read_terminal, run_program
 
 
 @pytest.fixture
@@ -89,6 +89,15 @@ def test_stop(program: Program) -> None:
         (["eval", "play", "--split", "x"], 2, ["--split"]),
         (["info", "nowhere"], 1, ["nowhere"]),
         (["nonsense"], 2, ["nonsense", "charlstm -h"]),
+        (["sample", "y" * 5000], 1, ["is no run", "charlstm runs"]),
+        (["sample", ""], 1, ["'' is no run"]),
+        (["eval", "play.txt"], 1, ["play.txt is not a checkpoint", "charlstm eval RUN play.txt"]),
+        (["eval", "play", "latin.txt"], 1, ["latin.txt", "--encoding-errors"]),
+        (["train", ""], 1, ["empty"]),
+        (["train", "play.txt", "--name", "../x"], 2, ["--name '../x'"]),
+        (["train", "play.txt", "--min-count", "100000"], 2, ["--min-count 100000"]),
+        (["train", "play.txt", "--clip-value", "1e39"], 2, ["--clip-value 1e+39", "x <= 1e+30"]),
+        (["train", "--resume", "checkpoints/play/best.npz"], 1, ["is one file", "folder"]),
     ],
     ids=str,
 )
@@ -96,6 +105,7 @@ def test_errors(
     program: Program, trained: Path, arguments: list[str], code: int, words: list[str]
 ) -> None:
     (trained / "unknown.txt").write_text("The light\ncaf\u00e9\n")
+    (trained / "latin.txt").write_bytes("caf\u00e9\n".encode("latin-1"))
     assert_clear(program(*arguments), code, *words)
 
 
@@ -156,6 +166,28 @@ def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
     assert result.returncode == 0
 
 
+@pytest.mark.parametrize("arguments", ["-h", "train -h", "--version"])
+def test_help_into_a_closed_pipe(trained: Path, arguments: str) -> None:
+    shell = f"set -o pipefail; {sys.executable} -m charlstm {arguments} | true"
+    result = subprocess.run(["bash", "-c", shell], cwd=trained, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_nothing_asked_for_shows_help(program: Program) -> None:
+    result = program()
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: charlstm")
+    assert "Error" not in result.stderr
+
+
+def test_a_prompt_in_another_encoding(trained: Path) -> None:
+    arguments = [sys.executable, "-m", "charlstm", "sample", "--unknown", "skip", "--prompt"]
+    result = subprocess.run(
+        [*arguments, b"caf\xe9"], cwd=trained, capture_output=True, text=True, check=False
+    )
+    assert_clear(result, 1, "--prompt is not valid text")
+
+
 def test_a_full_device(trained: Path) -> None:
     with open("/dev/full", "w") as full:
         result = subprocess.run(
@@ -169,6 +201,8 @@ def test_a_full_device(trained: Path) -> None:
     ("shell", "code", "words"),
     [
         ("sample --length 9 >&-", 1, "standard output is closed"),
+        ("-h >&-", 1, "standard output is closed"),
+        ("sample -h >&-", 1, "standard output is closed"),
         ("runs >&-", 1, "standard output is closed"),
         ("sample --prompt-file - <&-", 1, "standard input: it is closed"),
         ("train - <&-", 1, "standard input: it is closed"),
@@ -209,12 +243,7 @@ def test_control_characters_are_shown_on_a_terminal_only(trained: Path, tmp_path
     primary, secondary = pty.openpty()
     with subprocess.Popen(arguments, stdout=secondary, stderr=secondary) as process:
         os.close(secondary)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(primary, 1024)
-            except OSError:
-                break
+        shown = read_terminal(primary)
     assert process.returncode == 0
     assert b"\x1b" not in shown
     assert shown.count(b"\\x1b") == 20

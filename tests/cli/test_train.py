@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from charlstm.checkpoint import load_checkpoint
-from tests.conftest import TINY, Program, assert_clear, names
+from tests.conftest import TINY, Program, assert_clear, names, read_terminal
 
 
 def losses(run: Path) -> list[tuple[Any, ...]]:
@@ -192,12 +192,7 @@ def test_a_terminal_gets_a_bar(corpus_file: Path, tmp_path: Path) -> None:
         cwd=tmp_path, stderr=secondary, env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(secondary)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(primary, 4096)
-        except OSError:
-            break
+    shown = read_terminal(primary)
     assert process.wait() == 0
     assert b"%|" in shown
     assert b"epoch 2 of 2" in shown
@@ -218,7 +213,6 @@ def test_a_terminal_gets_a_bar(corpus_file: Path, tmp_path: Path) -> None:
         (["play.txt", "--hidden-size", "0"], 2, ["--hidden-size 0", "1 <= x"]),
         (["play.txt", "--hidden-size", "many"], 2, ["--hidden-size", "many"]),
         (["play.txt", "--encoding", "x"], 2, ["--encoding 'x'"]),
-        (["play.txt", "--name", "../x"], 1, ["--name '../x'"]),
         (["play.txt", "--runs-dir", "/dev/null/x"], 1, ["/dev/null/x"]),
         (["play.txt", "--nonsense"], 2, ["--nonsense", "charlstm train -h"]),
         ([], 2, ["give a text"]),
@@ -251,8 +245,27 @@ def test_an_absent_device(program: Program, corpus_file: Path) -> None:
 
 def test_a_name_that_exists(program: Program, corpus_file: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "x").mkdir(parents=True)
-    result = program("train", corpus_file.name, *TINY, "--name", "x")
-    assert_clear(result, 1, "'x'", "--resume")
+    command = ("train", corpus_file.name, *TINY, "--name", "x", "--epochs", 1)
+    assert program(*command).returncode == 0  # an empty folder is nobody's
+    assert_clear(program(*command), 1, "'x'", "--resume")
+
+
+def test_a_run_has_one_trainer_at_a_time(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "checkpoints" / "play"
+    process = begin(tmp_path, "train", corpus_file.name, *TINY, "--epochs", 10**6)
+    wait_for((run / "best.npz").exists)
+    (run / ".last.npz.old.tmp").touch()
+    result = program("train", "--resume", "checkpoints/play", "--epochs", 2)
+    assert_clear(result, 1, "checkpoints/play is being trained by another process")
+    assert program("sample", "--length", 5).returncode == 0
+    process.kill()  # the lock dies with its owner
+    process.communicate()
+    epoch = load_checkpoint(run / "last.npz").meta["progress"]["epoch"]
+    again = program("train", "--resume", "--epochs", epoch + 1)
+    assert again.returncode == 0, again.stderr
+    assert not list(run.glob(".*"))
 
 
 def test_resume_errors(program: Program, corpus_file: Path, tmp_path: Path) -> None:
@@ -276,6 +289,7 @@ def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
     assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
     result = program("train", "--resume")
     assert result.returncode == 0
+    assert "nothing is left to do" in result.stderr
     assert "done: 1 epochs" in result.stderr
     assert "--epochs 2" in result.stderr
 
@@ -295,8 +309,46 @@ def test_a_full_disk(corpus_file: Path, tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert_clear(result, 1, "cannot save checkpoints/play/last.npz", "MB are free")
-    assert not list((tmp_path / "checkpoints" / "play").glob("*.npz"))
-    assert not list((tmp_path / "checkpoints" / "play").glob(".*"))
+    assert not (tmp_path / "checkpoints" / "play").exists()
+
+
+def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Path) -> None:
+    assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
+    corpus_file.rename(tmp_path / "moved.txt")
+    result = program("train", "--resume", "--epochs", 2)
+    assert_clear(result, 1, "play.txt", "name its new place")
+    assert_clear(program("eval"), 1, "play.txt", "name its new place")
+    assert program("train", "--resume", "play", "moved.txt", "--epochs", 2).returncode == 0
+    assert program("eval").returncode == 0  # the new place is known now
+    (tmp_path / "moved.txt").write_text("ÿ" + corpus_file.name * 50)
+    assert_clear(program("eval"), 1, "moved.txt", "it has changed")
+
+
+def test_weights_that_grow_beyond_measure(program: Program, corpus_file: Path) -> None:
+    result = program(
+        "train", corpus_file.name, *TINY, "--optimizer", "sgd", "--lr", 1000, "--weight-decay",
+        1000, "--warmup", 0,
+    )  # fmt: skip
+    assert_clear(result, 1, "finite", "--lr")
+    assert program("sample", "--length", 5).returncode == 0
+
+
+def test_out_of_memory_is_told() -> None:
+    import torch
+
+    from charlstm.cli import _is_out_of_memory
+
+    for ask in (lambda: torch.empty(2**55), lambda: np.empty(2**55)):
+        with pytest.raises((RuntimeError, MemoryError)) as caught:
+            ask()
+        assert _is_out_of_memory(caught.value)
+    assert not _is_out_of_memory(RuntimeError("a shape is wrong"))
+
+
+def test_more_threads_than_cores(program: Program, corpus_file: Path) -> None:
+    result = program("train", corpus_file.name, *TINY, "--epochs", 1, "--threads", 4096)
+    assert result.returncode == 0, result.stderr
+    assert "--threads reduced from 4096" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 
 from charlstm.config import TextConfig
 from charlstm.errors import CorpusError
-from charlstm.text.corpus import Corpus, cache_folder, load_corpus
+from charlstm.text.cache import cache_folder
+from charlstm.text.corpus import Corpus, load_corpus
 from charlstm.text.sources import find_sources
 
 

@@ -23,7 +23,7 @@ def test_decode_inverts_encode(text: str, random: object) -> None:
 
 @given(anything.filter(bool))
 def test_json_keeps_the_tokenizer(text: str) -> None:
-    tokenizer = CharTokenizer.from_text(text, lowercase=True, min_count=2 if len(text) > 1 else 1)
+    tokenizer = CharTokenizer.from_text(text + text[:1], lowercase=True, min_count=2)
     assert CharTokenizer.from_json(json.loads(json.dumps(tokenizer.to_json()))) == tokenizer
 
 

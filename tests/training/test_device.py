@@ -18,7 +18,7 @@ def test_devices() -> None:
 def test_a_slow_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     speeds = {torch.float32: 1.0, torch.bfloat16: 10.0}
-    monkeypatch.setattr("charlstm.training.device._seconds", lambda dtype, _device: speeds[dtype])
+    monkeypatch.setattr("charlstm.training.device._seconds", lambda network: speeds[network.dtype])
     assert pick_precision("auto", cpu) is torch.float32
     speeds[torch.bfloat16] = 0.5
     assert pick_precision("auto", cpu) is torch.bfloat16

@@ -56,7 +56,7 @@ def finish(trainer: Trainer) -> str:
 
 def losses(trainer: Trainer) -> list[tuple[Any, ...]]:
     keys = ("step", "epoch", "train_nats", "val_nats")
-    return [tuple(line[key] for key in keys) for line in trainer.run.read_metrics()]
+    return [tuple(line[key] for key in keys) for line in trainer.run.metrics.read()]
 
 
 def assert_same_end(one: Trainer, other: Trainer) -> None:
@@ -190,7 +190,7 @@ def test_it_learns(start: Start) -> None:
 def test_validation_is_what_eval_counts(start: Start) -> None:
     trainer = start("x")
     finish(trainer)
-    model = LanguageModel.from_file(trainer.run.best)
+    model = LanguageModel.load(trainer.run.best)
     score = model.score(trainer.corpus.tokenizer.decode(trainer.corpus.val))
     assert score.nats_per_char == pytest.approx(trainer.progress.best_nats, abs=1e-5)
 
@@ -241,7 +241,7 @@ def test_previews_and_evaluations_leave_training_alone(start: Start) -> None:
 def test_the_log(start: Start) -> None:
     trainer = start("x")
     events = list(trainer.train())
-    lines = [json.loads(line) for line in trainer.run.metrics.read_text().splitlines()]
+    lines = [json.loads(line) for line in trainer.run.metrics.path.read_text().splitlines()]
     for line in lines:
         assert set(line) == {
             "step", "epoch", "train_nats", "val_nats", "chars_per_second", "seconds",

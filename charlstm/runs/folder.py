@@ -1,0 +1,283 @@
+"""A run's folder: its name, its checkpoints, which to keep, and its log of metrics.
+
+checkpoints/hamlet/
+    best.npz            weights of the best evaluation so far: to write and score with
+    last.npz            everything that continuing needs
+    step-00001200.npz   the `--keep` newest earlier ones, each like last.npz
+    metrics.jsonl       a line each `--log-every` steps and each evaluation
+    corpus.txt          the text, only where it came from standard input or a pipe
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from charlstm.checkpoint import replace_file, save_checkpoint
+from charlstm.errors import CheckpointError, ConfigError, RunError
+from charlstm.runs.lock import RunLock
+from charlstm.runs.metrics import MetricsLog
+
+_TEMPORARY = re.compile(r"\.(last|best|metrics|corpus|step-\d{8,})\..*\.tmp")
+_NUMBERED = re.compile(r"step-(\d{8,})\.npz")
+_MAX_NAME_BYTES = 200
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be a run's: one that stays inside the runs' folder.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    bad = (
+        not name
+        or name.startswith((".", "-"))
+        or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)
+        or len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES
+    )
+    if bad:
+        raise ConfigError(
+            f"--name {name[:80]!r} cannot name a run.\nUse letters, digits, spaces, '-', '_' and "
+            f"'.', not first '.' or '-', {_MAX_NAME_BYTES} bytes at most."
+        )
+    return name
+
+
+def name_from(source: str) -> str:
+    """A run's name from a source's: `notes/hamlet.txt.gz` gives `hamlet`."""
+    name = Path(source).name or Path(source).resolve().name
+    while (stem := Path(name).stem) != name and Path(name).suffix.lower() in (
+        ".txt",
+        ".md",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".text",
+    ):
+        name = stem
+    kept = re.sub(r"[^\w.-]+", "-", name).strip(".-_")[:60]
+    return kept or "run"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint's path."""
+        return self.folder / "best.npz"
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint's path."""
+        return self.folder / "last.npz"
+
+    @property
+    def metrics(self) -> MetricsLog:
+        """The log."""
+        return MetricsLog(self.folder / "metrics.jsonl")
+
+    @property
+    def kept_text(self) -> Path:
+        """Where a text that cannot be read again is kept."""
+        return self.folder / "corpus.txt"
+
+    @staticmethod
+    def check_free(runs_dir: Path, name: str) -> None:
+        """Make sure that a new run can have that name: an empty folder may be there already.
+
+        Raises:
+            ConfigError: it cannot be a run's name.
+            RunError: it is taken.
+        """
+        folder = runs_dir / check_name(name)
+        if os.path.lexists(folder) and not _is_empty_folder(folder):
+            raise _taken(runs_dir, name)
+
+    @classmethod
+    def create(cls, runs_dir: Path, name: str | None, source: str) -> tuple[Run, RunLock]:
+        """Make a new run's folder, or take an empty one, and lock it.
+
+        Args:
+            runs_dir: where runs live; made if need be.
+            name: the run's name; None: from the source, with a number if that is taken.
+            source: the first source's name.
+
+        Raises:
+            ConfigError: it cannot be a run's name.
+            RunError: the name is taken, or the folder cannot be made.
+        """
+        wanted = name_from(source) if name is None else check_name(name)
+        try:
+            runs_dir.mkdir(parents=True, exist_ok=True)
+            for number in range(1, 1_000_000):
+                folder = runs_dir / (wanted if number == 1 else f"{wanted}-{number}")
+                if (lock := _take(folder)) is not None:
+                    return cls(folder), lock
+                if name is not None:
+                    raise _taken(runs_dir, name)
+        except OSError as error:
+            raise RunError(
+                f"cannot make the run's folder in {runs_dir}: {error.strerror or error}.\n"
+                "Give another --runs-dir."
+            ) from error
+        raise RunError(f"{runs_dir} holds too many runs named {wanted!r}; give a --name.")
+
+    def discard(self) -> None:
+        """Take back a run that was made just now and could not be started."""
+        for path in (self.last, self.kept_text):
+            path.unlink(missing_ok=True)
+        self.clear_temporary_files()
+        if _is_empty_folder(self.folder):
+            self.folder.rmdir()
+
+    def clear_temporary_files(self) -> None:
+        """Remove what processes that were killed while saving left; for the lock's holder.
+
+        Raises:
+            RunError: the folder cannot be read or written.
+        """
+        for name in self._names():
+            if _TEMPORARY.fullmatch(name):
+                try:
+                    (self.folder / name).unlink(missing_ok=True)
+                except OSError as error:
+                    raise RunError(
+                        f"cannot remove {self.folder / name}: {error.strerror or error}."
+                    ) from error
+
+    def saved_at(self) -> float | None:
+        """When the newest checkpoint was saved, in seconds since 1970; None if there is none."""
+        times = []
+        try:
+            for name in self._names():
+                if name in ("last.npz", "best.npz") or _NUMBERED.fullmatch(name):
+                    path = self.folder / name
+                    if path.is_file():
+                        times.append(path.stat().st_mtime)
+        except (OSError, RunError, ValueError):
+            return None
+        return max(times, default=None)
+
+    def numbered(self) -> list[tuple[int, Path]]:
+        """Numbered checkpoints, oldest first, with their steps.
+
+        Raises:
+            RunError: the folder cannot be read.
+        """
+        matches = [match for name in self._names() if (match := _NUMBERED.fullmatch(name))]
+        return sorted((int(match[1]), self.folder / match[0]) for match in matches)
+
+    def checkpoints(self) -> list[Path]:
+        """What a resume can start from, in the order in which to try it.
+
+        Raises:
+            RunError: the folder cannot be read.
+        """
+        return [self.last, *(path for _, path in reversed(self.numbered()))]
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.folder)
+        except OSError as error:
+            raise RunError(f"cannot read {self.folder}: {error.strerror or error}.") from error
+
+    def save_last(
+        self,
+        meta: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        *,
+        previous_step: int,
+        keep: int,
+    ) -> None:
+        """Save what continuing needs as `last.npz`; the one before stays as a numbered one.
+
+        Args:
+            meta, arrays: the checkpoint.
+            previous_step: the step of the `last.npz` that is there; below 0 if none is.
+            keep: how many numbered checkpoints stay.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        if keep and previous_step >= 0 and self.last.is_file():
+            path = self.folder / f"step-{previous_step:08d}.npz"
+            if not path.exists():
+                _link_or_copy(self.last, path)
+        save_checkpoint(self.last, meta, arrays)
+        numbered = self.numbered()
+        for _, path in numbered[: len(numbered) - keep]:
+            path.unlink(missing_ok=True)
+
+    def save_best(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Save the best weights so far.
+
+        Raises:
+            CheckpointError: they cannot be written.
+        """
+        save_checkpoint(self.best, meta, arrays)
+
+
+def _taken(runs_dir: Path, name: str) -> RunError:
+    return RunError(
+        f"there is a run {name!r} in {runs_dir} already.\n"
+        f"Choose another --name, or continue it: charlstm train --resume {runs_dir / name}"
+    )
+
+
+def _take(folder: Path) -> RunLock | None:
+    """Make a folder, or find an empty one, and lock it; None if it is somebody's.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not _is_empty_folder(folder):
+            return None
+    try:
+        lock = RunLock(folder)
+    except RunError:
+        return None  # another process was first
+    if _is_empty_folder(folder):
+        return lock
+    lock.release()
+    return None
+
+
+def _is_empty_folder(folder: Path) -> bool:
+    """Whether it is a folder with nothing in it but temporary files of ours."""
+    try:
+        return not any(not _TEMPORARY.fullmatch(name) for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has no links, copy it."""
+
+    def write(file: IO[bytes]) -> None:
+        with source.open("rb") as original:
+            shutil.copyfileobj(original, file)
+
+    try:
+        os.link(source, target)
+    except OSError:
+        try:
+            replace_file(target, write)
+        except OSError as error:
+            raise CheckpointError(f"cannot save {target}: {error.strerror or error}.") from error

@@ -1,0 +1,182 @@
+"""Ids of large texts on disk, mapped into memory: made once, found again by content.
+
+An entry is found by the bytes of the sources and the options that shape ids, never by path or
+time, and its own content is verified before use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from charlstm.config import TextConfig
+from charlstm.errors import CharlstmError, CorpusError
+from charlstm.text.sources import CHUNK_BYTES, Source
+from charlstm.text.tokenizer import CharTokenizer, Ids
+
+
+def cache_folder() -> Path | None:
+    """Where large corpora's ids are kept: `$XDG_CACHE_HOME/charlstm`, or `~/.cache/charlstm`.
+
+    None for a user without a home.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path("~/.cache").expanduser()) / "charlstm"
+    except RuntimeError:
+        return None
+
+
+@dataclass(frozen=True)
+class Cached:
+    """An entry: ids, the mapped file they lie in, and what a corpus needs beside them."""
+
+    ids: Ids
+    mapping: mmap.mmap
+    tokenizer: CharTokenizer
+    sha256: str
+    rare: dict[str, int]
+
+
+class Cache:
+    """Ids of large corpora: `KEY.ids` (raw ids) and `KEY.json` (what they are) in one folder.
+
+    A failed write is no error: the ids then go to an unnamed temporary file.
+    """
+
+    def __init__(self, sources: Sequence[Source], config: TextConfig) -> None:
+        self.sources = sources
+        self.config = config
+        self.folder = cache_folder()
+        self._key: str | None = None
+
+    def lookup(self) -> Cached | None:
+        """The sources' ids, if they are there and whole."""
+        # Hashing a large text takes a while, so look first whether any entry can match.
+        if self.folder is None or not self._might_hold(self._raw_bytes()):
+            return None
+        try:
+            entry = json.loads(self._path("json").read_text("utf-8"))
+            tokenizer = CharTokenizer.from_json(entry["tokenizer"])
+            with self._path("ids").open("rb") as file:
+                ids, mapping = _map(file, tokenizer)
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == entry["ids_sha256"]
+            if not whole:
+                return None
+            sha256, rare = str(entry["sha256"]), dict(entry["rare"])
+            return Cached(ids, mapping, tokenizer, sha256, rare)
+        except (OSError, ValueError, KeyError, TypeError, CharlstmError):
+            return None  # a damaged entry is as good as none: it is written anew
+
+    def write(
+        self,
+        chunks: Iterable[Ids],
+        num_chars: int,
+        sha256: str,
+        tokenizer: CharTokenizer,
+        rare: Mapping[str, int],
+    ) -> tuple[Ids, mmap.mmap]:
+        """Write ids into a new file, map it, and publish it.
+
+        Args:
+            chunks: the ids, in order.
+            num_chars: how many they will be.
+            sha256: the text's digest.
+            tokenizer, rare: kept beside the ids.
+
+        Raises:
+            CorpusError: there is no room, neither here nor in the folder of temporary files.
+        """
+        digest = hashlib.sha256()
+        with self._new_file() as file:
+            name = Path(file.name) if isinstance(file.name, str) else None
+            try:
+                for chunk in chunks:
+                    file.write(chunk.data)
+                    digest.update(chunk.data)
+                file.flush()
+                ids, mapping = _map(file, tokenizer)
+                if name is not None:
+                    entry = {
+                        "num_chars": num_chars,
+                        "sha256": sha256,
+                        "ids_sha256": digest.hexdigest(),
+                        "raw_bytes": self._raw_bytes(),
+                        "tokenizer": tokenizer.to_json(),
+                        "rare": dict(rare),
+                    }
+                    self._publish(name, entry)
+                    name = None
+            except OSError as error:
+                size = num_chars * tokenizer.id_dtype.itemsize
+                raise CorpusError(
+                    f"cannot write {size:,} bytes of ids: {error.strerror or error}.\n"
+                    "Set XDG_CACHE_HOME (or TMPDIR) to a folder on a disk with room."
+                ) from error
+            finally:
+                if name is not None:
+                    name.unlink(missing_ok=True)
+        return ids, mapping
+
+    def _new_file(self) -> IO[bytes]:
+        """A temporary file in the cache folder, or an unnamed one where that cannot be."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):  # a read-only home, say
+                self.folder.mkdir(parents=True, exist_ok=True)
+                return tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False)
+        return tempfile.TemporaryFile()
+
+    def _publish(self, name: Path, entry: Mapping[str, Any]) -> None:
+        os.replace(name, self._path("ids"))
+        note = name.with_suffix(".json.tmp")
+        note.write_text(json.dumps(entry), "utf-8")
+        os.replace(note, self._path("json"))
+
+    def _raw_bytes(self) -> int:
+        total = 0
+        for source in self.sources:
+            with source.open() as raw:
+                total += raw.seek(0, os.SEEK_END)
+        return total
+
+    def _might_hold(self, raw_bytes: int) -> bool:
+        assert self.folder is not None
+        for path in self.folder.glob("*.json"):
+            try:
+                if json.loads(path.read_text("utf-8"))["raw_bytes"] == raw_bytes:
+                    return True
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return False
+
+    def _path(self, suffix: str) -> Path:
+        if self._key is None:
+            config = self.config.to_json()
+            for name in ("val_fraction", "test_fraction", "glob"):
+                del config[name]  # they do not change the ids
+            digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+            for source in self.sources:
+                own = hashlib.sha256()
+                with source.open() as raw:
+                    while block := raw.read(CHUNK_BYTES):
+                        own.update(block)
+                digest.update(own.digest())
+            self._key = digest.hexdigest()[:40]
+        assert self.folder is not None
+        return self.folder / f"{self._key}.{suffix}"
+
+
+def _map(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
+    """A file's ids, mapped into memory for reading."""
+    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapping, dtype=tokenizer.id_dtype), mapping
