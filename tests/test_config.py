@@ -68,7 +68,7 @@ def test_values_become_plain_ones() -> None:
 
 def test_every_number_has_a_range() -> None:
     for kind in (*SECTIONS.values(), SampleConfig):
-        for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
+        for spec in dataclasses.fields(kind):
             if type_of(kind, spec.name) in (int, float):
                 assert isinstance(spec.metadata["within"], Range), spec.name
             elif type_of(kind, spec.name) is str:
