@@ -20,8 +20,9 @@ from common import interleave, machine, markdown
 from torch import nn
 
 from charlstm.config import ModelConfig, SampleConfig
-from charlstm.inference.engine import Engine, weight_shapes
+from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
+from charlstm.inference.weights import weight_shapes
 
 VOCAB = 65
 SIZES = [(1, 128), (2, 128), (1, 256), (2, 256), (1, 512), (2, 512), (3, 512)]

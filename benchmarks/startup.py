@@ -14,7 +14,7 @@ from common import interleave, machine, markdown, timed
 
 from charlstm.checkpoint import save_checkpoint
 from charlstm.config import Config
-from charlstm.inference.engine import weight_shapes
+from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
 CHARLSTM = str(Path(sys.executable).parent / "charlstm")

@@ -72,17 +72,92 @@ class TextConfig(Section):
 class ModelConfig(Section):
     """The network's shape."""
 
-    cell: str = option("lstm", "Recurrent cell.", group="Model", choices=("lstm",))
+    cell: str = option(
+        "lstm",
+        "Recurrent cell: lstm; peephole (its gates see the memory); coupled (what is written is "
+        "what is forgotten); gru (no memory of its own); rnn (no gates: it forgets).",
+        group="Model",
+        choices=("lstm", "peephole", "coupled", "gru", "rnn"),
+    )
+    direction: str = option(
+        "forward",
+        "Read from left to right, or from both sides of each character (both: for `charlstm "
+        "fill`; such a model cannot write left to right).",
+        group="Model",
+        choices=("forward", "both"),
+    )
     num_layers: int = option(
         1, "Layers, one above the other.", group="Model", within=Range(1, 64), flag="--layers"
     )
     hidden_size: int = option(512, "Units in each layer.", group="Model", within=Range(1, 65536))
+    embedding: int = option(
+        0,
+        "Learn a vector of N numbers for each character in place of its one-hot (0): fewer "
+        "weights where there are many characters, and often quicker to learn.",
+        group="Model",
+        within=Range(0, 65536),
+    )
+    residual: bool = option(
+        False,
+        "Add each layer's input to its output, from the second layer on: for deep stacks.",
+        group="Model",
+    )
+    dense_output: bool = option(
+        False, "All layers feed the softmax, not the last alone: for two and more.", group="Model"
+    )
+    layer_norm: bool = option(
+        False, "Normalise what a layer passes up: steadies deep stacks.", group="Model"
+    )
     dropout: float = option(
         0.2,
-        "Share of activations dropped between layers and before the softmax in training.",
-        group="Model",
+        "Share of activations dropped between layers and before the softmax in training: "
+        "against learning a small text by heart.",
+        group="Regularisation",
         within=FRACTION,
     )
+    locked_dropout: float = option(
+        0.0,
+        "The same with one mask for a whole window, so that a unit stays dropped: stronger.",
+        group="Regularisation",
+        within=FRACTION,
+    )
+    input_dropout: float = option(
+        0.0,
+        "Share of whole characters hidden from the first layer: against leaning on the last few.",
+        group="Regularisation",
+        within=FRACTION,
+    )
+    recurrent_dropout: float = option(
+        0.0,
+        "Share of recurrent weights dropped for a window: against learning long passages by heart.",
+        group="Regularisation",
+        within=FRACTION,
+    )
+    zoneout: float = option(
+        0.0,
+        "Share of units that keep their old state at a step (--cell peephole only): trains long "
+        "memory.",
+        group="Regularisation",
+        within=FRACTION,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.zoneout and self.cell != "peephole":
+            raise ConfigError(
+                f"--zoneout {self.zoneout:g} needs --cell peephole, not {self.cell}: the others "
+                "run in kernels that take no masks at each step."
+            )
+        for name, flag in (
+            ("residual", "--residual"),
+            ("dense_output", "--dense-output"),
+            ("layer_norm", "--layer-norm"),
+        ):
+            if getattr(self, name) and self.num_layers < 2:
+                raise ConfigError(
+                    f"{flag} works between layers of equal size; with --layers 1 there is "
+                    "nothing for it: give --layers 2 or more."
+                )
 
 
 @dataclass(frozen=True)
@@ -187,9 +262,24 @@ class TrainConfig(Section):
     )
     weight_decay: float = option(
         0.01,
-        "Decoupled weight decay on matrices (added to the gradient by adam, rmsprop, sgd).",
-        group="Optimizer",
+        "Pull of matrices towards zero, decoupled from the gradient: against large weights. "
+        "Biases, peepholes and norms are exempt.",
+        group="Regularisation",
         within=Range(0, 1e6),
+    )
+    l1: float = option(
+        0.0,
+        "Pull of matrices towards exact zeros, a step's being this times the rate: for sparse "
+        "weights.",
+        group="Regularisation",
+        within=Range(0, 1e6),
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Share of each target spread over all characters: against overconfidence. Losses that "
+        "are shown stay without it.",
+        group="Regularisation",
+        within=FRACTION,
     )
     beta1: float = option(
         0.9,
@@ -314,6 +404,37 @@ class SampleConfig(Section):
 
 
 @dataclass(frozen=True)
+class FillConfig(Section):
+    """How blanks are filled in."""
+
+    blank: str = option("_", "The character that stands for a blank.", group="Filling")
+    temperature: float = option(
+        0.8,
+        "Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
+        group="Filling",
+        within=Range(0, 100),
+        flag="--temp",
+    )
+    sweeps: int = option(
+        10,
+        "How often every blank is drawn anew, given all others.",
+        group="Filling",
+        within=Range(0, 100_000),
+    )
+    seed: int | None = option(
+        None,
+        "Same seed, same text (default: a new one each time).",
+        group="Filling",
+        within=Range(0, 2**63 - 1),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.blank) != 1:
+            raise ConfigError(f"--blank {self.blank!r} must be one character, such as '_'.")
+
+
+@dataclass(frozen=True)
 class Config:
     """All that shapes a training run."""
 
@@ -321,6 +442,13 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.model.direction == "both" and self.windows.targets == "last":
+            raise ConfigError(
+                "--direction both needs --targets all: after a window's last character there is "
+                "nothing to read from the right."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object a section."""

@@ -59,6 +59,10 @@ class RunError(CharlstmError):
     """A run does not exist, exists already, or cannot be continued as asked."""
 
 
+class DirectionError(CharlstmError):
+    """A model reads in another direction than the task needs."""
+
+
 class DeviceError(CharlstmError):
     """A device was asked for that this machine does not have."""
 

@@ -60,9 +60,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "decay_after": 10,
             "decay_every": 1,
         },
-        # torch-rnn also embeds characters in 64 dimensions; here the input stays one-hot.
         "torch-rnn": {
             **_STREAMS,
+            "embedding": 64,
             "optimizer": "adam",
             "lr": 2e-3,
             "decay_rate": 0.5,

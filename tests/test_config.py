@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.config import SECTIONS, Config, ModelConfig, SampleConfig, TrainConfig
+from charlstm.config import SECTIONS, Config, FillConfig, ModelConfig, SampleConfig, TrainConfig
 from charlstm.errors import ConfigError
 from charlstm.fields import Range, type_of
 from charlstm.recipes import RECIPES, recipe
@@ -35,6 +35,13 @@ def test_names_are_unique_over_sections() -> None:
         (TrainConfig, {"lr": float("nan")}, ["--lr nan", "0 < x"]),
         (TrainConfig, {"lr": float("inf")}, ["--lr inf"]),
         (TrainConfig, {"decay_after": 2.0}, ["--decay-after 2", "0 <= x <= 1"]),
+        (ModelConfig, {"zoneout": 0.1}, ["--zoneout 0.1", "--cell peephole", "lstm"]),
+        (ModelConfig, {"residual": True}, ["--residual", "--layers 2"]),
+        (ModelConfig, {"dense_output": True}, ["--dense-output", "--layers 2"]),
+        (ModelConfig, {"layer_norm": True}, ["--layer-norm", "--layers 2"]),
+        (ModelConfig, {"embedding": -1}, ["--embedding -1", "0 <= x"]),
+        (ModelConfig, {"direction": "back"}, ["--direction 'back'", "both"]),
+        (FillConfig, {"blank": ""}, ["--blank", "one character"]),
         (SampleConfig, {"temperature": -1}, ["--temp -1", "0 <= x"]),
         (SampleConfig, {"top_p": 0.0}, ["--top-p 0", "0 < x <= 1"]),
         (SampleConfig, {"seed": -1}, ["--seed -1"]),
@@ -67,17 +74,22 @@ def test_values_become_plain_ones() -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    for kind in (*SECTIONS.values(), SampleConfig):
+    for kind in (*SECTIONS.values(), SampleConfig, FillConfig):
         for spec in dataclasses.fields(kind):
             if type_of(kind, spec.name) in (int, float):
                 assert isinstance(spec.metadata["within"], Range), spec.name
             elif type_of(kind, spec.name) is str:
-                assert spec.metadata["choices"] or spec.name in ("glob", "encoding")
+                assert spec.metadata["choices"] or spec.name in ("glob", "encoding", "blank")
 
 
 def test_nothing_is_left_to_train_on() -> None:
     with pytest.raises(ConfigError, match="leave no text"):
         Config().override({"val_fraction": 0.6, "test_fraction": 0.4})
+
+
+def test_both_directions_need_all_targets() -> None:
+    with pytest.raises(ConfigError, match="--direction both needs --targets all"):
+        Config().override({"direction": "both", "targets": "last"})
 
 
 def test_ranges_read_well() -> None:

@@ -22,6 +22,7 @@ from charlstm.errors import CharlstmError
 COMMANDS = {
     "train": ("charlstm.cli.train", "Train a model on a text, or continue a run."),
     "sample": ("charlstm.cli.sample", "Write text with a trained model."),
+    "fill": ("charlstm.cli.fill", "Fill in blanks with a model that reads both ways."),
     "eval": ("charlstm.cli.evaluate", "Measure how well a model predicts a text."),
     "info": ("charlstm.cli.info", "Show what a run is, and how well it did."),
     "runs": ("charlstm.cli.runs", "List all runs, the best first."),

@@ -69,7 +69,6 @@ def command(
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
 
     from charlstm.inference.language_model import LanguageModel, read_meta
-    from charlstm.inference.scoring import score_ids
 
     path, checkpoint = _checkpoint(run, texts, runs_dir)
     model = LanguageModel.from_checkpoint(path, checkpoint)
@@ -88,14 +87,16 @@ def command(
         split = split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
-    score = score_ids(model.engine, ids)
+    score = model.score_ids(ids)
+    # What a model that reads both ways gives is no likelihood, and must not be taken for one.
+    kind = "pseudo_" if model.reads_both_ways else ""
     record = {
         "checkpoint": str(path),
         "text": what,
         "characters": score.count,
-        "nats_per_char": score.nats_per_char,
-        "bits_per_char": score.bits_per_char,
-        "perplexity": score.perplexity,
+        f"{kind}nats_per_char": score.nats_per_char,
+        f"{kind}bits_per_char": score.bits_per_char,
+        f"{kind}perplexity": score.perplexity,
         "unknown_characters": sum(left_out.values()),
     }
     if left_out:
@@ -112,10 +113,15 @@ def command(
     rows = [
         ["text", output.escape(what, newlines=False)],
         ["characters", f"{score.count:,}"],
-        ["nats per character", f"{score.nats_per_char:.4f}"],
-        ["bits per character", f"{score.bits_per_char:.4f}"],
-        ["perplexity", f"{score.perplexity:.3f}"],
+        [f"{kind.replace('_', '-')}nats per character", f"{score.nats_per_char:.4f}"],
+        [f"{kind.replace('_', '-')}bits per character", f"{score.bits_per_char:.4f}"],
+        [f"{kind.replace('_', '-')}perplexity", f"{score.perplexity:.3f}"],
     ]
+    if model.reads_both_ways:
+        output.say(
+            "this model reads both sides of each character: its pseudo-likelihood is not to be "
+            "compared with a one-way model's likelihood."
+        )
     output.data_line(output.table(rows))
 
 

@@ -59,6 +59,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     progress = Progress.from_json(meta.get("progress"))
     corpus = meta.get("corpus")
     best = None if math.isinf(progress.best_nats) else progress.best_nats
+    kind = "best_" if config.model.direction == "forward" else "best_pseudo_"
     return {
         "checkpoint": str(path),
         "saved_by": f"charlstm {str(meta.get('charlstm'))[:20]}",
@@ -72,8 +73,8 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
             "epoch": progress.epoch,
             "epochs": config.train.epochs,
             "seconds": round(progress.seconds, 1),
-            "best_nats_per_char": best,
-            "best_bits_per_char": best / math.log(2) if best is not None else None,
+            f"{kind}nats_per_char": best,
+            f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
             "best_step": progress.best_step,
         },
         "history": progress.history,

@@ -10,6 +10,8 @@ import unicodedata
 
 import click
 
+from charlstm.errors import SourceError
+
 # C0 and C1 controls, and the bidirectional overrides and isolates that can disguise text.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -73,6 +75,17 @@ class DataStream:
     def close(self) -> None:
         """Flush."""
         flush()
+
+
+def argument(text: str, name: str) -> str:
+    """A text that was given on the command line, if it is one.
+
+    Raises:
+        SourceError: it has bytes that are no text in the terminal's encoding.
+    """
+    if any("\udc80" <= c <= "\udcff" for c in text):  # what a wrong byte arrives as
+        raise SourceError(f"{name} is not valid text in the terminal's encoding.")
+    return text
 
 
 def data_line(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import click
 
@@ -35,9 +36,10 @@ def command(as_json: bool, runs_dir: str | None) -> None:
         records.append(
             {
                 "name": run.name,
-                "nats_per_char": progress["best_nats_per_char"],
-                "bits_per_char": progress["best_bits_per_char"],
-                "model": f"{model['cell']} {model['num_layers']}x{model['hidden_size']}",
+                "nats_per_char": progress.get("best_nats_per_char"),
+                "bits_per_char": progress.get("best_bits_per_char"),
+                "pseudo_nats_per_char": progress.get("best_pseudo_nats_per_char"),
+                "model": f"{_cell(model)} {model['num_layers']}x{model['hidden_size']}",
                 "epoch": progress["epoch"],
                 "epochs": progress["epochs"],
                 "seconds": progress["seconds"],
@@ -56,11 +58,12 @@ def command(as_json: bool, runs_dir: str | None) -> None:
     rows = [["run", "nats/char", "bits/char", "model", "epochs", "time", "text"]]
     for record in records:
         nats, bits = record["nats_per_char"], record["bits_per_char"]
+        pseudo = record["pseudo_nats_per_char"]
         rows.append(
             [
                 output.escape(record["name"], newlines=False),
-                "-" if nats is None else f"{nats:.4f}",
-                "-" if bits is None else f"{bits:.4f}",
+                f"{pseudo:.4f} pseudo" if pseudo is not None else _shown(nats),
+                _shown(bits),
                 record["model"],
                 f"{record['epoch']}/{record['epochs']}",
                 duration(record["seconds"]),
@@ -68,3 +71,11 @@ def command(as_json: bool, runs_dir: str | None) -> None:
             ]
         )
     output.data_line(output.table(rows))
+
+
+def _shown(number: float | None) -> str:
+    return "-" if number is None else f"{number:.4f}"
+
+
+def _cell(model: dict[str, Any]) -> str:
+    return f"{model['cell']} both ways" if model["direction"] == "both" else str(model["cell"])

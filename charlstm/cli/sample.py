@@ -132,10 +132,7 @@ def _prompt(prompt: str | None, prompt_file: str | None) -> str:
     if prompt is not None and prompt_file is not None:
         raise ConfigError("give --prompt or --prompt-file, not both.")
     if prompt_file is None:
-        prompt = prompt or ""
-        if any("\udc80" <= c <= "\udcff" for c in prompt):  # what a wrong byte arrives as
-            raise SourceError("--prompt is not valid text in the terminal's encoding.")
-        return prompt
+        return output.argument(prompt or "", "--prompt")
     from charlstm.text.sources import standard_input
 
     try:

@@ -170,7 +170,8 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         f"train {len(corpus.train):,}, validation {len(corpus.val):,}, test {len(corpus.test):,}"
     )
     say(
-        f"{model.cell} {model.num_layers}x{model.hidden_size}, {weights:,} weights, "
+        f"{model.cell} {model.num_layers}x{model.hidden_size}"
+        f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
         f"{trainer.device.type} {train.precision}{threads}; {train.epochs} epochs of "
         f"{trainer.windows.batches_per_epoch:,} steps, {windows.batch_size} {plan} of "
         f"{windows.maxlen}"
@@ -193,12 +194,16 @@ def _report(trainer: Trainer, reason: str, say: Any) -> None:
     line = f"{why}, {progress.step:,} steps, {duration(trainer.seconds)}"
     if math.isfinite(progress.best_nats):
         kind = "validation" if len(trainer.corpus.val) >= 2 else "training"
+        kind += " pseudo-likelihood" if trainer.config.model.direction == "both" else ""
         line += (
             f"; best {kind} {progress.best_nats:.4f} nats, "
             f"{progress.best_nats / math.log(2):.4f} bits/char, at step {progress.best_step:,}"
         )
     say(line)
-    say(f"Write text:  charlstm sample {folder}")
+    if trainer.config.model.direction == "both":
+        say(f"Fill blanks: charlstm fill {folder} 'a text with ___ in it'")
+    else:
+        say(f"Write text:  charlstm sample {folder}")
     if reason == "paused":
         say(f"Go on:       charlstm train --resume {folder}")
     else:
@@ -209,13 +214,14 @@ def _report(trainer: Trainer, reason: str, say: Any) -> None:
 def _summary(trainer: Trainer, reason: str) -> dict[str, Any]:
     progress = trainer.progress
     best = progress.best_nats if math.isfinite(progress.best_nats) else None
+    kind = "best_pseudo_" if trainer.config.model.direction == "both" else "best_"
     return {
         "run": str(Path(trainer.run.folder)),
         "stopped": reason,
         "step": progress.step,
         "epoch": progress.epoch,
-        "best_nats_per_char": best,
-        "best_bits_per_char": best / math.log(2) if best is not None else None,
+        f"{kind}nats_per_char": best,
+        f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
         "validated": len(trainer.corpus.val) >= 2,
         "seconds": round(trainer.seconds, 3),

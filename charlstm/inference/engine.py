@@ -2,15 +2,15 @@
 
 What makes it fast, layer by layer:
 
-- The first layer's input is one-hot, so `W x` is a row of a (V, 4H) table with the bias added in.
-- The products that read h(l) are stacked into one: `[U(l) | W(l+1)] h(l)`, and `[U(L) | head]`
-  for the last layer. The `U` part is the next character's recurrent term, kept till then.
-- sigma(x) = (tanh(x/2) + 1) / 2: with the logistic gates' rows halved beforehand, one tanh over
-  all 4H values serves every gate.
-- Gates are laid out i, f, o, g with c behind g, so i*g and f*c are one product of 2H values.
+- The first layer's input is a character, so `W x + b` is a row of a (V, G*H) table; an embedding
+  is multiplied into the table beforehand.
+- The products that read h(l) are stacked into one: `[U(l) | W(l+1) | head]` h(l)`. The `U` part
+  is the next character's recurrent term, kept till then. (With residual layers or norms between
+  layers, what a layer reads is not its lower neighbour's h alone; then W is a product apart.)
+- What a cell does with its gates: see `charlstm/inference/cells.py`.
 
 Layout: a stream's values are a row; a single stream drops that axis, which spares numpy work.
-The readable form of the same equations is in `charlstm/nn/cells.py`; a test holds the two equal.
+The readable form of the same equations is in `charlstm/nn/`; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -22,95 +22,97 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import ModelConfig
-from charlstm.errors import CheckpointError
+from charlstm.inference.cells import CELL_STATES, CellWeights, Floats
+from charlstm.inference.weights import check_weights
 
-Floats = NDArray[np.float32]
+_NORM_EPSILON = np.float32(1e-5)  # as torch's LayerNorm
 
 
 class Engine:
     """A model's weights, laid out for stepping.
 
     Args:
-        weights: arrays by name: for each layer l `layers.l.weight_ih` (4H, V or H),
-            `layers.l.weight_hh` (4H, H) and `layers.l.bias` (4H,), gates in the order i, f, g, o;
-            `head.weight` (V, H), `head.bias` (V,).
+        weights: arrays by name, see `charlstm.inference.weights`.
         config: the network's shape.
         vocab_size: V.
+        direction: which stack of a network that reads both ways; its logits are the sum of
+            both engines' (the forward one's have the bias).
 
     Raises:
         CheckpointError: the weights are not those of such a model.
     """
 
     def __init__(
-        self, weights: Mapping[str, NDArray[Any]], config: ModelConfig, vocab_size: int
+        self,
+        weights: Mapping[str, NDArray[Any]],
+        config: ModelConfig,
+        vocab_size: int,
+        *,
+        direction: str = "forward",
     ) -> None:
         check_weights(weights, config, vocab_size)
-        self.hidden_size = config.hidden_size
+        self.config = config
+        self.hidden_size = hidden = config.hidden_size
         self.num_layers = config.num_layers
         self.vocab_size = vocab_size
-        layers = [
-            [_reorder(weights[f"layers.{layer}.{part}"]) for part in _LAYER_PARTS]
-            for layer in range(config.num_layers)
-        ]
-        self.table = np.ascontiguousarray(layers[0][0].T + layers[0][2])  # (V, 4H)
-        self.biases = [bias for _, _, bias in layers]  # each (4H,)
+        self.state_type = CELL_STATES[config.cell]
+        prefix = "" if direction == "forward" else "backward_"
+        layers = []
+        self.extras: list[Floats] = []  # peepholes, or the GRU's inner bias
+        for number in range(config.num_layers):
+            name = f"{prefix}layers.{number}."
+            bias = weights[name + "bias"].astype(np.float32)
+            outer, inner = np.split(bias, [self.state_type.gates * hidden])
+            layers.append(
+                CellWeights(
+                    self.state_type.layout,
+                    weights[name + "weight_ih"],
+                    weights[name + "weight_hh"],
+                    outer,
+                )
+            )
+            self.extras.append(weights.get(name + "peephole", inner).astype(np.float32))
+        columns = layers[0].weight_ih  # (G*H, V) or (G*H, E)
+        if config.embedding:
+            columns = columns @ weights["embedding.weight"].T
+        self.table = np.ascontiguousarray(columns.T + layers[0].bias)  # (V, G*H)
+        self.biases = [layer.bias for layer in layers]
         self.head_bias = weights["head.bias"].astype(np.float32)
-        readers = [w_ih for w_ih, _, _ in layers[1:]] + [weights["head.weight"]]
-        # Each (4H + 4H, H); the last (4H + V, H).
-        self.products = [
-            np.concatenate([w_hh, reader]).astype(np.float32)
-            for (_, w_hh, _), reader in zip(layers, readers, strict=True)
+        width = hidden * (config.num_layers if config.dense_output else 1)
+        head = weights["head.weight"]
+        if direction == "forward":
+            head = head[:, :width]
+        else:
+            head = head[:, width:]
+            self.head_bias = np.zeros_like(self.head_bias)
+        self.norms = [
+            (
+                weights[f"{prefix}norms.{n}.weight"].astype(np.float32),
+                weights[f"{prefix}norms.{n}.bias"].astype(np.float32),
+            )
+            for n in range(config.num_layers - 1 if config.layer_norm else 0)
         ]
+        # Whether what layer l+1 reads is h(l) itself, so that its product can be stacked.
+        self.stacked = not (config.layer_norm or config.residual)
+        self.rows = self.state_type.gates * hidden
+        # Rows: the recurrent term; then what the layer above takes; then the softmax's share.
+        self.products: list[Floats] = []
+        self.inputs: list[Floats | None] = [None] * config.num_layers
+        heads = np.split(head, width // hidden, axis=1)
+        for number, own in enumerate(layers):
+            parts = [own.weight_hh]
+            if number + 1 < len(layers) and self.stacked:
+                parts.append(layers[number + 1].weight_ih)
+            if number and not self.stacked:
+                self.inputs[number] = own.weight_ih
+            if self.stacked and (config.dense_output or number + 1 == len(layers)):
+                parts.append(heads[number if config.dense_output else 0].astype(np.float32))
+            self.products.append(np.concatenate(parts))
+        self.head = np.ascontiguousarray(head, dtype=np.float32)  # (V, width)
 
     def session(self, streams: int = 1) -> Session:
         """Streams that start from the zero state."""
         return Session(self, streams)
-
-
-_LARGEST = 1e30
-_LAYER_PARTS = ("weight_ih", "weight_hh", "bias")
-
-
-def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
-    """Every weight's name and shape."""
-    hidden = config.hidden_size
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.num_layers):
-        inputs = hidden if layer else vocab_size
-        shapes[f"layers.{layer}.weight_ih"] = (4 * hidden, inputs)
-        shapes[f"layers.{layer}.weight_hh"] = (4 * hidden, hidden)
-        shapes[f"layers.{layer}.bias"] = (4 * hidden,)
-    return shapes | {"head.weight": (vocab_size, hidden), "head.bias": (vocab_size,)}
-
-
-def check_weights(
-    weights: Mapping[str, NDArray[Any]], config: ModelConfig, vocab_size: int
-) -> None:
-    """Compare names, shapes and types with what the configuration asks for.
-
-    Raises:
-        CheckpointError: they differ, or a weight is not finite.
-    """
-    expected = weight_shapes(config, vocab_size)
-    if set(weights) != set(expected):
-        odd = sorted(set(weights) ^ set(expected))[0]
-        raise CheckpointError(f"the weights do not fit the configuration: {odd!r}.")
-    for name, shape in expected.items():
-        array = weights[name]
-        if array.shape != shape or array.dtype != np.float32:
-            raise CheckpointError(
-                f"the weights do not fit the configuration: {name!r} is {array.dtype} "
-                f"{array.shape}, not float32 {shape}."
-            )
-        # Not finite, or so large that sums over a layer might not be.
-        if not (np.abs(array) < _LARGEST).all():
-            raise CheckpointError(f"the weight {name!r} is not finite.")
-
-
-def _reorder(gates: NDArray[Any]) -> Floats:
-    """Rows i, f, g, o -> i, f, o, g, the logistic gates (i, f, o) halved."""
-    i, f, g, o = np.split(gates.astype(np.float32), 4)
-    return np.concatenate([0.5 * i, 0.5 * f, 0.5 * o, g])
 
 
 class Session:
@@ -118,46 +120,35 @@ class Session:
 
     Attributes:
         streams: N.
-        h, c: the state of each layer, each (N, H); (H,) for a single stream.
+        layers: the state of each layer.
     """
 
     def __init__(self, engine: Engine, streams: int) -> None:
         self.engine = engine
         self.streams = streams
-        hidden = engine.hidden_size
+        config, hidden = engine.config, engine.hidden_size
         lead = () if streams == 1 else (streams,)
 
         def zeros(size: int) -> Floats:
             return np.zeros((*lead, size), dtype=np.float32)
 
+        self.layers = [
+            engine.state_type(lead, hidden, extra, config.zoneout) for extra in engine.extras
+        ]
         self._outs = [zeros(product.shape[0]) for product in engine.products]
-        self._gates = [zeros(5 * hidden) for _ in engine.products]  # i, f, o, g, c
-        self.h = [zeros(hidden) for _ in engine.products]
-        self.c = [gates[..., 4 * hidden :] for gates in self._gates]
-        self._pair = zeros(2 * hidden)
-        self._tanh_c = zeros(hidden)
-        self._logits = zeros(engine.vocab_size)
-        self._views = [self._views_of(layer) for layer in range(engine.num_layers)]
-        # What the layer above, or the head, receives.
-        self._up = [out[..., 4 * hidden :] for out in self._outs]
+        rows, vocab = engine.rows, engine.vocab_size
+        self._recurrent = [out[..., :rows] for out in self._outs]
+        # What the layer above receives, and the softmax.
+        self._up = [out[..., rows : 2 * rows] for out in self._outs]
+        feeds = [out for n, out in enumerate(self._outs) if self._feeds_head(n)]
+        self._head_parts = [out[..., -vocab:] for out in feeds]
+        self._x = zeros(rows)
+        self._logits = zeros(vocab)
+        self._concat = zeros(engine.head.shape[1])
 
-    def _views_of(self, layer: int) -> tuple[NDArray[Any], ...]:
-        """Slices used at each step, made once."""
-        hidden = self.engine.hidden_size
-        gates, out = self._gates[layer], self._outs[layer]
-        product = self.engine.products[layer]
-        return (
-            gates[..., : 4 * hidden],  # all gates
-            gates[..., : 3 * hidden],  # the logistic ones
-            gates[..., : 2 * hidden],  # i, f
-            gates[..., 2 * hidden : 3 * hidden],  # o
-            gates[..., 3 * hidden :],  # g, c
-            self.c[layer],
-            self.h[layer],
-            out[..., : 4 * hidden],  # the recurrent term
-            out,
-            product if self.streams == 1 else product.T,
-        )
+    def _feeds_head(self, layer: int) -> bool:
+        engine = self.engine
+        return engine.config.dense_output or layer + 1 == engine.num_layers
 
     def step(self, ids: Any) -> Floats:
         """Read one character in each stream.
@@ -168,41 +159,66 @@ class Session:
         Returns:
             Logits for the next character, (V,) or (N, V); overwritten by the next step.
         """
-        half = np.float32(0.5)
-        engine, tanh, add, multiply = self.engine, np.tanh, np.add, np.multiply
-        pair, tanh_c = self._pair, self._tanh_c
-        hidden = engine.hidden_size
-        ig, fc = pair[..., :hidden], pair[..., hidden:]
-        single = self.streams == 1
-        for layer, views in enumerate(self._views):
-            gates, logistic, i_f, o, g_c, c, h, recurrent, out, product = views
-            if layer == 0:
-                add(engine.table[ids], recurrent, out=gates)
-            else:
-                add(self._up[layer - 1], recurrent, out=gates)
-                add(gates, engine.biases[layer], out=gates)
-            tanh(gates, out=gates)
-            multiply(logistic, half, out=logistic)
-            add(logistic, half, out=logistic)
-            multiply(i_f, g_c, out=pair)
-            add(ig, fc, out=c)
-            tanh(c, out=tanh_c)
-            multiply(o, tanh_c, out=h)
-            if single:
-                np.dot(product, h, out=out)
-            else:
-                np.dot(h, product, out=out)
-        return add(self._up[-1], engine.head_bias, out=self._logits)
+        engine = self.engine
+        if not engine.stacked:
+            return self._step_apart(ids)
+        x = engine.table[ids]
+        for layer, state in enumerate(self.layers):
+            if layer:
+                x = np.add(self._up[layer - 1], engine.biases[layer], out=self._x)
+            state.advance(x, self._recurrent[layer])
+            self._multiply(engine.products[layer], state.h, self._outs[layer])
+        logits = np.add(self._head_parts[-1], engine.head_bias, out=self._logits)
+        for part in self._head_parts[:-1]:
+            np.add(logits, part, out=logits)
+        return logits
+
+    def _step_apart(self, ids: Any) -> Floats:
+        """A step where what a layer reads is not its lower neighbour's h alone."""
+        engine, config, hidden = self.engine, self.engine.config, self.engine.hidden_size
+        x = engine.table[ids]
+        below: Floats = self.layers[0].h
+        for layer, state in enumerate(self.layers):
+            weight = engine.inputs[layer]
+            if weight is not None:
+                read = below
+                if config.layer_norm:
+                    read = _normalised(below, *engine.norms[layer - 1])
+                x = self._multiply(weight, read, self._x)
+                np.add(x, engine.biases[layer], out=x)
+            state.advance(x, self._recurrent[layer])
+            self._multiply(engine.products[layer], state.h, self._outs[layer])
+            below = state.h + below if config.residual and layer else state.h
+            if config.dense_output:
+                self._concat[..., layer * hidden : (layer + 1) * hidden] = below
+        if not config.dense_output:
+            self._concat[...] = below
+        logits = self._multiply(engine.head, self._concat, self._logits)
+        return np.add(logits, engine.head_bias, out=logits)
+
+    def _multiply(self, weight: Floats, values: Floats, out: Floats) -> Floats:
+        if self.streams == 1:
+            return np.dot(weight, values, out=out)
+        return np.dot(values, weight.T, out=out)
 
     def reset(self, stream: int) -> None:
         """Send one stream back to the zero state."""
-        for array in (*self.h, *self.c, *self._outs):
+        for array in self._carried():
             array.reshape(self.streams, -1)[stream] = 0.0
 
     def spread(self, streams: int) -> Session:
         """`streams` copies of a single stream."""
         copy = Session(self.engine, streams)
-        for name in ("h", "c", "_outs"):
-            for target, source in zip(getattr(copy, name), getattr(self, name), strict=True):
-                target[...] = source
+        for target, source in zip(copy._carried(), self._carried(), strict=True):
+            target[...] = source
         return copy
+
+    def _carried(self) -> list[Floats]:
+        return [part for state in self.layers for part in state.parts] + self._outs
+
+
+def _normalised(values: Floats, gain: Floats, shift: Floats) -> Floats:
+    """Layer normalisation (Ba et al. 2016) of (..., H)."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    variance = np.mean(centred * centred, axis=-1, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + _NORM_EPSILON) * gain + shift)

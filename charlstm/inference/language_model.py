@@ -6,7 +6,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.checkpoint import Checkpoint
-from charlstm.config import Config, SampleConfig
-from charlstm.errors import CharlstmError, CheckpointError, ConfigError
+from charlstm.config import Config, FillConfig, SampleConfig
+from charlstm.errors import (
+    CharlstmError,
+    CheckpointError,
+    ConfigError,
+    DirectionError,
+    UnknownCharacterError,
+)
 from charlstm.fields import Range
+from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.sampling import Sampler, StopText, generate_ids
 from charlstm.inference.scoring import Score, score_ids
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
-from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.tokenizer import CharTokenizer, Ids
 
 MOST_SAMPLES = Range(1, 4096)
 
@@ -45,23 +52,50 @@ class LanguageModel:
     """A character-level language model, ready to write and to score.
 
     Args:
-        engine: the weights.
+        weights: arrays by name.
+        config: what they were trained with.
         tokenizer: the vocabulary.
-        meta: the checkpoint's `meta` object.
-        path: the checkpoint's file, if it comes from one.
+        path: the checkpoint's file, if they come from one.
+
+    Raises:
+        CheckpointError: the weights do not fit the configuration.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        weights: Mapping[str, NDArray[Any]],
+        config: Config,
         tokenizer: CharTokenizer,
-        meta: Mapping[str, Any],
         path: Path | None = None,
     ) -> None:
-        self.engine = engine
+        self.config = config
         self.tokenizer = tokenizer
-        self.meta = meta
         self.path = path
+        self._one_way: Engine | None = None
+        self._both_ways: BothWays | None = None
+        if config.model.direction == "both":
+            self._both_ways = BothWays(weights, config.model, len(tokenizer))
+        else:
+            self._one_way = Engine(weights, config.model, len(tokenizer))
+
+    @property
+    def reads_both_ways(self) -> bool:
+        """Whether it predicts a character from both its sides, so that it can fill blanks only."""
+        return self._both_ways is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The network of a model that reads left to right.
+
+        Raises:
+            DirectionError: it reads both ways.
+        """
+        if self._one_way is None:
+            raise DirectionError(
+                "this model reads from both sides (--direction both): it cannot write left to "
+                "right.\nIt can fill in blanks: charlstm fill RUN 'To be, or ___ to be'"
+            )
+        return self._one_way
 
     @classmethod
     def load(
@@ -95,17 +129,9 @@ class LanguageModel:
         """
         config, tokenizer = read_meta(path, checkpoint)
         try:
-            engine = Engine(checkpoint.part("model"), config.model, len(tokenizer))
+            return cls(checkpoint.part("model"), config, tokenizer, path)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
-        return cls(engine, tokenizer, checkpoint.meta, path)
-
-    @classmethod
-    def from_weights(
-        cls, weights: Mapping[str, NDArray[Any]], config: Config, tokenizer: CharTokenizer
-    ) -> LanguageModel:
-        """A model from weights in memory."""
-        return cls(Engine(weights, config.model, len(tokenizer)), tokenizer, {})
 
     def start(self, prompt: str = "", unknown: str = "error") -> tuple[Session, NDArray[Any]]:
         """Read a prompt of any length from the zero state.
@@ -118,12 +144,13 @@ class LanguageModel:
 
         Raises:
             UnknownCharacterError: the prompt has a character the model does not know.
+            DirectionError: the model reads both ways.
         """
+        session = self.engine.session()
         ids = self.tokenizer.encode(prompt, unknown)
         if not len(ids):
             known = self.tokenizer.characters
             ids = self.tokenizer.encode(next((c for c in "\n " if c in known), known[0]))
-        session = self.engine.session()
         for char_id in ids.tolist():
             logits = session.step(char_id)
         return session, logits
@@ -215,11 +242,87 @@ class LanguageModel:
     def score(self, text: str, *, unknown: str = "error") -> Score:
         """How well the model predicts a text, its state carried from the text's first character.
 
+        A model that reads both ways gives the pseudo-likelihood, see `charlstm.inference.both`.
+
         Raises:
             CorpusError: fewer than two characters.
             UnknownCharacterError: see `unknown`.
         """
-        return score_ids(self.engine, self.tokenizer.encode(text, unknown))
+        return self.score_ids(self.tokenizer.encode(text, unknown))
+
+    def score_ids(self, ids: Ids) -> Score:
+        """The same for ids, shape (T,)."""
+        if self._both_ways is not None:
+            return self._both_ways.score(ids)
+        return score_ids(self.engine, ids)
+
+    def fill(
+        self,
+        text: str,
+        count: int = 1,
+        *,
+        unknown: str = "error",
+        config: FillConfig | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """Fill in a text's blanks, given what stands on both their sides.
+
+        Args:
+            text: any text with blanks in it, one for each character.
+            count: how many samples.
+            unknown: what to do with unknown characters, as for `generate`.
+            config: how to fill; otherwise made from `options`.
+            **options: fields of `FillConfig`: blank, temperature, sweeps, seed.
+
+        Raises:
+            ConfigError: an option is out of range, or the text has no blank.
+            DirectionError: the model reads left to right only.
+            UnknownCharacterError: see `unknown`.
+        """
+        config = config or FillConfig(**options)
+        if count not in MOST_SAMPLES:
+            raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
+        if self._both_ways is None:
+            raise DirectionError(
+                "this model reads left to right only: it cannot fill in blanks.\nTrain one that "
+                "reads both ways (charlstm train --direction both), or use charlstm sample."
+            )
+        if config.blank not in text:
+            raise ConfigError(f"the text has no blank ({config.blank}); --blank names another.")
+        known = self.tokenizer.characters
+        # As a text of its own: with a line's end before it and after it.
+        edge = "\n" if "\n" in known else ""
+        ids, blanks = self._with_blanks(text, config.blank, unknown)
+        rim = self.tokenizer.encode(edge).astype(np.int64)
+        whole = np.concatenate([rim, ids, rim])
+        places = np.concatenate(
+            [np.zeros(len(rim), dtype=bool), blanks, np.zeros(len(rim), dtype=bool)]
+        )
+        config = replace(config, seed=seed_of(config))
+        for texts in self._both_ways.fill(whole, places, count, config):
+            final = texts
+        return [self.tokenizer.decode(t[len(rim) : len(t) - len(rim)]) for t in final]
+
+    def _with_blanks(
+        self, text: str, blank: str, unknown: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Ids of a text, anything at its blanks, and where those are."""
+        ids: list[NDArray[np.int64]] = []
+        places: list[NDArray[np.bool_]] = []
+        done = 0
+        for number, part in enumerate(text.split(blank)):
+            if number:
+                ids.append(np.zeros(1, dtype=np.int64))
+                places.append(np.ones(1, dtype=bool))
+                done += 1
+            try:
+                encoded = self.tokenizer.encode(part, unknown).astype(np.int64)
+            except UnknownCharacterError as error:
+                raise UnknownCharacterError(error.character, done + error.position) from error
+            ids.append(encoded)
+            places.append(np.zeros(len(encoded), dtype=bool))
+            done += len(part)
+        return np.concatenate(ids), np.concatenate(places)
 
 
 def read_meta(path: Path, checkpoint: Checkpoint) -> tuple[Config, CharTokenizer]:
@@ -237,7 +340,7 @@ def read_meta(path: Path, checkpoint: Checkpoint) -> tuple[Config, CharTokenizer
         raise CheckpointError(f"{path} is not an intact checkpoint: {error}") from error
 
 
-def seed_of(config: SampleConfig) -> int:
+def seed_of(config: SampleConfig | FillConfig) -> int:
     """The configured seed, or a new one."""
     return secrets.randbits(63) if config.seed is None else config.seed
 

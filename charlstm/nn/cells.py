@@ -1,13 +1,30 @@
 """Recurrent cells: each by its equations, one step at a time, and as a fast window.
 
-sigma is the logistic function, * is elementwise; gates stand in the order i, f, g, o along the
-first axis of the weights, with one bias for each gate.
+sigma is the logistic function, * is elementwise. A cell's gates stand along the first axis of its
+weights in the order in which its class names them, with one bias for each gate.
 
-lstm (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000):
+lstm (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), gates i, f, g, o:
 
     i = sigma(Wi x + Ui h + bi)        f = sigma(Wf x + Uf h + bf)
     g = tanh(Wg x + Ug h + bg)         o = sigma(Wo x + Uo h + bo)
     c' = f*c + i*g                     h' = o*tanh(c')
+
+peephole (Gers & Schmidhuber 2000): as lstm, but the gates see the cell state:
+
+    i = sigma(... + pi*c)      f = sigma(... + pf*c)      o = sigma(... + po*c')
+
+  With zoneout z (Krueger et al. 2017) each unit of c and of h keeps its old value with
+  probability z at each step of training; evaluation takes the mean, z*old + (1-z)*new. As there,
+  h' is made from the new cell state before units of it are kept.
+
+coupled (CIFG, Greff et al. 2017), gates f, g, o: as lstm with i = 1 - f.
+
+gru (Cho et al. 2014; reset after the product, as cuDNN), gates r, z, n:
+
+    r = sigma(Wr x + Ur h + br)        z = sigma(Wz x + Uz h + bz)
+    n = tanh(Wn x + bn + r*(Un h + cn))              h' = (1-z)*n + z*h
+
+rnn (Elman 1990): h' = tanh(W x + U h + b).
 
 `step` is the form to hold against a paper; `window` is the one that training uses, and a test
 holds the two equal, gradients included.
@@ -21,6 +38,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from charlstm.nn import bptt
 
 State = tuple[Tensor, ...]
 """What a cell carries from one character to the next, each (B, H)."""
@@ -30,22 +50,28 @@ class Cell(nn.Module, ABC):
     """One layer of recurrence.
 
     Attributes:
-        gates: how many blocks of H rows the weights have.
+        gates: how many blocks of H rows the matrices have.
+        biases: how many blocks of H the bias has.
         state_names: what the state's parts are called; the first is the output.
+        exact_state: whether the state is float32 whatever the type of the products.
+        gathers: whether `window` takes ids in place of one-hot rows, on a CPU.
         weight_ih: (gates * H, inputs).
         weight_hh: (gates * H, H).
-        bias: (gates * H,).
+        bias: (biases * H,).
     """
 
     gates: ClassVar[int]
+    biases: ClassVar[int]
     state_names: ClassVar[tuple[str, ...]]
+    exact_state: ClassVar[bool] = False
+    gathers: ClassVar[bool] = False
 
     def __init__(self, inputs: int, hidden_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden_size, inputs))
         self.weight_hh = nn.Parameter(torch.empty(self.gates * hidden_size, hidden_size))
-        self.bias = nn.Parameter(torch.empty(self.gates * hidden_size))
+        self.bias = nn.Parameter(torch.empty(self.biases * hidden_size))
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw weights: inputs uniform within 1/sqrt(H), each recurrent block orthogonal.
@@ -59,15 +85,24 @@ class Cell(nn.Module, ABC):
                 nn.init.orthogonal_(block, generator=generator)
             self.bias.zero_()
 
+    def open_forget_gate(self, gate: int) -> None:
+        """Let the cell remember at first: the forget gate's bias is 1 (Jozefowicz et al. 2015)."""
+        with torch.no_grad():
+            self.bias[gate * self.hidden_size : (gate + 1) * self.hidden_size] = 1.0
+
     @abstractmethod
     def step(self, x: Tensor, state: State) -> State:
         """The equations: inputs (B, inputs) and a state -> the next state."""
 
     @abstractmethod
-    def window(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
+    def window(self, xs: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         """A whole window: (T, B, inputs) and a state -> outputs (T, B, H) and the next state.
 
-        Weights are used in the type of `xs`.
+        Args:
+            xs: inputs; products are made in their type. Or ids (T, B), int64, which stand for
+                one-hot rows, where the cell's products are made in `weight_hh`'s type.
+            state: B streams' state; not changed.
+            weight_hh: the recurrent weights, or what dropout left of them.
         """
 
     def step_window(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -82,7 +117,7 @@ class Cell(nn.Module, ABC):
 class LSTMCell(Cell):
     """Long short-term memory, as in the module's head."""
 
-    gates = 4
+    gates = biases = 4
     state_names = ("h", "c")
     no_bias: Tensor
 
@@ -92,10 +127,9 @@ class LSTMCell(Cell):
         self.register_buffer("no_bias", torch.zeros(4 * hidden_size), persistent=False)
 
     def initialize(self, generator: torch.Generator) -> None:
-        """As every cell, with the forget gate open: its bias is 1 (Jozefowicz et al. 2015)."""
+        """As every cell, with the forget gate open."""
         super().initialize(generator)
-        with torch.no_grad():
-            self.bias[self.hidden_size : 2 * self.hidden_size] = 1.0
+        self.open_forget_gate(1)
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         h, c = state
@@ -104,24 +138,204 @@ class LSTMCell(Cell):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def window(self, xs: Tensor, state: State) -> tuple[Tensor, State]:  # noqa: D102
-        weights = [
-            weight.to(xs.dtype)
-            for weight in (self.weight_ih, self.weight_hh, self.bias, self.no_bias)
-        ]
-        h, c = state
-        outputs, h, c = torch.lstm(
-            xs,
-            (h[None], c[None]),  # (1, B, H)
-            weights,
-            has_biases=True,
-            num_layers=1,
-            dropout=0.0,
-            train=self.training,
-            bidirectional=False,
-            batch_first=False,
+    def window(  # noqa: D102 - see Cell
+        self, xs: Tensor, state: State, weight_hh: Tensor
+    ) -> tuple[Tensor, State]:
+        return _fused_lstm(
+            xs, state, (self.weight_ih, weight_hh, self.bias, self.no_bias), self.training
         )
-        return outputs, (h[0], c[0])
 
 
-CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell}
+class CoupledCell(Cell):
+    """An LSTM whose input gate is what its forget gate leaves, as in the module's head."""
+
+    gates = biases = 3
+    state_names = ("h", "c")
+    no_bias: Tensor
+
+    def __init__(self, inputs: int, hidden_size: int) -> None:
+        super().__init__(inputs, hidden_size)
+        self.register_buffer("no_bias", torch.zeros(4 * hidden_size), persistent=False)
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """As every cell, with the forget gate open."""
+        super().initialize(generator)
+        self.open_forget_gate(0)
+
+    def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
+        h, c = state
+        gates = x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias  # (B, 3H)
+        f, g, o = gates.chunk(3, dim=1)  # each (B, H)
+        f = torch.sigmoid(f)
+        c = f * c + (1 - f) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    def window(  # noqa: D102 - see Cell
+        self, xs: Tensor, state: State, weight_hh: Tensor
+    ) -> tuple[Tensor, State]:
+        # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
+        # negated. Gradients of both flow into the one.
+        hidden = self.hidden_size
+        full = [torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)]
+        return _fused_lstm(xs, state, (*full, self.no_bias), self.training)
+
+
+class PeepholeCell(Cell):
+    """An LSTM whose gates see the cell state, as in the module's head.
+
+    Attributes:
+        peephole: (3H,), the diagonal weights pi, pf, po.
+        zoneout: the share of units that keep their state.
+        generator: draws who keeps it.
+    """
+
+    gates = biases = 4
+    state_names = ("h", "c")
+    exact_state = gathers = True
+
+    def __init__(self, inputs: int, hidden_size: int) -> None:
+        super().__init__(inputs, hidden_size)
+        self.peephole = nn.Parameter(torch.empty(3 * hidden_size))
+        self.zoneout = 0.0
+        self.generator: torch.Generator | None = None
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """As every cell, with the forget gate open and the peepholes closed."""
+        super().initialize(generator)
+        self.open_forget_gate(1)
+        with torch.no_grad():
+            self.peephole.zero_()
+
+    def step(self, x: Tensor, state: State) -> State:
+        """The equations; a unit's `kept` is 1 or 0 in training, and zoneout's rate otherwise."""
+        h, c = state
+        kept_h, kept_c = self.kept(1, len(x))
+        gates = x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias  # (B, 4H)
+        i, f, g, o = gates.chunk(4, dim=1)  # each (B, H)
+        pi, pf, po = self.peephole.chunk(3)
+        new_c = torch.sigmoid(f + pf * c) * c + torch.sigmoid(i + pi * c) * torch.tanh(g)
+        new_h = torch.sigmoid(o + po * new_c) * torch.tanh(new_c)
+        if kept_h is None or kept_c is None:
+            return new_h, new_c
+        return (
+            kept_h[0] * h + (1 - kept_h[0]) * new_h,
+            kept_c[0] * c + (1 - kept_c[0]) * new_c,
+        )
+
+    def window(  # noqa: D102 - see Cell
+        self, xs: Tensor, state: State, weight_hh: Tensor
+    ) -> tuple[Tensor, State]:
+        inputs = _input_products(xs, self.weight_ih, self.bias, weight_hh.dtype)
+        kept = self.kept(len(xs), xs.shape[1])
+        h, c = state
+        outputs, h, c = bptt.peephole_window(inputs, h, c, weight_hh, self.peephole, *kept)
+        return outputs, (h, c)
+
+    def kept(self, steps: int, batch_size: int) -> tuple[Tensor | None, Tensor | None]:
+        """How much of h and of c each unit keeps: (T, B, H) each, or None each without zoneout."""
+        if not self.zoneout:
+            return None, None
+        shape = (2, steps, batch_size, self.hidden_size)
+        like = self.peephole
+        if not self.training:
+            both = torch.full(shape, self.zoneout, dtype=like.dtype, device=like.device)
+        else:
+            draws = torch.rand(shape, generator=self.generator, device=like.device)
+            both = (draws < self.zoneout).to(like.dtype)
+        return both[0], both[1]
+
+
+class GRUCell(Cell):
+    """The gated recurrent unit, as in the module's head; its last bias is cn."""
+
+    gates = 3
+    biases = 4
+    state_names = ("h",)
+    exact_state = gathers = True
+
+    def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
+        (h,) = state
+        br, bz, bn, cn = self.bias.chunk(4)
+        xr, xz, xn = (x @ self.weight_ih.T).chunk(3, dim=1)
+        hr, hz, hn = (h @ self.weight_hh.T).chunk(3, dim=1)
+        r = torch.sigmoid(xr + hr + br)
+        z = torch.sigmoid(xz + hz + bz)
+        n = torch.tanh(xn + bn + r * (hn + cn))
+        return ((1 - z) * n + z * h,)
+
+    def window(  # noqa: D102 - see Cell
+        self, xs: Tensor, state: State, weight_hh: Tensor
+    ) -> tuple[Tensor, State]:
+        hidden = self.hidden_size
+        bias_x, cn = self.bias[: 3 * hidden], self.bias[3 * hidden :]
+        if xs.device.type == "cpu":  # where torch's own takes longer
+            inputs = _input_products(xs, self.weight_ih, bias_x, weight_hh.dtype)
+            outputs, h = bptt.gru_window(inputs, state[0], weight_hh, cn)
+            return outputs, (h,)
+        bias_h = torch.cat([torch.zeros_like(bias_x[hidden:]), cn])
+        weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, bias_x, bias_h)]
+        outputs, h = torch.gru(
+            xs, state[0][None].to(xs.dtype), weights, has_biases=True, num_layers=1, dropout=0.0,
+            train=self.training, bidirectional=False, batch_first=False,
+        )  # fmt: skip
+        return outputs, (h[0].float(),)
+
+
+class RNNCell(Cell):
+    """The plain recurrent layer, as in the module's head: the baseline that forgets."""
+
+    gates = biases = 1
+    state_names = ("h",)
+
+    def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
+        (h,) = state
+        return (torch.tanh(x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias),)
+
+    def window(  # noqa: D102 - see Cell
+        self, xs: Tensor, state: State, weight_hh: Tensor
+    ) -> tuple[Tensor, State]:
+        weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, self.bias)]
+        weights.append(torch.zeros_like(weights[2]))
+        outputs, h = torch.rnn_tanh(
+            xs, state[0][None], weights, has_biases=True, num_layers=1, dropout=0.0,
+            train=self.training, bidirectional=False, batch_first=False,
+        )  # fmt: skip
+        return outputs, (h[0],)
+
+
+def _fused_lstm(
+    xs: Tensor, state: State, weights: tuple[Tensor, ...], training: bool
+) -> tuple[Tensor, State]:
+    """Run torch's LSTM in the type of `xs`, from weights (ih, hh, bias, a second bias)."""
+    h, c = state
+    outputs, h, c = torch.lstm(
+        xs,
+        (h[None], c[None]),  # (1, B, H)
+        [weight.to(xs.dtype) for weight in weights],
+        has_biases=True,
+        num_layers=1,
+        dropout=0.0,
+        train=training,
+        bidirectional=False,
+        batch_first=False,
+    )
+    return outputs, (h[0], c[0])
+
+
+def _input_products(xs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """All of a window's input products at once: W x + b, (T, B, gates * H).
+
+    A one-hot row times a matrix is a row of that matrix, so ids only gather.
+    """
+    if xs.dtype == torch.int64:
+        return bptt.rows_of((weight.T + bias).to(dtype), xs)
+    return functional.linear(xs.to(dtype), weight.to(dtype), bias.to(dtype))
+
+
+CELLS: dict[str, type[Cell]] = {
+    "lstm": LSTMCell,
+    "peephole": PeepholeCell,
+    "coupled": CoupledCell,
+    "gru": GRUCell,
+    "rnn": RNNCell,
+}

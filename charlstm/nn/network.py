@@ -1,4 +1,4 @@
-"""CharLSTM: ids -> logits; one-hot characters, layers of a cell, a linear layer to the softmax."""
+"""CharLSTM: ids -> logits; characters, layers of a cell, a linear layer to the softmax."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from charlstm.config import ModelConfig
-from charlstm.nn.cells import CELLS, Cell, State
+from charlstm.nn.cells import CELLS, Cell, PeepholeCell, State
 
 NetworkState = list[State]
-"""One state for each layer, the lowest first."""
+"""One state for each layer that reads forward, the lowest first."""
 
 
 class CharLSTM(nn.Module):
-    """A stack of recurrent layers between one-hot characters and logits.
+    """A stack of recurrent layers between characters and logits, or two that meet.
 
     Args:
         config: the shape.
@@ -38,20 +39,47 @@ class CharLSTM(nn.Module):
         self.config = config
         self.vocab_size = vocab_size
         self.dtype = dtype
-        cell = CELLS[config.cell]
-        inputs = [vocab_size] + [config.hidden_size] * (config.num_layers - 1)
-        self.cells: list[Cell] = [cell(size, config.hidden_size) for size in inputs]
+        self.embedding = nn.Embedding(vocab_size, config.embedding) if config.embedding else None
+        self.cells = self._make_cells()
         self.layers = nn.ModuleList(self.cells)
-        self.head = nn.Linear(config.hidden_size, vocab_size)
-        generator = torch.Generator().manual_seed(seed)
-        for layer in self.cells:
-            layer.initialize(generator)
-        bound = 1.0 / math.sqrt(config.hidden_size)
+        self.norms = self._make_norms()
+        self.backward_cells: list[Cell] = []
+        self.backward_norms = nn.ModuleList()
+        width = config.hidden_size * (config.num_layers if config.dense_output else 1)
+        if config.direction == "both":
+            width *= 2
+            self.backward_cells = self._make_cells()
+            self.backward_norms = self._make_norms()
+        self.backward_layers = nn.ModuleList(self.backward_cells)
+        self.head = nn.Linear(width, vocab_size)
+        # Dropout goes on with the generator, which a checkpoint can hold.
+        self.generator = torch.Generator().manual_seed(seed)
+        self._initialize(self.generator)
+
+    def _make_cells(self) -> list[Cell]:
+        config = self.config
+        first = config.embedding or self.vocab_size
+        sizes = [first] + [config.hidden_size] * (config.num_layers - 1)
+        cells = [CELLS[config.cell](size, config.hidden_size) for size in sizes]
+        for cell in cells:
+            if isinstance(cell, PeepholeCell):
+                cell.zoneout = config.zoneout
+        return cells
+
+    def _make_norms(self) -> nn.ModuleList:
+        config = self.config
+        count = config.num_layers - 1 if config.layer_norm else 0
+        return nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(count))
+
+    def _initialize(self, generator: torch.Generator) -> None:
+        for cell in (*self.cells, *self.backward_cells):
+            cell.initialize(generator)
+        bound = 1.0 / math.sqrt(self.head.in_features)
         with torch.no_grad():
             self.head.weight.uniform_(-bound, bound, generator=generator)
             self.head.bias.zero_()
-        # Dropout has a generator of its own, which a checkpoint can hold.
-        self.generator = generator
+            if self.embedding is not None:
+                self.embedding.weight.normal_(generator=generator)
 
     @property
     def device(self) -> torch.device:
@@ -60,43 +88,115 @@ class CharLSTM(nn.Module):
 
     def initial_state(self, batch_size: int) -> NetworkState:
         """The zero state of B streams."""
-        zeros = torch.zeros(
-            batch_size, self.config.hidden_size, dtype=self.dtype, device=self.device
-        )
-        return [tuple(zeros for _ in cell.state_names) for cell in self.cells]
+        return [self._zero_state(cell, batch_size) for cell in self.cells]
+
+    def _zero_state(self, cell: Cell, batch_size: int) -> State:
+        dtype = torch.float32 if cell.exact_state else self.dtype
+        zeros = torch.zeros(batch_size, self.config.hidden_size, dtype=dtype, device=self.device)
+        return tuple(zeros for _ in cell.state_names)
 
     def forward(
-        self, ids: Tensor, state: NetworkState, *, last_only: bool = False
+        self,
+        ids: Tensor,
+        state: NetworkState,
+        *,
+        targets: Tensor | None = None,
+        last_only: bool = False,
     ) -> tuple[Tensor, NetworkState]:
         """Read a window.
 
         Args:
             ids: (T, B), int64.
             state: of B streams; not changed.
+            targets: the characters after each, (T, B), int64; needed by a network that reads
+                both ways. The one at t is predicted from `ids` up to t and from `targets` after
+                t, never from itself.
             last_only: give the logits after the last character alone.
 
         Returns:
             Logits (T, B, V) in float32, or (1, B, V); and the next state.
         """
-        xs = one_hot(ids, self.vocab_size, self.dtype)  # (T, B, V)
-        next_state: NetworkState = []
-        for cell, cell_state in zip(self.cells, state, strict=True):
-            if next_state:
-                xs = self._drop(xs)
-            xs, cell_state = cell.window(xs, cell_state)  # noqa: PLW2901  (T, B, H)
-            next_state.append(cell_state)
+        ys, next_state = self._read(ids, self.cells, self.norms, state)  # (T, B, H or L*H)
+        if self.backward_cells:
+            assert targets is not None, "a network that reads both ways needs what comes after"
+            ys = torch.cat([ys, self._read_backward(targets)], dim=2)
         if last_only:
-            xs = xs[-1:]
-        xs = self._drop(xs)
+            ys = ys[-1:]
+        ys = self._drop(ys)
         weight, bias = self.head.weight.to(self.dtype), self.head.bias.to(self.dtype)
-        logits = nn.functional.linear(xs, weight, bias)  # (T, B, V)
+        logits = functional.linear(ys, weight, bias)  # (T, B, V)
         return logits.float(), next_state
 
-    def _drop(self, xs: Tensor) -> Tensor:
-        rate = self.config.dropout
+    def _read_backward(self, targets: Tensor) -> Tensor:
+        """What the backward stack knows of each target from those after it: (T, B, ...)."""
+        state = [self._zero_state(cell, targets.shape[1]) for cell in self.backward_cells]
+        after = targets[1:].flip(0)  # the window's last character first
+        ys, _ = self._read(after, self.backward_cells, self.backward_norms, state)
+        # After the last target nothing was read: there the state is still zero.
+        return functional.pad(ys.flip(0), (0, 0, 0, 0, 0, 1))
+
+    def _read(
+        self, ids: Tensor, cells: list[Cell], norms: nn.ModuleList, state: NetworkState
+    ) -> tuple[Tensor, NetworkState]:
+        """Take one stack over a window; what it gives to the softmax, and its next state."""
+        config = self.config
+        next_state: NetworkState = []
+        collected: list[Tensor] = []
+        if not len(ids):  # a window of one character has nothing after it
+            width = config.hidden_size * (config.num_layers if config.dense_output else 1)
+            return torch.zeros(0, ids.shape[1], width, dtype=self.dtype, device=ids.device), state
+        xs = below = ids
+        for number, (cell, cell_state) in enumerate(zip(cells, state, strict=True)):
+            if number == 0:
+                xs = self._characters(ids, cell)
+            else:
+                xs = below
+                if config.layer_norm:
+                    xs = norms[number - 1](xs.float()).to(self.dtype)
+                xs = self._drop(xs)
+            if isinstance(cell, PeepholeCell):
+                cell.generator = self.generator
+            weight_hh = self._drop_weights(cell.weight_hh).to(self.dtype)
+            ys, cell_state = cell.window(xs, cell_state, weight_hh)  # noqa: PLW2901
+            ys = ys.to(self.dtype)  # (T, B, H)
+            if config.residual and number:
+                ys = ys + below
+            below = ys
+            next_state.append(cell_state)
+            collected.append(ys)
+        return torch.cat(collected, dim=2) if config.dense_output else below, next_state
+
+    def _characters(self, ids: Tensor, cell: Cell) -> Tensor:
+        """What the first layer reads: vectors (T, B, E) or (T, B, V), or the ids themselves."""
+        dropped = self.config.input_dropout if self.training else 0.0
+        if self.embedding is not None:
+            vectors: Tensor = self.embedding(ids)
+            xs = vectors.to(self.dtype)
+        elif cell.gathers and not dropped and ids.device.type == "cpu":
+            return ids
+        else:
+            xs = one_hot(ids, self.vocab_size, self.dtype)
+        if dropped:
+            xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator)
+        return xs
+
+    def _drop_weights(self, weight: Tensor) -> Tensor:
+        """Recurrent weights with some dropped for a window (DropConnect, Wan et al. 2013)."""
+        rate = self.config.recurrent_dropout
         if not self.training or rate == 0:
+            return weight
+        kept: Tensor = weight * dropout_mask(weight, rate, self.generator)
+        return kept
+
+    def _drop(self, xs: Tensor) -> Tensor:
+        config = self.config
+        if not self.training:
             return xs
-        return xs * dropout_mask(xs, rate, self.generator)
+        if config.dropout:
+            xs = xs * dropout_mask(xs, config.dropout, self.generator)
+        if config.locked_dropout:
+            xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator)
+        return xs
 
 
 def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:

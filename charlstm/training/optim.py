@@ -16,12 +16,17 @@ from charlstm.errors import CheckpointError
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer a configuration asks for; biases are exempt from weight decay."""
+    """The optimizer a configuration asks for.
+
+    Its first group of parameters are the matrices; the others (biases, peepholes, norms) are
+    exempt from weight decay. AdamW has the decay built in; for the others `shrink` does it.
+    """
     matrices = [p for p in network.parameters() if p.ndim > 1]
-    biases = [p for p in network.parameters() if p.ndim <= 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    decay = config.weight_decay if config.optimizer == "adamw" else 0.0
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": biases, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     betas = (config.beta1, config.beta2)
     # One kernel for all parameters where torch has it; mps has none.
@@ -36,6 +41,44 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
         case "sgd":
             return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1, fused=fused)
     raise AssertionError(config.optimizer)
+
+
+def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
+    """What decay and `--l1` take from the matrices after a step, apart from the gradient.
+
+    Decoupled decay multiplies by 1 - lr * decay (Loshchilov & Hutter 2019). L1 moves each weight
+    towards zero by lr * l1, and stops there: the proximal step of that penalty (Daubechies et
+    al. 2004), which leaves exact zeros.
+    """
+    group = optimizer.param_groups[0]
+    matrices, rate = group["params"], group["lr"]
+    with torch.no_grad():
+        if config.weight_decay and config.optimizer != "adamw":
+            torch._foreach_mul_(matrices, 1.0 - rate * config.weight_decay)
+        if config.l1:
+            for matrix in matrices:
+                matrix.copy_(nn.functional.softshrink(matrix, rate * config.l1))
+
+
+def losses(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The cross-entropy that is shown, and the loss that is minimised.
+
+    Label smoothing (Szegedy et al. 2016) mixes each target with the even distribution.
+
+    Args:
+        logits: (N, V).
+        targets: (N,).
+        smoothing: the even distribution's share; 0 makes both losses the same.
+
+    Returns:
+        Two means over N, in nats.
+    """
+    if not smoothing:
+        loss = nn.functional.cross_entropy(logits, targets)
+        return loss, loss
+    log_probabilities = nn.functional.log_softmax(logits, dim=1)
+    loss = nn.functional.nll_loss(log_probabilities, targets)
+    return loss, (1 - smoothing) * loss - smoothing * log_probabilities.mean()
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: int, total_steps: int) -> float:

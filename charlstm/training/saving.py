@@ -13,7 +13,7 @@ from torch import Tensor
 from charlstm import __version__
 from charlstm.checkpoint import Checkpoint
 from charlstm.errors import CheckpointError, DivergenceError
-from charlstm.inference.engine import check_weights
+from charlstm.inference.weights import check_weights
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.training.optim import optimizer_arrays, restore_optimizer
 from charlstm.training.state import Progress
@@ -117,7 +117,8 @@ def _carried_state(trainer: Trainer, arrays: Mapping[str, NDArray[Any]]) -> Netw
             if array is None or array.shape != (rows, width) or array.dtype != np.float32:
                 raise CheckpointError("the carried state is missing or does not fit.")
             part = torch.from_numpy(array.copy())
-            parts.append(part.to(trainer.device, trainer.network.dtype))
+            dtype = torch.float32 if cell.exact_state else trainer.network.dtype
+            parts.append(part.to(trainer.device, dtype))
         state.append(tuple(parts))
     return state
 

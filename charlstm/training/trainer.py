@@ -26,7 +26,7 @@ from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
-from charlstm.training.optim import learning_rate, make_optimizer
+from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
 from charlstm.training.state import Progress
 from charlstm.training.validation import validate
@@ -150,7 +150,7 @@ class Trainer:
                 reason = "paused"
             else:
                 yield self._step()
-                if train.sample_every and progress.step % train.sample_every == 0:
+                if self._preview_is_due():
                     yield self._preview()
                 self._log_if_due()
                 if self._save_is_due():
@@ -191,11 +191,11 @@ class Trainer:
             self.state = self.network.initial_state(ids.shape[1])
         self.network.train()
         last_only = windows.targets == "last"
-        logits, state = self.network(ids, self.state, last_only=last_only)
+        logits, state = self.network(ids, self.state, targets=targets, last_only=last_only)
         if last_only:
             targets = targets[-1:]
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        torch.autograd.backward(loss)
+        loss, objective = losses(logits.flatten(0, 1), targets.flatten(), train.label_smoothing)
+        torch.autograd.backward(objective)
         norm = self._clip()
         nats = loss.item()
         if not (math.isfinite(nats) and math.isfinite(norm)):
@@ -210,6 +210,7 @@ class Trainer:
                 )
             )
         self.optimizer.step()
+        shrink(self.optimizer, train)
         self.optimizer.zero_grad(set_to_none=True)
         self.state = [tuple(part.detach() for part in layer) for layer in state]
         return nats, targets.numel()
@@ -269,12 +270,14 @@ class Trainer:
             self.run.save_best(*best_snapshot(self))
         return Evaluated(progress.step, progress.epoch, train_nats, val_nats, is_best)
 
+    def _preview_is_due(self) -> bool:
+        every = self.config.train.sample_every
+        if self.config.model.direction == "both":
+            return False  # such a model cannot write
+        return every > 0 and self.progress.step % every == 0
+
     def _preview(self) -> Previewed:
-        model = LanguageModel.from_weights(
-            weights_of(self.network),
-            self.config,
-            self.corpus.tokenizer,
-        )
+        model = LanguageModel(weights_of(self.network), self.config, self.corpus.tokenizer)
         config = replace(PREVIEW, seed=self.progress.step)
         return Previewed(self.progress.step, "".join(model.generate(config=config)))
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from charlstm.inference.both import plan_blocks
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM
 from charlstm.text.tokenizer import Ids
@@ -16,7 +17,10 @@ _WINDOW = 128
 
 
 def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
-    """Nats per character of a text, the state carried over all of it, in float32.
+    """Nats per character of a text, in float32, as `charlstm eval` counts them.
+
+    The state is carried over all of it; for a network that reads both ways, it is the
+    pseudo-likelihood.
 
     Args:
         network: its dropout is off meanwhile, and its generator is not touched.
@@ -26,31 +30,56 @@ def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> 
     Returns:
         The mean over all characters but the first; None if asked to stop before the end.
     """
-    plan = plan_streams(len(ids))
     was_training, dtype = network.training, network.dtype
     network.eval()
     network.dtype = torch.float32
-    nats = 0.0
+    measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
     try:
         with torch.inference_mode():
-            state = network.initial_state(plan.count)
-            for first in range(plan.start, plan.length, _WINDOW):
-                if asked_to_stop():
-                    return None
-                last = min(first + _WINDOW, plan.length if first >= 0 else 0)
-                if first == 0 and plan.count > 1:
-                    for part in (part for layer in state for part in layer):
-                        part[0] = 0.0  # the first stream has no text before its part
-                places, counted = plan.positions(first, last)
-                inputs = torch.from_numpy(ids[places].astype(np.int64)).to(network.device)
-                targets = torch.from_numpy(ids[places + 1].astype(np.int64)).to(network.device)
-                logits, state = network(inputs, state)
-                loss = nn.functional.cross_entropy(
-                    logits.flatten(0, 1), targets.flatten(), reduction="none"
-                )
-                mask = torch.from_numpy(counted).to(network.device).flatten()
-                nats += float(loss[mask].sum(dtype=torch.float64))
+            nats = measure(network, ids, asked_to_stop)
     finally:
         network.dtype = dtype
         network.train(was_training)
-    return nats / plan.predictions
+    return None if nats is None else nats / (len(ids) - 1)
+
+
+def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+    plan = plan_streams(len(ids))
+    nats = 0.0
+    state = network.initial_state(plan.count)
+    for first in range(plan.start, plan.length, _WINDOW):
+        if asked_to_stop():
+            return None
+        last = min(first + _WINDOW, plan.length if first >= 0 else 0)
+        if first == 0 and plan.count > 1:
+            for part in (part for layer in state for part in layer):
+                part[0] = 0.0  # the first stream has no text before its part
+        places, counted = plan.positions(first, last)
+        inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
+        logits, state = network(inputs, state)
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none"
+        )
+        mask = torch.from_numpy(counted).to(network.device).flatten()
+        nats += float(loss[mask].sum(dtype=torch.float64))
+    return nats
+
+
+def _pseudo_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+    nats = 0.0
+    for blocks in plan_blocks(len(ids)):
+        if asked_to_stop():
+            return None
+        text = _tensor(ids[blocks.places], network)
+        state = network.initial_state(text.shape[1])
+        logits, _ = network(text[:-1], state, targets=text[1:])
+        counted = slice(blocks.left - 1, blocks.left - 1 + blocks.count)
+        loss = nn.functional.cross_entropy(
+            logits[counted].flatten(0, 1), text[1:][counted].flatten(), reduction="none"
+        )
+        nats += float(loss.sum(dtype=torch.float64))
+    return nats
+
+
+def _tensor(ids: Ids, network: CharLSTM) -> torch.Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(network.device)

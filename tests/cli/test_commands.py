@@ -14,7 +14,7 @@ import pytest
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.cli import COMMANDS
 from charlstm.cli.output import escape
-from tests.conftest import Program, assert_clear, read_terminal, run_program
+from tests.conftest import TINY, Program, assert_clear, read_terminal, run_program
 
 
 @pytest.fixture
@@ -133,6 +133,65 @@ def test_eval(program: Program, trained: Path) -> None:
     assert record["bits_per_char"] == pytest.approx(record["nats_per_char"] / 0.6931471805599453)
     plain = program("eval", "play", "other.txt", "--unknown", "replace")
     assert "perplexity" in plain.stdout
+
+
+@pytest.fixture(scope="session")
+def both_ways(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
+    """A folder with a run that reads both ways."""
+    folder = tmp_path_factory.mktemp("both")
+    (folder / "play.txt").write_text(text, "utf-8")
+    result = run_program(
+        "train", "play.txt", *TINY, "--direction", "both", "--epochs", 2, "--json", cwd=folder
+    )
+    assert result.returncode == 0, result.stderr
+    assert "both ways" in result.stderr
+    assert "charlstm fill checkpoints/play" in result.stderr
+    assert json.loads(result.stdout)["best_pseudo_nats_per_char"] > 0
+    return folder
+
+
+def test_fill(both_ways: Path) -> None:
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return run_program("fill", *arguments, cwd=both_ways)
+
+    text = "The l_ght is ___."
+    first = call("play", text, "--seed", 3)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == call(text, "--seed", 3).stdout
+    assert len(first.stdout.rstrip("\n")) == len(text)
+    assert first.stdout.startswith("The l")
+    assert "_" not in first.stdout
+    several = call(text, "-n", 3, "--json", "--temp", 1.5, "--sweeps", 2, "--blank", "_")
+    records = [json.loads(line) for line in several.stdout.splitlines()]
+    assert [record["index"] for record in records] == [0, 1, 2]
+    assert_clear(call("play", "The light"), 2, "no blank (_)", "--blank")
+    assert_clear(call(), 2, "charlstm fill RUN")
+    assert_clear(call("a", "b", "c"), 2, "charlstm fill RUN")
+    assert_clear(call("play", "a_", "--sweeps", -1), 2, "--sweeps -1")
+    assert_clear(call("nowhere", "a_"), 1, "'nowhere' is no run")
+
+
+def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return run_program(*arguments, cwd=both_ways)
+
+    assert_clear(call("sample"), 1, "both sides", "charlstm fill")
+    result = call("eval", "--json")
+    record = json.loads(result.stdout)
+    assert "nats_per_char" not in record
+    assert "not to be compared" in call("eval").stderr
+    info = json.loads(call("info", "--json").stdout)["progress"]
+    assert info["best_pseudo_nats_per_char"] == pytest.approx(
+        record["pseudo_nats_per_char"], abs=1e-5
+    )
+    (run,) = map(json.loads, call("runs", "--json").stdout.splitlines())
+    assert run["nats_per_char"] is None
+    assert run["pseudo_nats_per_char"] == info["best_pseudo_nats_per_char"]
+    assert "pseudo" in call("runs").stdout
+
+
+def test_fill_needs_a_model_that_reads_both_ways(program: Program) -> None:
+    assert_clear(program("fill", "play", "a_"), 1, "left to right only", "--direction both")
 
 
 def test_info_and_runs(program: Program) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,26 +9,53 @@ import torch
 
 from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
-from charlstm.inference.engine import Engine, weight_shapes
+from charlstm.inference.engine import Engine
+from charlstm.inference.weights import weight_shapes
+from charlstm.nn.cells import CELLS
 from charlstm.nn.network import CharLSTM
 
 
-def pair(layers: int, hidden: int = 24, vocab: int = 11) -> tuple[CharLSTM, Engine]:
-    """A network with lively weights, and the engine of the same weights."""
-    config = ModelConfig(num_layers=layers, hidden_size=hidden, dropout=0.5)
-    network = CharLSTM(config, vocab, seed=layers).eval()
+def pair(layers: int, **options: Any) -> tuple[CharLSTM, dict[str, Any], ModelConfig]:
+    """A network with lively weights, those weights, and their configuration."""
+    values = {"num_layers": layers, "hidden_size": 24, "dropout": 0.5} | options
+    config = ModelConfig(**values)
+    network = CharLSTM(config, VOCAB, seed=layers).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             generator = torch.Generator().manual_seed(1)
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
-    return network, Engine(weights, config, vocab)
+            # A lively rnn is chaotic: any two roundings part ways within a thousand steps.
+            scale = 0.05 if config.cell == "rnn" else 0.3
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+    return network, {name: p.detach().numpy() for name, p in network.named_parameters()}, config
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_logits_equal_torch_s_over_1000_steps(layers: int) -> None:
-    network, engine = pair(layers)
-    ids = np.random.default_rng(0).integers(11, size=(1000, 3))
+VOCAB = 11
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"embedding": 7},
+    {"dense_output": True},
+    {"residual": True},
+    {"layer_norm": True},
+    {"residual": True, "layer_norm": True, "dense_output": True, "embedding": 5},
+    {"zoneout": 0.3},
+]
+CASES = [
+    (cell, layers, options)
+    for cell in CELLS
+    for layers in (1, 2, 3)
+    for options in OPTIONS
+    if (layers > 1 or not options or set(options) <= {"embedding", "zoneout"})
+    and (cell == "peephole" or "zoneout" not in options)
+]
+
+
+@pytest.mark.parametrize(("cell", "layers", "options"), CASES, ids=str)
+def test_logits_equal_torch_s_over_1000_steps(
+    cell: str, layers: int, options: dict[str, Any]
+) -> None:
+    network, weights, config = pair(layers, cell=cell, **options)
+    engine = Engine(weights, config, VOCAB)
+    ids = np.random.default_rng(0).integers(VOCAB, size=(1000, 3))
     with torch.inference_mode():
         expected, _ = network(torch.from_numpy(ids), network.initial_state(3))
     many, one = engine.session(3), engine.session()
@@ -36,8 +64,10 @@ def test_logits_equal_torch_s_over_1000_steps(layers: int) -> None:
         np.testing.assert_allclose(one.step(int(ids[time, 0])), expected[time, 0], atol=1e-4)
 
 
-def test_spread_and_reset() -> None:
-    _, engine = pair(2)
+@pytest.mark.parametrize("cell", CELLS)
+def test_spread_and_reset(cell: str) -> None:
+    _, weights, config = pair(2, cell=cell)
+    engine = Engine(weights, config, VOCAB)
     one = engine.session()
     for char_id in (3, 1, 4):
         one.step(char_id)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from charlstm.nn.cells import CELLS, Cell
+from charlstm.nn.cells import CELLS, Cell, PeepholeCell
+from charlstm.nn.network import one_hot
 
 # Tiny and unequal, so that no two sizes can be mistaken for each other.
 TIME, BATCH, INPUTS, HIDDEN = 5, 3, 4, 2
@@ -24,18 +25,85 @@ def make(name: str) -> tuple[Cell, torch.Tensor, tuple[torch.Tensor, ...]]:
     return cell, xs, state
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_the_fast_window_computes_the_equations(name: str) -> None:
+VARIANTS = [(name, 0.0, True, ids) for name in CELLS for ids in {False, CELLS[name].gathers}]
+VARIANTS += [("peephole", 0.4, training, False) for training in (True, False)]
+
+
+@pytest.mark.parametrize(("name", "zoneout", "training", "ids"), VARIANTS)
+def test_the_fast_window_computes_the_equations(
+    name: str, zoneout: float, training: bool, ids: bool
+) -> None:
+    """Outputs, last state and every gradient, in float64, from vectors and from ids."""
     results = []
     for kind in ("window", "step_window"):
         cell, xs, state = make(name)
-        outputs, last = getattr(cell, kind)(xs, state)
+        cell.train(training)
+        if isinstance(cell, PeepholeCell):
+            cell.zoneout = zoneout
+            keep_the_same(cell)
+        chosen = torch.randint(INPUTS, (TIME, BATCH), generator=torch.Generator().manual_seed(2))
+        if ids:
+            xs = one_hot(chosen, INPUTS, torch.float64).requires_grad_()
+        if kind == "step_window":
+            outputs, last = cell.step_window(xs, state)
+        else:
+            outputs, last = cell.window(chosen if ids else xs, state, cell.weight_hh)
         weights = torch.arange(outputs.numel(), dtype=torch.float64).view_as(outputs)
         total = (outputs * weights).sum() + sum((part**2).sum() for part in last)
-        leaves = [xs, *state, *cell.parameters()]
+        leaves = [*([] if ids else [xs]), *state, *cell.parameters()]
         results.append((outputs, *last, *torch.autograd.grad(total, leaves)))
     for fast, readable in zip(*results, strict=True):
         torch.testing.assert_close(fast, readable, rtol=1e-10, atol=1e-10)
+
+
+def keep_the_same(cell: PeepholeCell) -> None:
+    """Have a cell's units keep their state at the same places, whether asked at once or by step."""
+    draws = torch.rand(2, TIME, BATCH, HIDDEN, generator=torch.Generator().manual_seed(1))
+    whole = (draws < cell.zoneout).double()
+    if not cell.zoneout or not cell.training:
+        return
+    steps = iter(range(TIME))
+
+    def kept(count: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if count == TIME:
+            return whole[0], whole[1]
+        time = next(steps)
+        return whole[0, time : time + 1], whole[1, time : time + 1]
+
+    cell.kept = kept  # type: ignore[method-assign,assignment]
+
+
+def test_zoneout_keeps_units_and_evaluation_takes_the_mean() -> None:
+    cell = PeepholeCell(INPUTS, 400)
+    cell.initialize(torch.Generator().manual_seed(0))
+    cell.zoneout, cell.generator = 0.3, torch.Generator().manual_seed(1)
+    x, state = torch.randn(1, INPUTS), (torch.randn(1, 400), torch.randn(1, 400))
+    h, c = cell.step(x, state)
+    for old, new in zip(state, (h, c), strict=True):
+        share = (old == new).float().mean().item()
+        assert share == pytest.approx(0.3, abs=0.12)
+    cell.zoneout = 0.0
+    plain_h, plain_c = cell.step(x, state)
+    cell.zoneout = 0.3
+    cell.eval()
+    h, c = cell.step(x, state)
+    torch.testing.assert_close(h, 0.3 * state[0] + 0.7 * plain_h)
+    torch.testing.assert_close(c, 0.3 * state[1] + 0.7 * plain_c)
+
+
+def test_gru_and_rnn_agree_with_torch_s() -> None:
+    """torch's own kernels are another reading of the same papers."""
+    for name, kind in (("gru", torch.nn.GRUCell), ("rnn", torch.nn.RNNCell)):
+        cell, xs, state = make(name)
+        other = kind(INPUTS, HIDDEN).double()
+        with torch.no_grad():
+            other.weight_ih.copy_(cell.weight_ih)
+            other.weight_hh.copy_(cell.weight_hh)
+            other.bias_ih.copy_(cell.bias[: len(other.bias_ih)])
+            other.bias_hh.zero_()
+            if name == "gru":
+                other.bias_hh[2 * HIDDEN :] = cell.bias[3 * HIDDEN :]
+        torch.testing.assert_close(cell.step(xs[0], state)[0], other(xs[0], state[0]))
 
 
 def test_lstm_step_by_hand() -> None:
@@ -65,3 +133,5 @@ def test_initial_weights(name: str) -> None:
     assert cell.weight_ih.abs().max() <= 0.25
     if name == "lstm":
         assert cell.bias.tolist() == [0.0] * 16 + [1.0] * 16 + [0.0] * 32
+    elif name == "coupled":
+        assert cell.bias.tolist() == [1.0] * 16 + [0.0] * 32

@@ -10,9 +10,11 @@ from charlstm.nn.network import CharLSTM
 from charlstm.recipes import recipe
 from charlstm.training.optim import (
     learning_rate,
+    losses,
     make_optimizer,
     optimizer_arrays,
     restore_optimizer,
+    shrink,
 )
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
@@ -96,3 +98,43 @@ def test_biases_are_exempt_from_weight_decay() -> None:
     decays = {group["weight_decay"]: group["params"] for group in optimizer.param_groups}
     assert all(p.ndim == 2 for p in decays[config.weight_decay])
     assert all(p.ndim == 1 for p in decays[0.0])
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd"])
+def test_decay_is_apart_from_the_gradient(kind: str) -> None:
+    """A step without a gradient multiplies matrices by 1 - lr * decay, and nothing else."""
+    network = CharLSTM(ModelConfig(num_layers=2, hidden_size=6, layer_norm=True), 5)
+    config = TrainConfig(optimizer=kind, lr=0.1, weight_decay=0.5, l1=0.0)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimizer = make_optimizer(network, config)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    shrink(optimizer, config)
+    for name, parameter in network.named_parameters():
+        factor = 0.95 if parameter.ndim > 1 else 1.0
+        torch.testing.assert_close(parameter.detach(), factor * before[name])
+
+
+def test_l1_moves_matrices_to_exact_zeros() -> None:
+    network = CharLSTM(ModelConfig(num_layers=1, hidden_size=6), 5)
+    config = TrainConfig(optimizer="sgd", lr=0.1, weight_decay=0.0, l1=1.0)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimizer = make_optimizer(network, config)
+    shrink(optimizer, config)
+    for name, parameter in network.named_parameters():
+        old = before[name]
+        expected = old.sign() * (old.abs() - 0.1).clamp(min=0) if old.ndim > 1 else old
+        torch.testing.assert_close(parameter.detach(), expected)
+    assert (network.cells[0].weight_hh == 0).any()
+
+
+def test_label_smoothing_is_torch_s() -> None:
+    logits, targets = torch.randn(7, 5), torch.randint(5, (7,))
+    shown, minimised = losses(logits, targets, 0.2)
+    torch.testing.assert_close(shown, torch.nn.functional.cross_entropy(logits, targets))
+    torch.testing.assert_close(
+        minimised, torch.nn.functional.cross_entropy(logits, targets, label_smoothing=0.2)
+    )
+    shown, minimised = losses(logits, targets, 0.0)
+    assert shown is minimised

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from charlstm.checkpoint import load_checkpoint
+from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError, RunError
 from charlstm.inference.language_model import LanguageModel
+from charlstm.nn.cells import CELLS
 from charlstm.training import setup
 from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
 from charlstm.training.setup import default_epochs, new_run, resume_run
@@ -79,7 +80,17 @@ VARIANTS: list[dict[str, Any]] = [
     {"optimizer": "sgd", "lr": 0.1, "schedule": "step", "decay_after": 1.0},
     {"val_fraction": 0.0, "schedule": "cosine"},
     {"precision": "bfloat16"},
-]
+    *({"cell": cell, "num_layers": 2} for cell in ("peephole", "coupled", "gru", "rnn")),
+    {"cell": "peephole", "precision": "bfloat16", "zoneout": 0.2, "optimizer": "rmsprop"},
+    {
+        "direction": "both", "num_layers": 2, "residual": True, "dense_output": True,
+        "layer_norm": True, "embedding": 5,
+    },
+    {
+        "locked_dropout": 0.2, "input_dropout": 0.1, "recurrent_dropout": 0.2, "l1": 1e-3,
+        "label_smoothing": 0.1, "optimizer": "sgd", "lr": 0.1,
+    },
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -277,8 +288,6 @@ def test_a_moved_text_can_be_named(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["optimizer", "rng", "carry"])
 def test_a_checkpoint_that_lacks_something_is_refused(start: Start, kind: str) -> None:
-    from charlstm.checkpoint import save_checkpoint
-
     trainer = start("x", epochs=1)
     finish(trainer)
     whole = load_checkpoint(trainer.run.last)
@@ -288,6 +297,50 @@ def test_a_checkpoint_that_lacks_something_is_refused(start: Start, kind: str) -
     save_checkpoint(trainer.run.last, whole.meta, arrays)
     with pytest.raises(CheckpointError, match=r"last\.npz"):
         resume(trainer)
+
+
+@pytest.mark.parametrize(
+    "options", [{"cell": cell} for cell in CELLS] + [{"direction": "both"}], ids=str
+)
+def test_a_checkpoint_of_another_kind_is_refused(start: Start, options: dict[str, Any]) -> None:
+    """Every kind learns, and takes no other kind's weights for its own."""
+    trainer = start("x", epochs=8, hidden_size=16, maxlen=16, lr=0.02, **options)
+    finish(trainer)
+    history = trainer.progress.history
+    assert (history[-1]["val_nats"] or 9) < (history[0]["val_nats"] or 0)
+    whole = load_checkpoint(trainer.run.last)
+    for other in [{"cell": cell} for cell in CELLS] + [{"direction": "both"}]:
+        if {"cell": "lstm", "direction": "forward"} | other == (
+            {"cell": "lstm", "direction": "forward"} | options
+        ):
+            continue
+        meta = json.loads(json.dumps(whole.meta))
+        meta["config"]["model"] |= {"cell": "lstm", "direction": "forward"} | other
+        save_checkpoint(trainer.run.last, meta, whole.arrays)
+        with pytest.raises(CheckpointError, match=r"last\.npz.*do not fit"):
+            resume(trainer)
+        with pytest.raises(CheckpointError, match=r"last\.npz.*do not fit"):
+            LanguageModel.load(trainer.run.last)
+    save_checkpoint(trainer.run.last, whole.meta, whole.arrays)
+    with pytest.raises(RunError, match="--direction cannot change"):
+        resume(trainer, direction="forward" if options.get("direction") else "both")
+
+
+def test_validation_of_both_ways_is_what_eval_counts(start: Start) -> None:
+    trainer = start("x", direction="both")
+    finish(trainer)
+    score = LanguageModel.load(trainer.run.best).score_ids(trainer.corpus.val)
+    assert score.nats_per_char == pytest.approx(trainer.progress.best_nats, abs=1e-5)
+
+
+def test_label_smoothing_leaves_the_loss_that_is_shown(start: Start) -> None:
+    plain, smooth = start("plain", lr=1e-9, dropout=0.0), start(
+        "smooth", lr=1e-9, dropout=0.0, label_smoothing=0.5
+    )  # fmt: skip
+    for trainer in (plain, smooth):
+        finish(trainer)
+    for a, b in zip(losses(plain), losses(smooth), strict=True):
+        assert a[2] == pytest.approx(b[2], abs=1e-5)
 
 
 def test_default_epochs() -> None:

@@ -1,0 +1,239 @@
+"""The cells' steps in numpy: what `charlstm/nn/cells.py` says, laid out for speed.
+
+sigma(x) = (tanh(x/2) + 1) / 2: with the logistic gates' rows halved beforehand, one tanh over
+all gates serves every one. A cell's gates are laid out so that what is done alike lies together.
+
+A layer's values of one stream are a row; a single stream drops that axis, which spares numpy
+work. `x` is W x + b of the layer's input, `recurrent` is U h of the step before, both in the
+cell's layout.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+
+
+class CellWeights:
+    """One layer's weights, gates reordered and scaled for its step.
+
+    Args:
+        layout: for each gate in the layout, its place in the file and a factor.
+        weight_ih, weight_hh: (G * H, inputs), (G * H, H).
+        bias: (G * H,), added to the input's product.
+    """
+
+    def __init__(
+        self,
+        layout: tuple[tuple[int, float], ...],
+        weight_ih: NDArray[Any],
+        weight_hh: NDArray[Any],
+        bias: NDArray[Any],
+    ) -> None:
+        def arranged(gates: NDArray[Any]) -> Floats:
+            blocks = np.split(gates.astype(np.float32), len(layout))
+            return np.concatenate([np.float32(factor) * blocks[place] for place, factor in layout])
+
+        self.weight_ih = arranged(weight_ih)
+        self.weight_hh = arranged(weight_hh)
+        self.bias = arranged(bias)
+
+
+class CellState(ABC):
+    """One layer's streams: state and scratch memory.
+
+    Attributes:
+        h: (N, H), or (H,) for one stream; what the layer gives.
+        parts: every array that is carried, `h` first.
+    """
+
+    gates: ClassVar[int]
+    biases: ClassVar[int]
+    layout: ClassVar[tuple[tuple[int, float], ...]]
+
+    def __init__(self, lead: tuple[int, ...], hidden: int, extra: Floats, zoneout: float) -> None:
+        self.hidden = hidden
+        self.h = np.zeros((*lead, hidden), dtype=np.float32)
+        self.parts = [self.h]
+        self.prepare(lead, extra, np.float32(zoneout))
+
+    @abstractmethod
+    def prepare(self, lead: tuple[int, ...], extra: Floats, zoneout: np.float32) -> None:
+        """Make scratch memory; `extra` are the weights that no matrix holds."""
+
+    @abstractmethod
+    def advance(self, x: Floats, recurrent: Floats) -> None:
+        """One step; afterwards `h` is the new one."""
+
+    def gates_of(self, lead: tuple[int, ...], blocks: int) -> list[Floats]:
+        """A block of gates' memory, and a view of each gate."""
+        whole = np.zeros((*lead, blocks * self.hidden), dtype=np.float32)
+        return [whole, *(_block(whole, n, self.hidden) for n in range(blocks))]
+
+
+def _block(whole: Floats, first: int, hidden: int, count: int = 1) -> Floats:
+    return whole[..., first * hidden : (first + count) * hidden]
+
+
+def _logistic(gates: Floats) -> None:
+    """The tanh of halved arguments -> the logistic function."""
+    np.multiply(gates, _HALF, out=gates)
+    np.add(gates, _HALF, out=gates)
+
+
+class LSTMState(CellState):
+    """Gates i, f, o, g with c behind g, so that i*g and f*c are one product."""
+
+    gates = biases = 4
+    layout = ((0, 0.5), (1, 0.5), (3, 0.5), (2, 1.0))
+
+    def prepare(self, lead: tuple[int, ...], extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+        hidden = self.hidden
+        whole, *_, self.c = self.gates_of(lead, 5)
+        self.parts.append(self.c)
+        self._pair, self._written, self._kept = self.gates_of(lead, 2)
+        self._gates = _block(whole, 0, hidden, 4)
+        self._logistic = _block(whole, 0, hidden, 3)
+        self._i_f = _block(whole, 0, hidden, 2)
+        self._o = _block(whole, 2, hidden)
+        self._g_c = _block(whole, 3, hidden, 2)
+        self._tanh_c = np.zeros_like(self.h)
+
+    def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
+        gates = self._gates
+        np.add(x, recurrent, out=gates)
+        np.tanh(gates, out=gates)
+        _logistic(self._logistic)
+        np.multiply(self._i_f, self._g_c, out=self._pair)
+        np.add(self._written, self._kept, out=self.c)
+        np.tanh(self.c, out=self._tanh_c)
+        np.multiply(self._o, self._tanh_c, out=self.h)
+
+
+class PeepholeState(CellState):
+    """Gates i, f, g, o: o is made apart, for it sees the new c."""
+
+    gates = biases = 4
+    layout = ((0, 0.5), (1, 0.5), (2, 1.0), (3, 0.5))
+
+    def prepare(self, lead: tuple[int, ...], extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+        hidden = self.hidden
+        self._whole, self._i, self._f, self._g, self._o = self.gates_of(lead, 4)
+        self._i_f = _block(self._whole, 0, hidden, 2)
+        self._i_f_g = _block(self._whole, 0, hidden, 3)
+        self.c = np.zeros_like(self.h)
+        self.parts.append(self.c)
+        self._new_c, self._scratch = np.zeros_like(self.h), np.zeros_like(self.h)
+        self._p_i, self._p_f, self._p_o = np.split(_HALF * extra, 3)  # halved as their gates
+        self._zoneout = zoneout
+
+    def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
+        scratch, new_c, c = self._scratch, self._new_c, self.c
+        np.add(x, recurrent, out=self._whole)
+        for gate, peephole in ((self._i, self._p_i), (self._f, self._p_f)):
+            np.multiply(c, peephole, out=scratch)
+            np.add(gate, scratch, out=gate)
+        np.tanh(self._i_f_g, out=self._i_f_g)
+        _logistic(self._i_f)
+        np.multiply(self._i, self._g, out=scratch)
+        np.multiply(self._f, c, out=new_c)
+        np.add(new_c, scratch, out=new_c)
+        np.multiply(new_c, self._p_o, out=scratch)
+        np.add(self._o, scratch, out=self._o)
+        np.tanh(self._o, out=self._o)
+        _logistic(self._o)
+        np.tanh(new_c, out=scratch)
+        if self._zoneout:
+            np.multiply(self._o, scratch, out=scratch)
+            self._mix(self.h, scratch)
+            self._mix(c, new_c)
+            return
+        np.multiply(self._o, scratch, out=self.h)
+        c[...] = new_c
+
+    def _mix(self, old: Floats, new: Floats) -> None:
+        """The mean over who keeps the old value: z*old + (1-z)*new, into `old`."""
+        np.multiply(old, self._zoneout, out=old)
+        np.multiply(new, _ONE - self._zoneout, out=new)
+        np.add(old, new, out=old)
+
+
+class CoupledState(CellState):
+    """Gates f, o, g: c' = f*c + (1-f)*g = g + f*(c - g)."""
+
+    gates = biases = 3
+    layout = ((0, 0.5), (2, 0.5), (1, 1.0))
+
+    def prepare(self, lead: tuple[int, ...], extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+        self._whole, self._f, self._o, self._g = self.gates_of(lead, 3)
+        self._logistic = _block(self._whole, 0, self.hidden, 2)
+        self.c = np.zeros_like(self.h)
+        self.parts.append(self.c)
+        self._scratch = np.zeros_like(self.h)
+
+    def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
+        c, scratch = self.c, self._scratch
+        np.add(x, recurrent, out=self._whole)
+        np.tanh(self._whole, out=self._whole)
+        _logistic(self._logistic)
+        np.subtract(c, self._g, out=scratch)
+        np.multiply(scratch, self._f, out=scratch)
+        np.add(scratch, self._g, out=c)
+        np.tanh(c, out=scratch)
+        np.multiply(self._o, scratch, out=self.h)
+
+
+class GRUState(CellState):
+    """Gates r, z, n; n's recurrent term is made apart, for r stands before it."""
+
+    gates = 3
+    biases = 4
+    layout = ((0, 0.5), (1, 0.5), (2, 1.0))
+
+    def prepare(self, lead: tuple[int, ...], extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+        self._r_z, self._r, self._z = self.gates_of(lead, 2)
+        self._n = np.zeros_like(self.h)
+        self._c_n = extra
+
+    def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
+        hidden, n, h = self.hidden, self._n, self.h
+        np.add(_block(x, 0, hidden, 2), _block(recurrent, 0, hidden, 2), out=self._r_z)
+        np.tanh(self._r_z, out=self._r_z)
+        _logistic(self._r_z)
+        np.add(_block(recurrent, 2, hidden), self._c_n, out=n)
+        np.multiply(n, self._r, out=n)
+        np.add(n, _block(x, 2, hidden), out=n)
+        np.tanh(n, out=n)
+        np.subtract(h, n, out=h)  # h' = n + z*(h - n)
+        np.multiply(h, self._z, out=h)
+        np.add(h, n, out=h)
+
+
+class RNNState(CellState):
+    """One gate, the output itself."""
+
+    gates = biases = 1
+    layout = ((0, 1.0),)
+
+    def prepare(self, lead: tuple[int, ...], extra: Floats, zoneout: np.float32) -> None:
+        """Nothing is needed."""
+
+    def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
+        np.add(x, recurrent, out=self.h)
+        np.tanh(self.h, out=self.h)
+
+
+CELL_STATES: dict[str, type[CellState]] = {
+    "lstm": LSTMState,
+    "peephole": PeepholeState,
+    "coupled": CoupledState,
+    "gru": GRUState,
+    "rnn": RNNState,
+}

@@ -1,0 +1,75 @@
+"""What arrays a model's checkpoint holds: their names and shapes, from the configuration alone.
+
+With H = hidden size, V = vocabulary, I = V, or the embedding's size, for the first layer and H
+for the others, and G gates (lstm and peephole i, f, g, o; coupled f, g, o; gru r, z, n; rnn one):
+
+- `layers.l.weight_ih` (G*H, I), `layers.l.weight_hh` (G*H, H)
+- `layers.l.bias` (G*H,); gru (4*H,), the last H inside r's reach
+- `layers.l.peephole` (3*H,): i, f, o
+- `norms.l.weight`, `norms.l.bias` (H,): between layer l and the one above
+- `backward_layers.l...`, `backward_norms.l...`: the stack that reads backward
+- `embedding.weight` (V, E)
+- `head.weight` (V, W), `head.bias` (V,): W is H, times the layers with dense output, times two
+  with both directions (forward first)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.config import ModelConfig
+from charlstm.errors import CheckpointError
+from charlstm.inference.cells import CELL_STATES
+
+_LARGEST = 1e30  # beyond it sums over a layer might not be finite
+
+
+def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """Every weight's name and shape."""
+    hidden = config.hidden_size
+    cell = CELL_STATES[config.cell]
+    shapes: dict[str, tuple[int, ...]] = {}
+    if config.embedding:
+        shapes["embedding.weight"] = (vocab_size, config.embedding)
+    prefixes = [""] if config.direction == "forward" else ["", "backward_"]
+    for prefix in prefixes:
+        for layer in range(config.num_layers):
+            inputs = hidden if layer else config.embedding or vocab_size
+            name = f"{prefix}layers.{layer}."
+            shapes[name + "weight_ih"] = (cell.gates * hidden, inputs)
+            shapes[name + "weight_hh"] = (cell.gates * hidden, hidden)
+            shapes[name + "bias"] = (cell.biases * hidden,)
+            if config.cell == "peephole":
+                shapes[name + "peephole"] = (3 * hidden,)
+            if config.layer_norm and layer + 1 < config.num_layers:
+                shapes[f"{prefix}norms.{layer}.weight"] = (hidden,)
+                shapes[f"{prefix}norms.{layer}.bias"] = (hidden,)
+    width = hidden * (config.num_layers if config.dense_output else 1) * len(prefixes)
+    return shapes | {"head.weight": (vocab_size, width), "head.bias": (vocab_size,)}
+
+
+def check_weights(
+    weights: Mapping[str, NDArray[Any]], config: ModelConfig, vocab_size: int
+) -> None:
+    """Compare names, shapes and types with what the configuration asks for.
+
+    Raises:
+        CheckpointError: they differ, or a weight is not finite or far too large.
+    """
+    expected = weight_shapes(config, vocab_size)
+    if set(weights) != set(expected):
+        odd = sorted(set(weights) ^ set(expected))[0]
+        raise CheckpointError(f"the weights do not fit the configuration: {odd!r}.")
+    for name, shape in expected.items():
+        array = weights[name]
+        if array.shape != shape or array.dtype != np.float32:
+            raise CheckpointError(
+                f"the weights do not fit the configuration: {name!r} is {array.dtype} "
+                f"{array.shape}, not float32 {shape}."
+            )
+        if not (np.abs(array) < _LARGEST).all():
+            raise CheckpointError(f"the weight {name!r} is not finite, or beyond {_LARGEST:g}.")

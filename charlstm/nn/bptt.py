@@ -1,0 +1,384 @@
+"""Whole windows with a hand-written way back through time, for cells that torch does not fuse.
+
+The peephole LSTM. Over steps t = 1..T, with a = W x + b for the whole window in one product,
+keepers k_h, k_c (zoneout; 0 without it), and everything elementwise but U h:
+
+    i = sigma(a_i + U_i h + p_i c)          f = sigma(a_f + U_f h + p_f c)
+    g = tanh(a_g + U_g h)                   s = f c + i g
+    o = sigma(a_o + U_o h + p_o s)          u = tanh(s)
+    c' = k_c c + (1 - k_c) s                h' = k_h h + (1 - k_h) o u
+
+Backwards, from dh' (of this step's output and of the step after) and dc':
+
+    da_o = (1 - k_h) dh' u o (1 - o)
+    ds   = (1 - k_c) dc' + (1 - k_h) dh' o (1 - u^2) + da_o p_o
+    da_i = ds g i (1 - i)       da_f = ds c f (1 - f)       da_g = ds i (1 - g^2)
+    dc   = k_c dc' + ds f + da_i p_i + da_f p_f
+    dh   = k_h dh' + U^T da
+
+Every factor beside dh', dc' and ds is known once the way forward is done. So they are made for
+the whole window at once:
+
+    M_o = (1 - k_h) u o (1 - o)         N = (1 - k_h) o (1 - u^2) + M_o p_o
+    M_i = g i (1 - i)     M_f = c f (1 - f)     M_g = i (1 - g^2)     R = f + M_i p_i + M_f p_f
+
+and a step back is da_o = dh' M_o, ds = (1 - k_c) dc' + dh' N, da_ifg = ds M_ifg,
+dc = k_c dc' + ds R, and one product. Weights take their gradients over all steps at once:
+dU = sum over t of da_t h_(t-1)^T is one product, dp_i = sum da_i c, dp_f = sum da_f c,
+dp_o = sum da_o s. `a`'s gradient is da itself.
+
+The GRU, in the same way, with a = W x + b of r, z, n, and v = U_n h + c_n:
+
+    r = sigma(a_r + U_r h)    z = sigma(a_z + U_z h)    n = tanh(a_n + r v)    h' = (1-z) n + z h
+
+    da_z = dh' (h - n) z (1 - z)            da_n = dh' (1 - z) (1 - n^2)
+    da_r = da_n v r (1 - r)                 dv = da_n r            dh = dh' z + U^T (da_r, da_z, dv)
+
+with M_z = (h - n) z (1 - z), M_n = (1 - z)(1 - n^2), M_r = M_n v r (1 - r), M_v = M_n r.
+
+tanh(x) = 2 sigma(2 x) - 1: torch's sigma takes a fifth of the time of its tanh, so arguments are
+doubled beforehand, with their rows of U.
+
+Products are made in the type of the recurrent weights (float32, bfloat16 or float64); sums,
+gates and states are float32 at least.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # d s (1 - s)
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # d (1 - t^2)
+
+
+class _Buffers:
+    """Scratch memory that goes from window to window: fresh pages cost more than sums do.
+
+    What `take` gives belongs to the taker until it is given back.
+    """
+
+    _MOST = 16  # as many as the windows of a deep stack hold at a time
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[Any, ...], list[Tensor]] = {}
+
+    def take(self, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype) -> Tensor:
+        free = self._free.get((shape, dtype, like.device))
+        return free.pop() if free else torch.empty(shape, dtype=dtype, device=like.device)
+
+    def give(self, *tensors: Tensor) -> None:
+        for tensor in tensors:
+            free = self._free.setdefault((tuple(tensor.shape), tensor.dtype, tensor.device), [])
+            if len(free) < self._MOST:
+                free.append(tensor)
+
+
+_buffers = _Buffers()
+
+
+class _Held:
+    """What a window keeps for its way back; given back when the graph lets go of it."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self.tensors = tensors
+
+    def __del__(self) -> None:
+        _buffers.give(*self.tensors)
+
+
+def _state_type(weight: Tensor) -> torch.dtype:
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
+def _tanh_of(sigmoid: Tensor) -> None:
+    """Make sigma(2 y) to tanh(y) = 2 sigma(2 y) - 1."""
+    sigmoid.mul_(2).sub_(1)
+
+
+def rows_of(table: Tensor, ids: Tensor) -> Tensor:
+    """The rows (..., N) of a table (V, N) that ids (...) name, with a quick way back."""
+    rows: Tensor = _Rows.apply(table, ids)  # type: ignore[no-untyped-call]
+    return rows
+
+
+def peephole_window(
+    inputs: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_hh: Tensor,
+    peephole: Tensor,
+    kept_h: Tensor | None = None,
+    kept_c: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A window of peephole LSTM: see the module's head.
+
+    Args:
+        inputs: a = W x + b, (T, B, 4H), gates i, f, g, o.
+        h, c: the state, (B, H).
+        weight_hh: U, (4H, H), in the type of the products.
+        peephole: p_i, p_f, p_o, (3H,).
+        kept_h, kept_c: zoneout's keepers, (T, B, H) each; both or none.
+
+    Returns:
+        Outputs (T, B, H), and the last h and c, in float32 or better.
+    """
+    out: tuple[Tensor, Tensor, Tensor] = _PeepholeWindow.apply(  # type: ignore[no-untyped-call]
+        inputs, h, c, weight_hh, peephole, kept_h, kept_c
+    )
+    return out
+
+
+def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A window of GRU: see the module's head.
+
+    Args:
+        inputs: a = W x + b, (T, B, 3H), gates r, z, n.
+        h: the state, (B, H).
+        weight_hh: U, (3H, H), in the type of the products.
+        bias: c_n, (H,).
+
+    Returns:
+        Outputs (T, B, H) and the last h, in float32 or better.
+    """
+    out: tuple[Tensor, Tensor] = _GRUWindow.apply(  # type: ignore[no-untyped-call]
+        inputs, h, weight_hh, bias
+    )
+    return out
+
+
+class _Rows(torch.autograd.Function):
+    _MOST_COLUMNS = 1024  # of a one-hot matrix that is worth making
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.size = len(table)
+        return table[ids]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        # A table's gradient is the sum of its rows' gradients: one product with one-hot columns,
+        # which is made in parallel, or a sum row by row.
+        ids, size = ctx.saved_tensors[0].flatten(), ctx.size
+        d_rows = gradients[0].flatten(0, -2)
+        if size <= _Rows._MOST_COLUMNS:
+            one_hot = torch.zeros(len(ids), size, dtype=d_rows.dtype, device=d_rows.device)
+            return one_hot.scatter_(1, ids[:, None], 1.0).t() @ d_rows, None
+        exact = torch.promote_types(d_rows.dtype, torch.float32)
+        table = torch.zeros(size, d_rows.shape[1], dtype=exact, device=d_rows.device)
+        return table.index_add_(0, ids, d_rows.to(exact)).to(d_rows.dtype), None
+
+
+class _PeepholeWindow(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        h: Tensor,
+        c: Tensor,
+        weight_hh: Tensor,
+        peephole: Tensor,
+        kept_h: Tensor | None,
+        kept_c: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        steps, batch, _ = inputs.shape
+        hidden = weight_hh.shape[1]
+        product, exact = weight_hh.dtype, _state_type(weight_hh)
+        # i, f, g, o of every step; o has 2 s behind it, and thereby u: (T, B, 5, H).
+        acts = _buffers.take((steps, batch, 5, hidden), inputs, exact)
+        acts[:, :, 4] = 0
+        p_if, p_o = torch.split(peephole.to(exact), [2 * hidden, hidden])
+        p_if, p_ou = p_if.view(2, hidden), torch.stack([p_o, torch.full_like(p_o, 2)])
+        hs = _buffers.take((steps + 1, batch, hidden), inputs, product)
+        cs = _buffers.take((steps + 1, batch, hidden), inputs, exact)
+        outputs = torch.empty((steps, batch, hidden), dtype=exact, device=inputs.device)
+        hs[0], cs[0] = h, c
+        new_cs = cs[1:]
+        if kept_c is not None:
+            new_cs = _buffers.take((steps, batch, hidden), inputs, exact)
+        arguments = _buffers.take((batch, 4 * hidden), inputs, product)
+        by_gate = arguments.view(batch, 4, hidden)
+        transposed = weight_hh.t().contiguous()
+        # Views of all steps, made at once: inside the loop each would cost as much as a sum.
+        loop = zip(
+            inputs.unbind(), hs.unbind()[:-1], hs.unbind()[1:], cs.unbind()[:-1], new_cs.unbind(),
+            outputs.unbind(), acts[:, :, :4].unbind(), acts[:, :, :2].unbind(),
+            acts[:, :, :3].unbind(), acts[:, :, 3:].unbind(), acts.permute(0, 2, 1, 3).unbind(),
+            cs[:, :, None].unbind()[:-1], new_cs[:, :, None].unbind(), strict=True,
+        )  # fmt: skip
+        last_h = h.to(exact)
+        for t, views in enumerate(loop):
+            a, old_h, new_h, old_c, s, out, ifgo, if_, ifg, ou, gates, c_wide, s_wide = views
+            i, f, g, o, u = gates.unbind()
+            torch.addmm(a, old_h, transposed, out=arguments)
+            ifgo.copy_(by_gate)
+            if_.addcmul_(c_wide, p_if)
+            g.mul_(2)
+            ifg.sigmoid_()
+            _tanh_of(g)
+            torch.mul(f, old_c, out=s)
+            s.addcmul_(i, g)
+            ou.addcmul_(s_wide, p_ou).sigmoid_()
+            _tanh_of(u)
+            torch.mul(o, u, out=out)
+            if kept_h is not None and kept_c is not None:
+                out.lerp_(last_h, kept_h[t])
+                torch.lerp(s, old_c, kept_c[t], out=cs[t + 1])
+                last_h = out
+            new_h.copy_(out)
+        final_c = cs[steps].clone()
+        _buffers.give(arguments)
+        ctx.held = _Held(acts, hs, cs, *([] if kept_c is None else [new_cs]))
+        ctx.save_for_backward(weight_hh, peephole, kept_h, kept_c)
+        return outputs, outputs[-1].clone(), final_c
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        d_outputs, dh_last, dc_last = gradients
+        weight_hh, peephole, kept_h, kept_c = ctx.saved_tensors
+        acts, hs, cs = ctx.held.tensors[:3]
+        new_cs = cs[1:] if kept_c is None else ctx.held.tensors[3]
+        steps, batch, _, hidden = acts.shape
+        product, exact = weight_hh.dtype, acts.dtype
+        i, f, g, o, u = acts.unbind(2)
+        p_i, p_f, p_o = peephole.to(exact).view(3, hidden)
+        # The factors: M_i, M_f, M_g side by side, M_o, N and R.
+        m_ifg = _buffers.take((steps, batch, 3, hidden), acts, exact)
+        m_i, m_f, m_g = m_ifg.unbind(2)
+        m_o, by_h, by_s = (_buffers.take((steps, batch, hidden), acts, exact) for _ in range(3))
+        _sigmoid_backward(u, o, grad_input=m_o)
+        _tanh_backward(o, u, grad_input=by_h)
+        if kept_h is not None:
+            m_o.mul_(1 - kept_h)
+            by_h.mul_(1 - kept_h)
+        by_h.addcmul_(m_o, p_o)
+        _sigmoid_backward(g, i, grad_input=m_i)
+        _sigmoid_backward(cs[:-1], f, grad_input=m_f)
+        _tanh_backward(i, g, grad_input=m_g)
+        torch.addcmul(f, m_i, p_i, out=by_s).addcmul_(m_f, p_f)
+
+        d_acts = torch.empty((steps, batch, 4, hidden), dtype=product, device=acts.device)
+        dh = dh_last.to(exact, copy=True)
+        dc = dc_last.to(exact, copy=True)
+        back = torch.empty((batch, hidden), dtype=product, device=acts.device)
+        d_outputs = d_outputs.to(exact)
+        loop = zip(
+            range(steps), d_outputs.unbind(), m_o.unbind(), by_h.unbind(), by_s.unbind(),
+            m_ifg.unbind(), d_acts[:, :, :3].unbind(), d_acts[:, :, 3].unbind(),
+            d_acts.view(steps, batch, 4 * hidden).unbind(), strict=True,
+        )  # fmt: skip
+        for t, d_out, to_o, to_s, to_c, to_ifg, d_ifg, d_o, d_all in reversed(list(loop)):
+            dh.add_(d_out)
+            torch.mul(dh, to_o, out=d_o)
+            if kept_h is None or kept_c is None:
+                dc.addcmul_(dh, to_s)  # this is ds
+                torch.mul(to_ifg, dc[:, None], out=d_ifg)
+                dc.mul_(to_c)
+                torch.mm(d_all, weight_hh, out=back)
+                dh.copy_(back)
+            else:
+                ds = (dc * (1 - kept_c[t])).addcmul_(dh, to_s)
+                torch.mul(to_ifg, ds[:, None], out=d_ifg)
+                dc.mul_(kept_c[t]).addcmul_(ds, to_c)
+                torch.mm(d_all, weight_hh, out=back)
+                dh.mul_(kept_h[t]).add_(back)
+        flat = d_acts.view(steps * batch, 4 * hidden)
+        d_weight = torch.mm(flat.t(), hs[:-1].view(steps * batch, hidden))
+        seen = (cs[:-1], cs[:-1], new_cs)
+        d_peephole = [
+            torch.mul(d_acts[:, :, gate], c, out=by_h).sum((0, 1))
+            for gate, c in zip((0, 1, 3), seen, strict=True)
+        ]
+        _buffers.give(m_ifg, m_o, by_h, by_s)
+        d_inputs = d_acts.view(steps, batch, 4 * hidden)
+        return d_inputs, dh, dc, d_weight, torch.cat(d_peephole).to(peephole.dtype), None, None
+
+
+class _GRUWindow(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        steps, batch, _ = inputs.shape
+        hidden = weight_hh.shape[1]
+        product, exact = weight_hh.dtype, _state_type(weight_hh)
+        # r, z, v and n of every step, (T, B, 4, H); first n's place holds 2 a_n.
+        acts = _buffers.take((steps, batch, 4, hidden), inputs, exact)
+        by_gate = inputs.view(steps, batch, 3, hidden)
+        torch.mul(by_gate[:, :, 2], 2, out=acts[:, :, 3])
+        # What U h is added to: a_r, a_z, and c_n.
+        base = _buffers.take((steps, batch, 3, hidden), inputs, product)
+        base[:, :, :2] = by_gate[:, :, :2]
+        base[:, :, 2] = bias
+        hs = _buffers.take((steps + 1, batch, hidden), inputs, product)
+        outputs = torch.empty((steps + 1, batch, hidden), dtype=exact, device=inputs.device)
+        hs[0] = outputs[0] = h
+        arguments = _buffers.take((batch, 3 * hidden), inputs, product)
+        by_gate = arguments.view(batch, 3, hidden)
+        transposed = weight_hh.t().contiguous()
+        loop = zip(
+            base.view(steps, batch, 3 * hidden).unbind(), hs.unbind()[:-1], hs.unbind()[1:],
+            outputs.unbind()[:-1], outputs.unbind()[1:], acts[:, :, :3].unbind(),
+            acts[:, :, :2].unbind(), acts.permute(0, 2, 1, 3).unbind(), strict=True,
+        )  # fmt: skip
+        for a, old, new, old_h, new_h, rzv, rz, gates in loop:
+            r, z, v, n = gates.unbind()
+            torch.addmm(a, old, transposed, out=arguments)
+            rzv.copy_(by_gate)
+            rz.sigmoid_()
+            n.addcmul_(r, v, value=2).sigmoid_()
+            _tanh_of(n)
+            torch.lerp(n, old_h, z, out=new_h)
+            new.copy_(new_h)
+        _buffers.give(arguments, base)
+        ctx.held = _Held(acts, hs)
+        ctx.outputs = outputs
+        ctx.save_for_backward(weight_hh)
+        ctx.bias_type = bias.dtype
+        return outputs[1:], outputs[-1].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        d_outputs, dh_last = gradients
+        (weight_hh,) = ctx.saved_tensors
+        acts, hs = ctx.held.tensors
+        outputs = ctx.outputs
+        steps, batch, _, hidden = acts.shape
+        product, exact = weight_hh.dtype, acts.dtype
+        r, z, v, n = acts.unbind(2)
+        # The factors, in the order r, z, v, n: the first three are what U^T takes.
+        factors = _buffers.take((steps, batch, 4, hidden), acts, exact)
+        m_r, m_z, m_v, m_n = factors.unbind(2)
+        torch.sub(outputs[:-1], n, out=m_v)
+        _sigmoid_backward(m_v, z, grad_input=m_z)
+        torch.sub(1, z, out=m_v)
+        _tanh_backward(m_v, n, grad_input=m_n)
+        torch.mul(m_n, v, out=m_v)
+        _sigmoid_backward(m_v, r, grad_input=m_r)
+        torch.mul(m_n, r, out=m_v)
+
+        d_acts = _buffers.take((steps, batch, 4, hidden), acts, product)
+        dh = dh_last.to(exact, copy=True)
+        back = torch.empty((batch, hidden), dtype=product, device=acts.device)
+        d_outputs = d_outputs.to(exact)
+        flat = d_acts.view(steps, batch, 4 * hidden)[:, :, : 3 * hidden]
+        loop = zip(
+            d_outputs.unbind(), factors.unbind(), z.unbind(), d_acts.unbind(), flat.unbind(),
+            strict=True,
+        )  # fmt: skip
+        for d_out, factor, kept, d_all, d_rzv in reversed(list(loop)):
+            dh.add_(d_out)
+            torch.mul(factor, dh[:, None], out=d_all)
+            dh.mul_(kept).add_(torch.mm(d_rzv, weight_hh, out=back))
+        d_weight = torch.mm(
+            flat.reshape(steps * batch, 3 * hidden).t(), hs[:-1].view(steps * batch, hidden)
+        )
+        d_inputs = torch.empty((steps, batch, 3, hidden), dtype=product, device=acts.device)
+        d_inputs[:, :, :2] = d_acts[:, :, :2]
+        d_inputs[:, :, 2] = d_acts[:, :, 3]
+        d_bias = d_acts[:, :, 2].sum((0, 1), dtype=exact).to(ctx.bias_type)
+        _buffers.give(factors, d_acts)
+        return d_inputs.view(steps, batch, 3 * hidden), dh, d_weight, d_bias
