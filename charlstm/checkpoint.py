@@ -11,6 +11,7 @@ arrays are refused by their dtype.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -144,6 +145,8 @@ def _sha256(array: NDArray[Any]) -> str:
 
 def _why_not_saved(path: Path, error: OSError) -> str:
     text = f"cannot save {path}: {error.strerror or error}."
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return text
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError:

@@ -402,6 +402,11 @@ class SampleConfig(Section):
     )
     stop: tuple[str, ...] = option((), "End before this text (repeatable).", group="Sampling")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "" in self.stop:
+            raise ConfigError("--stop '' is empty; give the text before which to end.")
+
 
 @dataclass(frozen=True)
 class FillConfig(Section):

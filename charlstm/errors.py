@@ -46,8 +46,9 @@ class UnknownCharacterError(CharlstmError):
         self.position = position
         super().__init__(
             f"the model does not know the character {character!r} (U+{ord(character):04X}) "
-            f"at position {position}.\n"
-            "Use --unknown skip to leave such characters out, or --unknown replace."
+            f"at position {position}, counted from 0.\n"
+            "Use --unknown skip (from Python: unknown='skip') to leave such characters out, or "
+            "replace."
         )
 
 

@@ -41,7 +41,22 @@ def test_names_from_sources(source: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "/tmp/x", ".hidden", "-x", "a\nb", "a\x1b[2J", "a" * 201]
+    "name",
+    [
+        "",
+        " ",
+        "x ",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "/tmp/x",
+        ".hidden",
+        "-x",
+        "a\nb",
+        "a\x1b[2J",
+        "a" * 201,
+    ],
 )
 def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="--name"):

@@ -47,6 +47,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     """
     from charlstm.checkpoint import load_checkpoint
     from charlstm.inference.language_model import read_meta
+    from charlstm.inference.weights import check_weights
     from charlstm.runs.folder import Run
     from charlstm.training.state import Progress
 
@@ -56,7 +57,11 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     if path == run.best and run.last.is_file():
         with contextlib.suppress(CheckpointError):  # the best is enough
             meta = load_checkpoint(run.last, kinds=frozenset()).meta  # it knows the later course
-    progress = Progress.from_json(meta.get("progress"))
+    try:
+        check_weights(checkpoint.part("model"), config.model, len(tokenizer))
+        progress = Progress.from_json(meta.get("progress"))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     corpus = meta.get("corpus")
     best = None if math.isinf(progress.best_nats) else progress.best_nats
     kind = "best_" if config.model.direction == "forward" else "best_pseudo_"

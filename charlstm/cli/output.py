@@ -57,6 +57,8 @@ class DataStream:
             self._write(text)
         except BrokenPipeError as error:
             raise ReaderGoneError from error
+        except OSError as error:
+            raise _unwritable(error) from error
 
     def _write(self, text: str) -> None:
         if self._terminal:
@@ -101,6 +103,13 @@ def flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise ReaderGoneError from error
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> click.ClickException:
+    discard()
+    return click.ClickException(f"cannot write to standard output: {error.strerror or error}.")
 
 
 def discard() -> None:

@@ -131,6 +131,8 @@ def _set_up(
     else:
         start = recipe(recipe_name) if recipe_name is not None else {}
         config = Config().override({**start, **changes})
+        if "step" in changes and not config.windows.stateless:
+            say("--step has no effect without --stateless: streams have no gaps.")
 
     # Options are in order: only now is torch worth its two seconds.
     from charlstm.training.setup import new_run, resume_run

@@ -39,6 +39,7 @@ def read_own_text(
     *,
     arguments: Sequence[str] = (),
     progress: ReadingProgress | None = None,
+    way_out: str = "Name a text to score.",
 ) -> OwnText:
     """Find and read a run's text.
 
@@ -48,6 +49,7 @@ def read_own_text(
         checkpoint: says what the text was, and where it lay.
         arguments: where it lies now; empty: where it lay.
         progress: told how far the reading is.
+        way_out: what the user can do where the text has changed.
 
     Raises:
         CheckpointError: the checkpoint says nothing of a text.
@@ -85,7 +87,7 @@ def read_own_text(
         raise RunError(
             f"the text in {shown} is not the one that {run.name!r} was trained on: it has "
             "changed.\n"
-            f"Name that text, or start a new run: charlstm train {places[0][:200]}"
+            f"{way_out}"
         ) from error
     # A text that was named anew lies there from now on.
     new_paths = [str(Path(place).resolve()) for place in places] if paths else []

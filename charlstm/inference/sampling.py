@@ -151,11 +151,11 @@ class StopText:
     """Holds back what may be the beginning of a stop text, and ends before a whole one.
 
     Args:
-        stops: the texts that end a sample; empty ones are ignored.
+        stops: the texts that end a sample, none of them empty.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
-        self._stops = tuple(stop for stop in stops if stop)
+        self._stops = stops
         self._held = ""
         self.found = False
 

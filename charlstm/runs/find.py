@@ -63,9 +63,10 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
                 f"{target!r} is one file; a run is its folder.\n"
                 "Name the folder: it goes on from its last.npz, or from the newest whole one."
             )
+    where = f" here or in {runs_dir}" if runs_dir.is_dir() else f" here, and no {runs_dir} at all"
     raise RunError(
-        f"{_short(target)!r} is no run: there is no folder of that name with a checkpoint.\n"
-        "`charlstm runs` lists what there is."
+        f"{_short(target)!r} is no run: there is no folder of that name with a checkpoint{where}."
+        "\n`charlstm runs` lists what there is; --runs-dir names another place."
     )
 
 
@@ -90,8 +91,9 @@ def load_model_checkpoint(
     if target and _is_file(Path(target)):
         return Path(target), load_checkpoint(Path(target), kinds=MODEL)
     run = find_run(target, runs_dir)
-    paths = [path for path in run.checkpoints() if _is_file(path)]
-    return first_intact([run.best, *paths] if _is_file(run.best) else paths, MODEL, warn)
+    # What is there and is no file is met by an error that says so.
+    paths = [path for path in (run.best, *run.checkpoints()) if os.path.lexists(path)]
+    return first_intact(paths, MODEL, warn)
 
 
 def first_intact(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +36,16 @@ def check_name(name: str) -> str:
         ConfigError: it cannot.
     """
     bad = (
-        not name
+        not name.strip()
+        or name != name.strip()
         or name.startswith((".", "-"))
         or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)
         or len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES
     )
     if bad:
         raise ConfigError(
-            f"--name {name[:80]!r} cannot name a run.\nUse letters, digits, spaces, '-', '_' and "
-            f"'.', not first '.' or '-', {_MAX_NAME_BYTES} bytes at most."
+            f"--name {name[:80]!r} cannot name a run.\nLetters, digits, '-', '_', '.' and inner "
+            f"spaces always can, without a '.' or '-' first, {_MAX_NAME_BYTES} bytes at most."
         )
     return name
 
@@ -143,6 +145,19 @@ class Run:
         self.clear_temporary_files()
         if _is_empty_folder(self.folder):
             self.folder.rmdir()
+
+    def check_files(self) -> None:
+        """Make sure that nothing stands where the run's files go but files.
+
+        Raises:
+            RunError: something does.
+        """
+        for path in (self.best, self.last, self.metrics.path):
+            if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+                raise RunError(
+                    f"{path} is not a regular file, and will not be replaced.\n"
+                    "Move it away; then the run can go on."
+                )
 
     def clear_temporary_files(self) -> None:
         """Remove what processes that were killed while saving left; for the lock's holder.

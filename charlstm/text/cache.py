@@ -62,10 +62,10 @@ class Cache:
 
     def lookup(self) -> Cached | None:
         """The sources' ids, if they are there and whole."""
-        # Hashing a large text takes a while, so look first whether any entry can match.
-        if self.folder is None or not self._might_hold(self._raw_bytes()):
-            return None
         try:
+            # Hashing a large text takes a while, so look first whether any entry can match.
+            if self.folder is None or not self._might_hold(self._raw_bytes()):
+                return None
             entry = json.loads(self._path("json").read_text("utf-8"))
             tokenizer = CharTokenizer.from_json(entry["tokenizer"])
             with self._path("ids").open("rb") as file:
@@ -76,7 +76,7 @@ class Cache:
             sha256, rare = str(entry["sha256"]), dict(entry["rare"])
             return Cached(ids, mapping, tokenizer, sha256, rare)
         except (OSError, ValueError, KeyError, TypeError, CharlstmError):
-            return None  # a damaged entry is as good as none: it is written anew
+            return None  # a damaged or unreadable entry is as good as none
 
     def write(
         self,

@@ -138,6 +138,7 @@ def resume_run(
     """
     lock = RunLock(run.folder)
     try:
+        run.check_files()
         run.clear_temporary_files()
         return _resume(run, lock, changes, arguments, notice=notice, progress=progress)
     except BaseException:
@@ -159,7 +160,16 @@ def _resume(
     _refuse_changes(saved, changes)
     config = saved.override({"stop_after": 0, **changes})
     device = pick_device(config.train.device)
-    own = read_own_text(run, path, checkpoint, arguments=arguments, progress=progress)
+    own = read_own_text(
+        run,
+        path,
+        checkpoint,
+        arguments=arguments,
+        progress=progress,
+        way_out="Resume with the text that it was, or start a new run: charlstm train TEXT",
+    )
+    if fit(len(own.corpus.train), config.windows) != config.windows:
+        raise CheckpointError(f"{path}: its windows do not fit its text.")
     set_threads(config, notice)
     trainer = Trainer(config, own.corpus, run, device, own.meta, own.paths, lock)
     try:

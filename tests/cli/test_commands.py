@@ -89,6 +89,8 @@ def test_stop(program: Program) -> None:
         (["eval", "play", "--split", "x"], 2, ["--split"]),
         (["info", "nowhere"], 1, ["nowhere"]),
         (["nonsense"], 2, ["nonsense", "charlstm -h"]),
+        (["sample", "--stop", ""], 2, ["--stop ''"]),
+        (["sample", "x", "--runs-dir", "/nope"], 1, ["no /nope at all"]),
         (["sample", "y" * 5000], 1, ["is no run", "charlstm runs"]),
         (["sample", ""], 1, ["'' is no run"]),
         (["eval", "play.txt"], 1, ["play.txt is not a checkpoint", "charlstm eval RUN play.txt"]),
@@ -253,7 +255,39 @@ def test_a_full_device(trained: Path) -> None:
             [sys.executable, "-m", "charlstm", "sample"], cwd=trained, stdout=full,
             stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert_clear(result, 1, "No space left")
+    assert_clear(result, 1, "cannot write to standard output: No space left")
+
+
+def test_a_cache_folder_that_cannot_be_read(program: Program, trained: Path) -> None:
+    (trained / "charlstm").touch()  # where a folder should be
+    result = program("eval", "play", env={"XDG_CACHE_HOME": str(trained)})
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_best_checkpoint_that_is_no_file(trained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "checkpoints" / "play"
+    shutil.copytree(trained / "checkpoints" / "play", run)
+    run.joinpath("best.npz").unlink()
+    os.mkfifo(run / "best.npz")
+    result = run_program("sample", "play", "--length", 5, cwd=tmp_path)
+    assert result.returncode == 0
+    assert "best.npz is not a regular file" in result.stderr
+    assert "going on with checkpoints/play/last.npz" in result.stderr
+    assert_clear(run_program("train", "--resume", "play", cwd=tmp_path), 1, "best.npz", "Move it")
+
+
+def test_info_checks_what_it_shows(trained: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
+    for section, name, value in (("config", "model", {"num_layers": 3}), ("progress", "step", -1)):
+        meta = json.loads(json.dumps(checkpoint.meta))
+        if isinstance(value, dict):
+            meta[section][name] |= value
+        else:
+            meta[section][name] = value
+        save_checkpoint(tmp_path / "odd.npz", meta, checkpoint.arrays)
+        assert_clear(run_program("info", "odd.npz", cwd=tmp_path), 1, "odd.npz: ")
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,18 @@ def test_what_cannot_change(start: Start, tmp_path: Path) -> None:
         resume(trainer)
 
 
+def test_windows_that_do_not_fit_are_refused(start: Start) -> None:
+    trainer = start("x", epochs=1)
+    finish(trainer)
+    whole = load_checkpoint(trainer.run.last)
+    meta = json.loads(json.dumps(whole.meta))
+    for change in ({"maxlen": 2**31 - 1}, {"batch_size": 2**31 - 1}):
+        meta["config"]["windows"] = whole.meta["config"]["windows"] | change
+        save_checkpoint(trainer.run.last, meta, whole.arrays)
+        with pytest.raises(CheckpointError, match="windows do not fit"):
+            resume(trainer)
+
+
 def test_a_moved_text_can_be_named(start: Start, tmp_path: Path) -> None:
     trainer = start("x", epochs=1)
     finish(trainer)
