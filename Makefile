@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint bench clean
+.PHONY: demo test slow torture lint bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,10 @@ test: .venv/ready
 
 slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# The long form of what docs/reliability.md promises; COUNTS=kills=50,damaged=1000 for less.
+torture: .venv/ready
+	$(BIN)/python -m pytest tests/torture --long --counts '$(COUNTS)' --report docs/reliability.md
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ chance it would be one in eight.
 from __future__ import annotations
 
 import argparse
-import time
 
 import numpy as np
 import torch
@@ -80,13 +79,10 @@ def main() -> None:
     assert set(CELL_ORDER) == set(CELLS)
     rows = []
     for cell in CELL_ORDER:
-        start = time.perf_counter()
         found = learn(cell, options.steps, options.seed)
-        seconds = time.perf_counter() - start
         for step, shares in zip(options.steps, found, strict=True):
-            last = f"{seconds:.0f}" if step == options.steps[-1] else ""
-            rows.append([cell, str(step), *(f"{100 * share:.0f}%" for share in shares), last])
-    header = ["cell", "steps", *(f"{distance} apart" for distance in DISTANCES), "seconds"]
+            rows.append([cell, str(step), *(f"{100 * share:.0f}%" for share in shares)])
+    header = ["cell", "steps", *(f"{distance} apart" for distance in DISTANCES)]
     print(
         f"## Memory: letters of a key recalled, by distance\n\n`python benchmarks/memory.py`. "
         f"One layer of {HIDDEN}, batches of {BATCH}, float32, AdamW 3e-3, one seed "

@@ -17,6 +17,14 @@ TINY = ["--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-e
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make torture` gives these: how often the hard things are done, and where to report it."""
+    group = parser.getgroup("torture")
+    group.addoption("--long", action="store_true", help="The long form of tests/torture.")
+    group.addoption("--counts", default="", help="Counts of its parts: kills=50,damaged=1000")
+    group.addoption("--report", default="", help="Write its table of figures to this file.")
+
+
 def pytest_configure() -> None:
     # Runs go where a test says, whatever the shell that started the tests has set.
     os.environ.pop("CHARLSTM_RUNS_DIR", None)

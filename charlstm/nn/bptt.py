@@ -36,8 +36,8 @@ The GRU, in the same way, with a = W x + b of r, z, n, and v = U_n h + c_n:
 
 with M_z = (h - n) z (1 - z), M_n = (1 - z)(1 - n^2), M_r = M_n v r (1 - r), M_v = M_n r.
 
-tanh(x) = 2 sigma(2 x) - 1: torch's sigma takes a fifth of the time of its tanh, so arguments are
-doubled beforehand, with their rows of U.
+tanh(x) = 2 sigma(2 x) - 1: torch's sigma takes a fifth of the time of its tanh, so the loops take
+that way.
 
 Products are made in the type of the recurrent weights (float32, bfloat16 or float64); sums,
 gates and states are float32 at least.
@@ -60,20 +60,28 @@ class _Buffers:
     What `take` gives belongs to the taker until it is given back.
     """
 
-    _MOST = 16  # as many as the windows of a deep stack hold at a time
+    _MOST_BYTES = 1 << 29  # beyond it, the pool is emptied: shapes have changed
 
     def __init__(self) -> None:
         self._free: dict[tuple[Any, ...], list[Tensor]] = {}
+        self._bytes = 0
 
     def take(self, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype) -> Tensor:
         free = self._free.get((shape, dtype, like.device))
-        return free.pop() if free else torch.empty(shape, dtype=dtype, device=like.device)
+        if not free:
+            return torch.empty(shape, dtype=dtype, device=like.device)
+        tensor = free.pop()
+        self._bytes -= tensor.nbytes
+        return tensor
 
     def give(self, *tensors: Tensor) -> None:
         for tensor in tensors:
-            free = self._free.setdefault((tuple(tensor.shape), tensor.dtype, tensor.device), [])
-            if len(free) < self._MOST:
-                free.append(tensor)
+            if self._bytes + tensor.nbytes > self._MOST_BYTES:
+                self._free.clear()
+                self._bytes = 0
+            key = (tuple(tensor.shape), tensor.dtype, tensor.device)
+            self._free.setdefault(key, []).append(tensor)
+            self._bytes += tensor.nbytes
 
 
 _buffers = _Buffers()

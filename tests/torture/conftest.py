@@ -1,0 +1,109 @@
+"""What the torture tests share. Each test states one promise of `docs/reliability.md`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.torture.zygote import Zygote
+
+Count = Callable[[str, int, int], int]
+Record = Callable[[int, str], None]
+_MARK = "<!-- written by make torture -->\n"
+_ROWS = pytest.StashKey[dict[int, list[str]]]()
+SHAPE = [
+    "--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0",
+    "--precision", "float32",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Runs the program without its starting time."""
+    with Zygote(tmp_path_factory.mktemp("zygote")) as process:
+        yield process
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Count:
+    """`count("kills", short, long)`: how often; `--counts kills=7` overrides both."""
+    given = dict(
+        part.split("=") for part in request.config.getoption("--counts").split(",") if part
+    )
+
+    def choose(name: str, short: int, long: int) -> int:
+        return int(given.get(name, long if request.config.getoption("--long") else short))
+
+    return choose
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """`record(4, "10,000 files")`: a figure for a promise's line of the table."""
+    start = time.monotonic()
+    rows = request.config.stash.setdefault(_ROWS, {})
+    added: list[tuple[int, str]] = []
+    yield lambda promise, figure: added.append((promise, figure))
+    for promise, figure in added:
+        rows.setdefault(promise, []).append(f"{figure}; {time.monotonic() - start:.0f} s")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the table."""
+    path = session.config.getoption("--report")
+    rows = session.config.stash.get(_ROWS, {})
+    if path and rows:
+        lines = ["| # | what was done, and how long it took |", "| --- | --- |"]
+        lines += [f"| {n} | {' / '.join(rows[n])} |" for n in sorted(rows)]
+        lines.append(f"\n{session.testscollected} tests, {session.testsfailed} failed.")
+        report, text = Path(path), ""
+        if report.exists():  # a document that ends in the table
+            text = report.read_text("utf-8").partition(_MARK)[0] + _MARK
+        report.write_text(text + "\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, text: str) -> Path:
+    """A folder with `play.txt` in it."""
+    (tmp_path / "play.txt").write_text(text, "utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`tmpfs(bytes)` mounts a file system of that size; for root, where the system allows it."""
+    import subprocess
+
+    mounted: list[Path] = []
+
+    def mount(size: int, *, options: str = "") -> Path:
+        target = tmp_path / f"mount-{len(mounted)}"
+        target.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", str(target)]
+        if (
+            os.geteuid() != 0
+            or subprocess.run(command, check=False, capture_output=True).returncode
+        ):
+            pytest.skip("only root, where it may mount, can make a small file system")
+        mounted.append(target)
+        return target
+
+    yield mount
+    for target in mounted:
+        subprocess.run(["umount", str(target)], check=True)
+
+
+def lively(**extra: Any) -> list[str]:
+    """Options of a run that saves and logs often."""
+    options = {"epochs": 3, "save-every": 20, "log-every": 10} | {
+        name.replace("_", "-"): value for name, value in extra.items()
+    }
+    return [
+        *SHAPE,
+        *(str(part) for name, value in options.items() for part in (f"--{name}", value)),
+    ]
