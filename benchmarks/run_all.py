@@ -1,27 +1,47 @@
-"""Run every benchmark, each in a process of its own, and write RESULTS.md beside this file."""
+"""Run benchmarks, each in a process of its own, and put what they print into RESULTS.md.
+
+`run_all.py` runs all that need nothing but this project, some minutes each; `run_all.py cells.py`
+renews one section; `run_all.py cell_quality.py TEXT` gives a script its arguments.
+"""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("sample_speed.py", "train_overhead.py", "startup.py", "corpus_speed.py")
+SCRIPTS = (
+    "sample_speed.py", "train_overhead.py", "startup.py", "corpus_speed.py", "cells.py",
+    "memory.py",
+)  # fmt: skip
+HERE = Path(__file__).parent
+REPORT = HERE / "RESULTS.md"
+HEAD = "# Results of `make bench`\n\nMedians of interleaved rounds, with their spread.\n"
+
+
+def sections() -> dict[str, str]:
+    """What the report holds now, by script."""
+    if not REPORT.exists():
+        return {}
+    parts = re.split(r"<!-- (\w+\.py) -->\n", REPORT.read_text("utf-8"))
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
 def main() -> None:
-    """Write the report; nothing else should run meanwhile."""
-    here = Path(__file__).parent
-    parts = ["# Results of `make bench`", "Medians of interleaved rounds, with their spread."]
-    for script in SCRIPTS:
+    """Renew sections of the report; nothing else should run meanwhile."""
+    found = sections()
+    chosen, arguments = sys.argv[1:2] or list(SCRIPTS), sys.argv[2:]
+    for script in chosen:
         print(script, file=sys.stderr, flush=True)
         result = subprocess.run(
-            [sys.executable, str(here / script)], check=True, stdout=subprocess.PIPE, text=True
-        )
-        parts.append(result.stdout.strip())
-    text = "\n\n".join(parts) + "\n"
-    (here / "RESULTS.md").write_text(text, "utf-8")
-    print(text)
+            [sys.executable, str(HERE / script), *arguments],
+            check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        found[script] = result.stdout.strip()
+        print(found[script], flush=True)
+        parts = [f"<!-- {name} -->\n{text}\n" for name, text in found.items()]
+        REPORT.write_text("\n".join([HEAD, *parts]), "utf-8")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.zygote import Zygote
 
 PLAY = Path(__file__).parent.parent / "corpora" / "lighthouse.txt"
 TINY = ["--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0"]
@@ -46,22 +49,37 @@ def corpus_file(tmp_path: Path, text: str) -> Path:
     return path
 
 
+class Programs:
+    """Runs the program, in forks of a process that has imported everything."""
+
+    zygote: Zygote | None = None
+
+
 def run_program(
     *arguments: object, cwd: Path, stdin: bytes | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`charlstm ARGUMENTS` in a process of its own; warnings are errors there, too."""
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "charlstm", *map(str, arguments)],
-        cwd=cwd,
-        input=stdin if stdin is not None else b"",
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-        check=False,
-        timeout=120,
+    if Programs.zygote is None:
+        Programs.zygote = Zygote(Path(tempfile.mkdtemp(prefix="charlstm-tests-")))
+    file = None
+    if stdin is not None:
+        file = Programs.zygote.folder / "stdin"
+        file.write_bytes(stdin)
+    child = Programs.zygote.run(
+        *arguments, cwd=cwd, env=env or {}, stdin=None if file is None else str(file)
     )
+    assert child.code is not None
     return subprocess.CompletedProcess(
-        result.args, result.returncode, result.stdout.decode(), result.stderr.decode()
+        list(map(str, arguments)), child.code, child.output.decode(), child.errors
     )
+
+
+def pytest_unconfigure() -> None:
+    """End the process, and leave nothing behind."""
+    if Programs.zygote is not None:
+        Programs.zygote.__exit__(None, None, None)
+        shutil.rmtree(Programs.zygote.folder)
+        Programs.zygote = None
 
 
 @pytest.fixture

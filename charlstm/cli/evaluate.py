@@ -12,6 +12,7 @@ from charlstm.cli import output
 from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, common_options
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
+from charlstm.fields import Range
 
 if TYPE_CHECKING:
     from charlstm.checkpoint import Checkpoint
@@ -44,6 +45,19 @@ if TYPE_CHECKING:
     metavar="TEXT",
     help="Files taken from a folder  [default: **/*.txt]",
 )
+@click.option(
+    "--protocol",
+    default="carried",
+    metavar="carried|cold",
+    help="Carry the state over the whole text, or start each window cold  [default: carried]",
+)
+@click.option(
+    "--window",
+    type=int,
+    default=None,
+    metavar="N",
+    help="Characters in a cold window  [default: 64; 1 <= x <= 1,000,000]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @common_options
 def command(
@@ -54,6 +68,8 @@ def command(
     encoding: str,
     encoding_errors: str,
     glob: str,
+    protocol: str,
+    window: int | None,
     as_json: bool,
     runs_dir: str | None,
 ) -> None:
@@ -67,6 +83,8 @@ def command(
         raise ConfigError(f"--split {split!r} is unknown; choose from: val, test, train.")
     if split is not None and texts:
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
+
+    cold_window = _cold_window(protocol, window)
 
     from charlstm.inference.language_model import LanguageModel, read_meta
 
@@ -87,12 +105,13 @@ def command(
         split = split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
-    score = model.score_ids(ids)
+    score = model.score_ids(ids, cold_window=cold_window)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
     record = {
         "checkpoint": str(path),
         "text": what,
+        "protocol": f"cold {cold_window}" if cold_window else "carried",
         "characters": score.count,
         f"{kind}nats_per_char": score.nats_per_char,
         f"{kind}bits_per_char": score.bits_per_char,
@@ -113,6 +132,7 @@ def command(
     rows = [
         ["text", output.escape(what, newlines=False)],
         ["characters", f"{score.count:,}"],
+        ["protocol", str(record["protocol"])],
         [f"{kind.replace('_', '-')}nats per character", f"{score.nats_per_char:.4f}"],
         [f"{kind.replace('_', '-')}bits per character", f"{score.bits_per_char:.4f}"],
         [f"{kind.replace('_', '-')}perplexity", f"{score.perplexity:.3f}"],
@@ -123,6 +143,18 @@ def command(
             "compared with a one-way model's likelihood."
         )
     output.data_line(output.table(rows))
+
+
+def _cold_window(protocol: str, window: int | None) -> int:
+    """Characters in a cold window; 0 where the state is carried."""
+    allowed = Range(1, 1_000_000)
+    if protocol not in ("carried", "cold"):
+        raise ConfigError(f"--protocol {protocol!r} is unknown; choose from: carried, cold.")
+    if window is not None and window not in allowed:
+        raise ConfigError(f"--window {window} is out of range; allowed: {allowed}.")
+    if window is not None and protocol == "carried":
+        raise ConfigError("--window is for --protocol cold: add that, or leave it out.")
+    return (64 if window is None else window) if protocol == "cold" else 0
 
 
 def _checkpoint(

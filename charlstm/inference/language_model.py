@@ -26,7 +26,7 @@ from charlstm.fields import Range
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.sampling import Sampler, StopText, generate_ids
-from charlstm.inference.scoring import Score, score_ids
+from charlstm.inference.scoring import Score, score_cold, score_ids
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
@@ -250,8 +250,20 @@ class LanguageModel:
         """
         return self.score_ids(self.tokenizer.encode(text, unknown))
 
-    def score_ids(self, ids: Ids) -> Score:
-        """The same for ids, shape (T,)."""
+    def score_ids(self, ids: Ids, *, cold_window: int = 0) -> Score:
+        """The same for ids, shape (T,).
+
+        Args:
+            ids: the text.
+            cold_window: score windows of that many characters, each from the zero state; 0
+                carries the state over the whole text.
+
+        Raises:
+            CorpusError: fewer than two characters.
+            DirectionError: cold windows of a model that reads both ways.
+        """
+        if cold_window:
+            return score_cold(self.engine, ids, cold_window)
         if self._both_ways is not None:
             return self._both_ways.score(ids)
         return score_ids(self.engine, ids)

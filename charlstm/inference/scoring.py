@@ -19,6 +19,7 @@ from charlstm.text.tokenizer import Ids
 
 WARM_UP = 512
 _MAX_STREAMS = 64
+_MAX_COLD = 256
 _MIN_STREAM = 2048  # characters that make a stream worth its warm-up
 
 
@@ -123,6 +124,37 @@ def score_ids(engine: Engine, ids: Ids) -> Score:
             loss = cross_entropy(logits.reshape(plan.count, -1), ids[places + 1].astype(np.int64))
             nats += float(loss[counted].sum())
     return Score(nats, plan.predictions)
+
+
+def score_cold(engine: Engine, ids: Ids, window: int) -> Score:
+    """Score a text's ids in windows, each from the zero state, every position counted.
+
+    Window k reads characters kT to kT+T-1 and predicts each one's successor, so that most are
+    predicted from fewer than T characters: what programs without a carried state report.
+
+    Args:
+        engine: the model.
+        ids: shape (n,).
+        window: T.
+
+    Raises:
+        CorpusError: fewer than two characters.
+    """
+    predictions = plan_streams(len(ids)).predictions
+    starts = np.arange(0, predictions, window)
+    nats = 0.0
+    for first in range(0, len(starts), _MAX_COLD):
+        own = starts[first : first + _MAX_COLD]
+        session = engine.session(len(own))
+        for time in range(min(window, predictions)):
+            places = own + time
+            counted = places < predictions  # the last window may be shorter
+            places = np.minimum(places, predictions - 1)
+            read = ids[places].astype(np.int64)
+            logits = session.step(read if len(own) > 1 else int(read[0]))
+            loss = cross_entropy(logits.reshape(len(own), -1), ids[places + 1].astype(np.int64))
+            nats += float(loss[counted].sum())
+    return Score(nats, predictions)
 
 
 def cross_entropy(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ Backwards, from dh' (of this step's output and of the step after) and dc':
     dc   = k_c dc' + ds f + da_i p_i + da_f p_f
     dh   = k_h dh' + U^T da
 
-Every factor beside dh', dc' and ds is known once the way forward is done. So they are made for
-the whole window at once:
+Every factor beside dh', dc' and ds is known on the way forward already. So they are made there,
+while gates are still in the processor's cache, and kept in place of them:
 
     M_o = (1 - k_h) u o (1 - o)         N = (1 - k_h) o (1 - u^2) + M_o p_o
     M_i = g i (1 - i)     M_f = c f (1 - f)     M_g = i (1 - g^2)     R = f + M_i p_i + M_f p_f
@@ -134,7 +134,7 @@ def peephole_window(
         Outputs (T, B, H), and the last h and c, in float32 or better.
     """
     out: tuple[Tensor, Tensor, Tensor] = _PeepholeWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, h, c, weight_hh, peephole, kept_h, kept_c
+        inputs, h, c, weight_hh, peephole, kept_h, kept_c, torch.is_grad_enabled()
     )
     return out
 
@@ -152,7 +152,7 @@ def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tu
         Outputs (T, B, H) and the last h, in float32 or better.
     """
     out: tuple[Tensor, Tensor] = _GRUWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, h, weight_hh, bias
+        inputs, h, weight_hh, bias, torch.is_grad_enabled()
     )
     return out
 
@@ -182,7 +182,7 @@ class _Rows(torch.autograd.Function):
 
 class _PeepholeWindow(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0915 - one loop, in the order of the equations
         ctx: Any,
         inputs: Tensor,
         h: Tensor,
@@ -191,15 +191,13 @@ class _PeepholeWindow(torch.autograd.Function):
         peephole: Tensor,
         kept_h: Tensor | None,
         kept_c: Tensor | None,
+        learning: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, batch, _ = inputs.shape
         hidden = weight_hh.shape[1]
         product, exact = weight_hh.dtype, _state_type(weight_hh)
-        # i, f, g, o of every step; o has 2 s behind it, and thereby u: (T, B, 5, H).
-        acts = _buffers.take((steps, batch, 5, hidden), inputs, exact)
-        acts[:, :, 4] = 0
-        p_if, p_o = torch.split(peephole.to(exact), [2 * hidden, hidden])
-        p_if, p_ou = p_if.view(2, hidden), torch.stack([p_o, torch.full_like(p_o, 2)])
+        p_i, p_f, p_o = peephole.to(exact).view(3, hidden)
+        p_if = peephole[: 2 * hidden].to(exact).view(2, hidden)
         hs = _buffers.take((steps + 1, batch, hidden), inputs, product)
         cs = _buffers.take((steps + 1, batch, hidden), inputs, exact)
         outputs = torch.empty((steps, batch, hidden), dtype=exact, device=inputs.device)
@@ -207,20 +205,26 @@ class _PeepholeWindow(torch.autograd.Function):
         new_cs = cs[1:]
         if kept_c is not None:
             new_cs = _buffers.take((steps, batch, hidden), inputs, exact)
+        # M_i, M_f, M_g, M_o, N, R of every step.
+        kept_steps = steps if learning else 1
+        factors = _buffers.take((kept_steps, batch, 6, hidden), inputs, exact)
+        each = [block.unbind() * (steps // kept_steps) for block in factors.unbind(2)]
+        # One step's gates and u; views of them and of all steps are made once, for in the loop
+        # each would cost as much as a sum.
+        acts = _buffers.take((batch, 5, hidden), inputs, exact)
+        i, f, g, o, u = acts.unbind(1)
+        ifgo, if_, ifg, ou = acts[:, :4], acts[:, :2], acts[:, :3], acts[:, 3:]
         arguments = _buffers.take((batch, 4 * hidden), inputs, product)
         by_gate = arguments.view(batch, 4, hidden)
         transposed = weight_hh.t().contiguous()
-        # Views of all steps, made at once: inside the loop each would cost as much as a sum.
+        last_h = h.to(exact)
         loop = zip(
             inputs.unbind(), hs.unbind()[:-1], hs.unbind()[1:], cs.unbind()[:-1], new_cs.unbind(),
-            outputs.unbind(), acts[:, :, :4].unbind(), acts[:, :, :2].unbind(),
-            acts[:, :, :3].unbind(), acts[:, :, 3:].unbind(), acts.permute(0, 2, 1, 3).unbind(),
-            cs[:, :, None].unbind()[:-1], new_cs[:, :, None].unbind(), strict=True,
+            outputs.unbind(), cs[:, :, None].unbind()[:-1], *each, strict=True,
         )  # fmt: skip
-        last_h = h.to(exact)
-        for t, views in enumerate(loop):
-            a, old_h, new_h, old_c, s, out, ifgo, if_, ifg, ou, gates, c_wide, s_wide = views
-            i, f, g, o, u = gates.unbind()
+        for t, (a, old_h, new_h, old_c, s, out, c_wide, m_i, m_f, m_g, m_o, n, r) in enumerate(
+            loop
+        ):
             torch.addmm(a, old_h, transposed, out=arguments)
             ifgo.copy_(by_gate)
             if_.addcmul_(c_wide, p_if)
@@ -229,17 +233,30 @@ class _PeepholeWindow(torch.autograd.Function):
             _tanh_of(g)
             torch.mul(f, old_c, out=s)
             s.addcmul_(i, g)
-            ou.addcmul_(s_wide, p_ou).sigmoid_()
+            torch.mul(s, 2, out=u)
+            o.addcmul_(s, p_o)
+            ou.sigmoid_()
             _tanh_of(u)
             torch.mul(o, u, out=out)
+            if learning:
+                _sigmoid_backward(u, o, grad_input=m_o)
+                _tanh_backward(o, u, grad_input=n)
+                if kept_h is not None:
+                    m_o.mul_(1 - kept_h[t])
+                    n.mul_(1 - kept_h[t])
+                n.addcmul_(m_o, p_o)
+                _sigmoid_backward(g, i, grad_input=m_i)
+                _sigmoid_backward(old_c, f, grad_input=m_f)
+                _tanh_backward(i, g, grad_input=m_g)
+                torch.addcmul(f, m_i, p_i, out=r).addcmul_(m_f, p_f)
             if kept_h is not None and kept_c is not None:
                 out.lerp_(last_h, kept_h[t])
                 torch.lerp(s, old_c, kept_c[t], out=cs[t + 1])
                 last_h = out
             new_h.copy_(out)
         final_c = cs[steps].clone()
-        _buffers.give(arguments)
-        ctx.held = _Held(acts, hs, cs, *([] if kept_c is None else [new_cs]))
+        _buffers.give(arguments, acts)
+        ctx.held = _Held(factors, hs, cs, *([] if kept_c is None else [new_cs]))
         ctx.save_for_backward(weight_hh, peephole, kept_h, kept_c)
         return outputs, outputs[-1].clone(), final_c
 
@@ -247,76 +264,61 @@ class _PeepholeWindow(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_outputs, dh_last, dc_last = gradients
         weight_hh, peephole, kept_h, kept_c = ctx.saved_tensors
-        acts, hs, cs = ctx.held.tensors[:3]
+        factors, hs, cs = ctx.held.tensors[:3]
         new_cs = cs[1:] if kept_c is None else ctx.held.tensors[3]
-        steps, batch, _, hidden = acts.shape
-        product, exact = weight_hh.dtype, acts.dtype
-        i, f, g, o, u = acts.unbind(2)
-        p_i, p_f, p_o = peephole.to(exact).view(3, hidden)
-        # The factors: M_i, M_f, M_g side by side, M_o, N and R.
-        m_ifg = _buffers.take((steps, batch, 3, hidden), acts, exact)
-        m_i, m_f, m_g = m_ifg.unbind(2)
-        m_o, by_h, by_s = (_buffers.take((steps, batch, hidden), acts, exact) for _ in range(3))
-        _sigmoid_backward(u, o, grad_input=m_o)
-        _tanh_backward(o, u, grad_input=by_h)
-        if kept_h is not None:
-            m_o.mul_(1 - kept_h)
-            by_h.mul_(1 - kept_h)
-        by_h.addcmul_(m_o, p_o)
-        _sigmoid_backward(g, i, grad_input=m_i)
-        _sigmoid_backward(cs[:-1], f, grad_input=m_f)
-        _tanh_backward(i, g, grad_input=m_g)
-        torch.addcmul(f, m_i, p_i, out=by_s).addcmul_(m_f, p_f)
-
-        d_acts = torch.empty((steps, batch, 4, hidden), dtype=product, device=acts.device)
+        steps, batch, _, hidden = factors.shape
+        product, exact = weight_hh.dtype, factors.dtype
+        d_acts = torch.empty((steps, batch, 4 * hidden), dtype=product, device=factors.device)
+        # One step's da, before it is rounded to the type of the products.
+        da = _buffers.take((batch, 4 * hidden), factors, exact)
+        da_ifg, da_o = da.view(batch, 4, hidden)[:, :3], da.view(batch, 4, hidden)[:, 3]
+        back = _buffers.take((batch, hidden), factors, product)
         dh = dh_last.to(exact, copy=True)
         dc = dc_last.to(exact, copy=True)
-        back = torch.empty((batch, hidden), dtype=product, device=acts.device)
-        d_outputs = d_outputs.to(exact)
+        dc_wide = dc[:, None]
         loop = zip(
-            range(steps), d_outputs.unbind(), m_o.unbind(), by_h.unbind(), by_s.unbind(),
-            m_ifg.unbind(), d_acts[:, :, :3].unbind(), d_acts[:, :, 3].unbind(),
-            d_acts.view(steps, batch, 4 * hidden).unbind(), strict=True,
+            range(steps), d_outputs.to(exact).unbind(), factors[:, :, :3].unbind(),
+            *(block.unbind() for block in factors.unbind(2)[3:]), d_acts.unbind(), strict=True,
         )  # fmt: skip
-        for t, d_out, to_o, to_s, to_c, to_ifg, d_ifg, d_o, d_all in reversed(list(loop)):
+        for t, d_out, m_ifg, m_o, n, r, d_act in reversed(list(loop)):
             dh.add_(d_out)
-            torch.mul(dh, to_o, out=d_o)
+            torch.mul(dh, m_o, out=da_o)
             if kept_h is None or kept_c is None:
-                dc.addcmul_(dh, to_s)  # this is ds
-                torch.mul(to_ifg, dc[:, None], out=d_ifg)
-                dc.mul_(to_c)
-                torch.mm(d_all, weight_hh, out=back)
+                dc.addcmul_(dh, n)  # this is ds
+                torch.mul(m_ifg, dc_wide, out=da_ifg)
+                dc.mul_(r)
+            else:
+                ds = (dc * (1 - kept_c[t])).addcmul_(dh, n)
+                torch.mul(m_ifg, ds[:, None], out=da_ifg)
+                dc.mul_(kept_c[t]).addcmul_(ds, r)
+            d_act.copy_(da)
+            torch.mm(d_act, weight_hh, out=back)
+            if kept_h is None:
                 dh.copy_(back)
             else:
-                ds = (dc * (1 - kept_c[t])).addcmul_(dh, to_s)
-                torch.mul(to_ifg, ds[:, None], out=d_ifg)
-                dc.mul_(kept_c[t]).addcmul_(ds, to_c)
-                torch.mm(d_all, weight_hh, out=back)
                 dh.mul_(kept_h[t]).add_(back)
         flat = d_acts.view(steps * batch, 4 * hidden)
         d_weight = torch.mm(flat.t(), hs[:-1].view(steps * batch, hidden))
-        seen = (cs[:-1], cs[:-1], new_cs)
+        gates = d_acts.view(steps, batch, 4, hidden)
         d_peephole = [
-            torch.mul(d_acts[:, :, gate], c, out=by_h).sum((0, 1))
-            for gate, c in zip((0, 1, 3), seen, strict=True)
+            torch.mul(gates[:, :, gate], seen).sum((0, 1), dtype=exact)
+            for gate, seen in ((0, cs[:-1]), (1, cs[:-1]), (3, new_cs))
         ]
-        _buffers.give(m_ifg, m_o, by_h, by_s)
-        d_inputs = d_acts.view(steps, batch, 4 * hidden)
-        return d_inputs, dh, dc, d_weight, torch.cat(d_peephole).to(peephole.dtype), None, None
+        _buffers.give(da, back)
+        weights = (d_weight, torch.cat(d_peephole).to(peephole.dtype))
+        return d_acts, dh, dc, *weights, None, None, None
 
 
 class _GRUWindow(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor
+        ctx: Any, inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor, learning: bool
     ) -> tuple[Tensor, Tensor]:
         steps, batch, _ = inputs.shape
         hidden = weight_hh.shape[1]
         product, exact = weight_hh.dtype, _state_type(weight_hh)
-        # r, z, v and n of every step, (T, B, 4, H); first n's place holds 2 a_n.
-        acts = _buffers.take((steps, batch, 4, hidden), inputs, exact)
         by_gate = inputs.view(steps, batch, 3, hidden)
-        torch.mul(by_gate[:, :, 2], 2, out=acts[:, :, 3])
+        a_n = by_gate[:, :, 2]
         # What U h is added to: a_r, a_z, and c_n.
         base = _buffers.take((steps, batch, 3, hidden), inputs, product)
         base[:, :, :2] = by_gate[:, :, :2]
@@ -324,26 +326,41 @@ class _GRUWindow(torch.autograd.Function):
         hs = _buffers.take((steps + 1, batch, hidden), inputs, product)
         outputs = torch.empty((steps + 1, batch, hidden), dtype=exact, device=inputs.device)
         hs[0] = outputs[0] = h
+        # M_r, M_z, M_v, M_n and z of every step.
+        kept_steps = steps if learning else 1
+        factors = _buffers.take((kept_steps, batch, 5, hidden), inputs, exact)
+        each = [block.unbind() * (steps // kept_steps) for block in factors.unbind(2)]
+        # One step's r, z, v, and n.
+        acts = _buffers.take((batch, 4, hidden), inputs, exact)
+        r, z, v, n = acts.unbind(1)
+        rzv, rz = acts[:, :3], acts[:, :2]
         arguments = _buffers.take((batch, 3 * hidden), inputs, product)
         by_gate = arguments.view(batch, 3, hidden)
         transposed = weight_hh.t().contiguous()
         loop = zip(
-            base.view(steps, batch, 3 * hidden).unbind(), hs.unbind()[:-1], hs.unbind()[1:],
-            outputs.unbind()[:-1], outputs.unbind()[1:], acts[:, :, :3].unbind(),
-            acts[:, :, :2].unbind(), acts.permute(0, 2, 1, 3).unbind(), strict=True,
+            base.view(steps, batch, 3 * hidden).unbind(), a_n.unbind(), hs.unbind()[:-1],
+            hs.unbind()[1:], outputs.unbind()[:-1], outputs.unbind()[1:], *each, strict=True,
         )  # fmt: skip
-        for a, old, new, old_h, new_h, rzv, rz, gates in loop:
-            r, z, v, n = gates.unbind()
+        for a, own_n, old, new, old_h, new_h, m_r, m_z, m_v, m_n, kept in loop:
             torch.addmm(a, old, transposed, out=arguments)
             rzv.copy_(by_gate)
             rz.sigmoid_()
-            n.addcmul_(r, v, value=2).sigmoid_()
+            n.copy_(own_n)
+            n.addcmul_(r, v).mul_(2).sigmoid_()
             _tanh_of(n)
             torch.lerp(n, old_h, z, out=new_h)
+            if learning:
+                kept.copy_(z)
+                torch.sub(old_h, n, out=m_v)
+                _sigmoid_backward(m_v, z, grad_input=m_z)
+                torch.sub(1, z, out=m_v)
+                _tanh_backward(m_v, n, grad_input=m_n)
+                torch.mul(m_n, v, out=m_v)
+                _sigmoid_backward(m_v, r, grad_input=m_r)
+                torch.mul(m_n, r, out=m_v)
             new.copy_(new_h)
-        _buffers.give(arguments, base)
-        ctx.held = _Held(acts, hs)
-        ctx.outputs = outputs
+        _buffers.give(arguments, acts, base)
+        ctx.held = _Held(factors, hs)
         ctx.save_for_backward(weight_hh)
         ctx.bias_type = bias.dtype
         return outputs[1:], outputs[-1].clone()
@@ -352,41 +369,32 @@ class _GRUWindow(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_outputs, dh_last = gradients
         (weight_hh,) = ctx.saved_tensors
-        acts, hs = ctx.held.tensors
-        outputs = ctx.outputs
-        steps, batch, _, hidden = acts.shape
-        product, exact = weight_hh.dtype, acts.dtype
-        r, z, v, n = acts.unbind(2)
-        # The factors, in the order r, z, v, n: the first three are what U^T takes.
-        factors = _buffers.take((steps, batch, 4, hidden), acts, exact)
-        m_r, m_z, m_v, m_n = factors.unbind(2)
-        torch.sub(outputs[:-1], n, out=m_v)
-        _sigmoid_backward(m_v, z, grad_input=m_z)
-        torch.sub(1, z, out=m_v)
-        _tanh_backward(m_v, n, grad_input=m_n)
-        torch.mul(m_n, v, out=m_v)
-        _sigmoid_backward(m_v, r, grad_input=m_r)
-        torch.mul(m_n, r, out=m_v)
-
-        d_acts = _buffers.take((steps, batch, 4, hidden), acts, product)
+        factors, hs = ctx.held.tensors
+        steps, batch, _, hidden = factors.shape
+        product, exact = weight_hh.dtype, factors.dtype
+        # da_r, da_z, dv for U, and da_n beside them.
+        d_acts = _buffers.take((steps, batch, 4 * hidden), factors, product)
+        da = _buffers.take((batch, 4 * hidden), factors, exact)
+        by_gate = da.view(batch, 4, hidden)
+        back = _buffers.take((batch, hidden), factors, product)
         dh = dh_last.to(exact, copy=True)
-        back = torch.empty((batch, hidden), dtype=product, device=acts.device)
-        d_outputs = d_outputs.to(exact)
-        flat = d_acts.view(steps, batch, 4 * hidden)[:, :, : 3 * hidden]
+        dh_wide = dh[:, None]
+        flat = d_acts[:, :, : 3 * hidden]
         loop = zip(
-            d_outputs.unbind(), factors.unbind(), z.unbind(), d_acts.unbind(), flat.unbind(),
-            strict=True,
+            d_outputs.to(exact).unbind(), factors[:, :, :4].unbind(), factors[:, :, 4].unbind(),
+            d_acts.unbind(), flat.unbind(), strict=True,
         )  # fmt: skip
-        for d_out, factor, kept, d_all, d_rzv in reversed(list(loop)):
+        for d_out, factor, kept, d_act, d_rzv in reversed(list(loop)):
             dh.add_(d_out)
-            torch.mul(factor, dh[:, None], out=d_all)
+            torch.mul(factor, dh_wide, out=by_gate)
+            d_act.copy_(da)
             dh.mul_(kept).add_(torch.mm(d_rzv, weight_hh, out=back))
         d_weight = torch.mm(
             flat.reshape(steps * batch, 3 * hidden).t(), hs[:-1].view(steps * batch, hidden)
         )
-        d_inputs = torch.empty((steps, batch, 3, hidden), dtype=product, device=acts.device)
-        d_inputs[:, :, :2] = d_acts[:, :, :2]
-        d_inputs[:, :, 2] = d_acts[:, :, 3]
-        d_bias = d_acts[:, :, 2].sum((0, 1), dtype=exact).to(ctx.bias_type)
-        _buffers.give(factors, d_acts)
-        return d_inputs.view(steps, batch, 3 * hidden), dh, d_weight, d_bias
+        d_inputs = torch.empty((steps, batch, 3 * hidden), dtype=product, device=factors.device)
+        d_inputs[:, :, : 2 * hidden] = d_acts[:, :, : 2 * hidden]
+        d_inputs[:, :, 2 * hidden :] = d_acts[:, :, 3 * hidden :]
+        d_bias = flat[:, :, 2 * hidden :].sum((0, 1), dtype=exact).to(ctx.bias_type)
+        _buffers.give(d_acts, da, back)
+        return d_inputs, dh, d_weight, d_bias, None

@@ -87,6 +87,9 @@ def test_stop(program: Program) -> None:
         (["eval", "play", "unknown.txt"], 1, ["'é'", "position 13", "--unknown"]),
         (["eval", "play", "--split", "test"], 1, ["no test part"]),
         (["eval", "play", "--split", "x"], 2, ["--split"]),
+        (["eval", "play", "--protocol", "x"], 2, ["--protocol 'x'", "cold"]),
+        (["eval", "play", "--window", "9"], 2, ["--window", "--protocol cold"]),
+        (["eval", "play", "--protocol", "cold", "--window", "0"], 2, ["--window 0", "1 <= x"]),
         (["info", "nowhere"], 1, ["nowhere"]),
         (["nonsense"], 2, ["nonsense", "charlstm -h"]),
         (["sample", "--stop", ""], 2, ["--stop ''"]),
@@ -133,6 +136,10 @@ def test_eval(program: Program, trained: Path) -> None:
     assert record["characters"] == 5 * 17 - 1
     assert "5 characters the model does not know were left out" in skipped.stderr
     assert record["bits_per_char"] == pytest.approx(record["nats_per_char"] / 0.6931471805599453)
+    cold = json.loads(program("eval", "--protocol", "cold", "--window", 8, "--json").stdout)
+    assert cold["protocol"] == "cold 8"
+    assert cold["nats_per_char"] > best
+    assert cold["characters"] == json.loads(own.stdout)["characters"]
     plain = program("eval", "play", "other.txt", "--unknown", "replace")
     assert "perplexity" in plain.stdout
 

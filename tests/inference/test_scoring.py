@@ -9,7 +9,7 @@ from charlstm.config import ModelConfig
 from charlstm.errors import CorpusError
 from charlstm.inference import scoring
 from charlstm.inference.engine import Engine
-from charlstm.inference.scoring import Score, cross_entropy, plan_streams, score_ids
+from charlstm.inference.scoring import Score, cross_entropy, plan_streams, score_cold, score_ids
 from charlstm.inference.weights import weight_shapes
 
 CONFIG = ModelConfig(num_layers=1, hidden_size=6)
@@ -71,3 +71,18 @@ def test_parallel_streams_score_as_one_does(monkeypatch: pytest.MonkeyPatch) -> 
 def test_too_short(size: int) -> None:
     with pytest.raises(CorpusError, match="at least 2"):
         score_ids(engine(), np.zeros(size, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("size", [2, 7, 8, 9, 50, 700])
+@pytest.mark.parametrize("window", [1, 2, 8, 1000])
+def test_cold_windows_are_scored_one_by_one(size: int, window: int) -> None:
+    model = engine()
+    ids = np.random.default_rng(size).integers(5, size=size).astype(np.uint8)
+    nats, count = 0.0, 0
+    for start in range(0, size - 1, window):
+        part = ids[start : min(start + window, size - 1) + 1]
+        alone = score_ids(model, part)
+        nats, count = nats + alone.nats, count + alone.count
+    score = score_cold(model, ids, window)
+    assert score.count == count == size - 1
+    assert score.nats == pytest.approx(nats, rel=1e-5)

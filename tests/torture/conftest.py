@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.torture.zygote import Zygote
+from tests.zygote import Zygote
 
 Count = Callable[[str, int, int], int]
 Record = Callable[[int, str], None]

@@ -22,7 +22,7 @@ from charlstm.checkpoint import load_checkpoint
 from charlstm.errors import CheckpointError
 from charlstm.inference.language_model import LanguageModel
 from tests.torture.conftest import Count, Record, lively
-from tests.torture.zygote import Child, Zygote
+from tests.zygote import Child, Zygote
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -184,8 +184,9 @@ def disguises(donor: Path, canary: Path) -> dict[str, bytes]:
         donor, {name: entry("'<f4'", data=bytes(4), extra=f", 'x': {call}")}
     )
     for bad in (
-        "../model/x.npy", "/tmp/x.npy", "model/../../x.npy", "C:\\x.npy", "model/x.npy\n", "model/.npy",
-        "model//x.npy", "model/x.py", "__init__.py", "data.pkl", "model/x", "meta.npy.npy",
+        "../model/x.npy", "/tmp/x.npy", "model/../../x.npy", "C:\\x.npy", "model/x.npy\n",
+        "model/.npy", "model//x.npy", "model/x.py", "__init__.py", "data.pkl", "model/x",
+        "meta.npy.npy",
     ):  # fmt: skip
         found[f"entry {bad!r}"] = repacked(donor, {bad: entry("'<f4'", data=bytes(4))})
     found["no meta"] = repacked(donor, {"meta.npy": None})

@@ -23,7 +23,7 @@ from charlstm.training.events import Stepped
 from charlstm.training.setup import new_run, resume_run
 from charlstm.training.trainer import Trainer
 from tests.torture.conftest import Count, Record, lively
-from tests.torture.zygote import Zygote
+from tests.zygote import Zygote
 
 BASE: dict[str, Any] = {
     "hidden_size": 8, "maxlen": 8, "batch_size": 3, "epochs": 2, "sample_every": 0, "log_every": 1,

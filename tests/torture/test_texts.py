@@ -25,7 +25,7 @@ from charlstm.errors import CharlstmError
 from charlstm.training.setup import new_run
 from tests.conftest import read_terminal
 from tests.torture.conftest import SHAPE, Count, Record, lively
-from tests.torture.zygote import Zygote, wait_until
+from tests.zygote import Zygote, wait_until
 
 TINY = Config().override(
     {"hidden_size": 4, "maxlen": 5, "batch_size": 2, "epochs": 1, "precision": "float32",

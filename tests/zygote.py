@@ -112,8 +112,8 @@ class Zygote:
             arguments: the command line.
             cwd: the working directory.
             **options: `die` (function, call, after, signal), `file_limit` (bytes), `closed`
-                (descriptors), `stdout` (a path, or "broken" for a pipe without a reader),
-                `memory_limit` (bytes above what is mapped now), `umask`.
+                (descriptors), `stdin` (a path), `stdout` (a path, or "broken" for a pipe without
+                a reader), `memory_limit` (bytes above what is mapped now), `umask`, `env`.
         """
         request = {"run": [str(a) for a in arguments], "cwd": str(cwd), **options}
         return Child(self, self.ask(request), self.folder)
@@ -154,6 +154,7 @@ def _child(request: dict[str, Any], folder: Path) -> None:
     os.setsid()
     os.chdir(request["cwd"])
     os.umask(request.get("umask", 0o022))
+    os.environ.update(request.get("env") or {})
     out = request.get("stdout") or str(folder / f"{os.getpid()}.out")
     if out == "broken":
         reader, stdout = os.pipe()
@@ -161,7 +162,7 @@ def _child(request: dict[str, Any], folder: Path) -> None:
     else:
         stdout = os.open(out, os.O_WRONLY | os.O_CREAT, 0o600)
     targets = {
-        0: os.open(os.devnull, os.O_RDONLY),
+        0: os.open(request.get("stdin") or os.devnull, os.O_RDONLY),
         1: stdout,
         2: os.open(folder / f"{os.getpid()}.err", os.O_WRONLY | os.O_CREAT, 0o600),
     }
