@@ -451,8 +451,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.model.direction == "both" and self.windows.targets == "last":
             raise ConfigError(
-                "--direction both needs --targets all: after a window's last character there is "
-                "nothing to read from the right."
+                "--direction both needs --targets all (recipes may set last): after a window's "
+                "last character there is nothing to read from the right."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -485,6 +485,18 @@ class Config:
             own = {key: value for key, value in changes.items() if key in names}
             sections[name] = dataclasses.replace(getattr(self, name), **own)
         return Config(**sections)
+
+
+def check_values(changes: Mapping[str, Any]) -> None:
+    """Check each value by itself, where the options that it goes with are not known yet.
+
+    Raises:
+        ConfigError: a value has the wrong type, or is out of range.
+    """
+    for kind in SECTIONS.values():
+        for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
+            if spec.name in changes:
+                kind.checked(spec, changes[spec.name])
 
 
 SECTIONS: dict[str, type[Section]] = {

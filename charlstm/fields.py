@@ -96,11 +96,16 @@ class Section:
             value = getattr(self, spec.name)
             if value is None and spec.default is None:
                 continue
-            object.__setattr__(self, spec.name, self._checked(spec, value))
+            object.__setattr__(self, spec.name, self.checked(spec, value))
 
-    def _checked(self, spec: dataclasses.Field[Any], value: Any) -> Any:
-        """The value as the field's plain type, if it may be the field's."""
-        flag, kind = flag_of(spec), type_of(type(self), spec.name)
+    @classmethod
+    def checked(cls, spec: dataclasses.Field[Any], value: Any) -> Any:
+        """The value as the field's plain type, if it may be the field's.
+
+        Raises:
+            ConfigError: it may not.
+        """
+        flag, kind = flag_of(spec), type_of(cls, spec.name)
         wanted = _WANTED[kind]
         # A numpy number is as good as a plain one; a bool, though an int, is no number.
         good = isinstance(value, wanted.kind) and (kind is bool or not isinstance(value, bool))

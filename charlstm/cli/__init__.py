@@ -121,7 +121,10 @@ def entry_point() -> NoReturn:
     except Exception as error:
         _trace(debug)
         if _is_out_of_memory(error):
-            output.error("out of memory; try a smaller --batch-size, --maxlen or --hidden-size.")
+            output.error(
+                "out of memory; ask for less at a time: in training a smaller --batch-size, "
+                "--maxlen or --hidden-size, otherwise a smaller -n."
+            )
             sys.exit(1)
         output.error(
             f"unexpected {type(error).__name__}: {error}\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.inputs import say_unknown
 from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, common_options
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
@@ -86,19 +87,18 @@ def command(
 
     cold_window = _cold_window(protocol, window)
 
-    from charlstm.inference.language_model import LanguageModel, read_meta
+    from charlstm.inference.language_model import LanguageModel
 
     path, checkpoint = _checkpoint(run, texts, runs_dir)
     model = LanguageModel.from_checkpoint(path, checkpoint)
     left_out: dict[str, int] = {}
     if texts:
         what = ", ".join(texts)
-        keep_newlines = read_meta(path, checkpoint)[0].text.keep_newlines  # as it was trained
         config = TextConfig(
             glob=glob,
             encoding=encoding,
             encoding_errors=encoding_errors,
-            keep_newlines=keep_newlines,
+            keep_newlines=model.config.text.keep_newlines,  # as it was trained
         )
         ids, left_out = _encode(model, texts, config, unknown)
     else:
@@ -108,10 +108,11 @@ def command(
     score = model.score_ids(ids, cold_window=cold_window)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
+    protocol = "both sides" if model.reads_both_ways else protocol
     record = {
         "checkpoint": str(path),
         "text": what,
-        "protocol": f"cold {cold_window}" if cold_window else "carried",
+        "protocol": f"cold {cold_window}" if cold_window else protocol,
         "characters": score.count,
         f"{kind}nats_per_char": score.nats_per_char,
         f"{kind}bits_per_char": score.bits_per_char,
@@ -119,11 +120,7 @@ def command(
         "unknown_characters": sum(left_out.values()),
     }
     if left_out:
-        shown = " ".join(repr(c) for c in list(left_out)[:10])
-        doing = {"skip": "left out", "replace": "replaced"}[unknown]
-        output.say(
-            f"{sum(left_out.values()):,} characters the model does not know were {doing}: {shown}"
-        )
+        say_unknown(left_out, unknown)
     if as_json:
         import json
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.inputs import note_unknown, read_prompt
 from charlstm.cli.options import (
     UNKNOWN_HELP,
     GroupedCommand,
@@ -45,7 +46,7 @@ def command(
 
     RUN is a run's folder or name, or a checkpoint file, of a model trained with --direction
     both; without it, the newest run. TEXT has a blank (_) for each character to be found: "To
-    be, or ___ to be".
+    be, or ___ to be"; - reads it from standard input, and after -- it may begin with a dash.
     """
     if not 1 <= len(arguments) <= 2:
         raise ConfigError(
@@ -60,9 +61,13 @@ def command(
 
     run = arguments[0] if len(arguments) == 2 else None
     text = output.argument(arguments[-1], "the text")
+    output.argument(config.blank, "--blank")
+    if text == "-":
+        text = read_prompt(text, "the text")
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
     model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
+    note_unknown(model.tokenizer, text.replace(config.blank, ""), unknown)
     for index, filled in enumerate(model.fill(text, count, unknown=unknown, config=config)):
         if as_json:
             record = {"index": index, "text": filled, "seed": config.seed}

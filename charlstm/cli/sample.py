@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from charlstm.cli import output
+from charlstm.cli.inputs import note_unknown, read_prompt
 from charlstm.cli.options import (
     UNKNOWN_HELP,
     GroupedCommand,
@@ -18,7 +18,7 @@ from charlstm.cli.options import (
     given,
 )
 from charlstm.config import SampleConfig
-from charlstm.errors import ConfigError, SourceError
+from charlstm.errors import ConfigError
 
 _PROMPT: dict[str, Any] = {"cls": GroupedOption, "group": "Prompt"}
 _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
@@ -86,6 +86,7 @@ def command(
     model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
     start = _prompt(prompt, prompt_file)
     out = output.DataStream()
+    note_unknown(model.tokenizer, start, unknown)
     if as_json or count > 1:
         _write_all(model, start, config, unknown, count, as_json, no_prompt)
         return
@@ -133,15 +134,4 @@ def _prompt(prompt: str | None, prompt_file: str | None) -> str:
         raise ConfigError("give --prompt or --prompt-file, not both.")
     if prompt_file is None:
         return output.argument(prompt or "", "--prompt")
-    from charlstm.text.sources import standard_input
-
-    try:
-        data = standard_input().read() if prompt_file == "-" else Path(prompt_file).read_bytes()
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as error:
-        reason = error.strerror or error
-        raise SourceError(f"cannot read --prompt-file {prompt_file}: {reason}.") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"--prompt-file {prompt_file} is not valid UTF-8 at byte {error.start}."
-        ) from error
+    return read_prompt(prompt_file, "--prompt-file")

@@ -21,7 +21,7 @@ from charlstm.cli.options import (
 from charlstm.cli.output import duration
 from charlstm.cli.progress import View, reading
 from charlstm.cli.signals import Signals
-from charlstm.config import SECTIONS, Config
+from charlstm.config import SECTIONS, Config, check_values
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _set_up(
     folder = runs_dir_from(runs_dir)
     if resume is not None:
         run = find_run(None if resume == _NEWEST else resume, folder)
-        Config().override(changes)  # an option's range is checked before anything is read
+        check_values(changes)  # before anything is read
     else:
         start = recipe(recipe_name) if recipe_name is not None else {}
         config = Config().override({**start, **changes})
@@ -180,7 +180,7 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     )
     if resumed:
         progress = trainer.progress
-        say(f"resumed at step {progress.step:,}, {progress.epoch} of {train.epochs} epochs done")
+        say(f"resumed at step {progress.step:,}; {progress.epoch} epochs are done")
         if progress.epoch >= train.epochs:
             say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
 

@@ -26,6 +26,7 @@ from charlstm.text.tokenizer import Ids
 BLOCK = 128  # characters that are scored together
 CONTEXT = 128  # and how many at least are read on each side of them, where the text has them
 _MOST_BLOCKS = 64
+_MOST_KEPT = 1 << 26  # logits kept at a time by `fill`
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class BothWays:
 
     def fill(
         self, ids: NDArray[np.int64], blanks: NDArray[np.bool_], count: int, config: FillConfig
-    ) -> Iterator[NDArray[np.int64]]:
+    ) -> NDArray[np.int64]:
         """Fill in blanks, once and then again `config.sweeps` times.
 
         The first time, what lies to the right is read without its blanks. Each time the text is
@@ -138,11 +139,31 @@ class BothWays:
             count: N, how many samples side by side.
             config: temperature, sweeps and seed.
 
-        Yields:
-            All samples, (N, T), after each time; the last ones are the result.
+        Returns:
+            All samples, (N, T).
         """
+        # As many side by side as what the right side says of their blanks has room for.
+        room = _MOST_KEPT // (max(1, int(blanks.sum())) * self.forward.vocab_size)
+        group = max(1, min(count, room))
+        return np.concatenate(
+            [
+                self._fill(ids, blanks, min(group, count - first), first, config)
+                for first in range(0, count, group)
+            ]
+        )
+
+    def _fill(
+        self,
+        ids: NDArray[np.int64],
+        blanks: NDArray[np.bool_],
+        count: int,
+        first: int,
+        config: FillConfig,
+    ) -> NDArray[np.int64]:
+        """Samples `first` to `first + count - 1`."""
         seed = 0 if config.seed is None else config.seed
-        sampler = Sampler(SampleConfig(temperature=config.temperature), count, seed)
+        sampling = SampleConfig(temperature=config.temperature)
+        sampler = Sampler(sampling, count, seed, first=first)
         texts = np.repeat(ids[None, :], count, axis=0)
         for sweep in range(config.sweeps + 1):
             after = self._after(texts, blanks, skip=sweep == 0)
@@ -152,7 +173,7 @@ class BothWays:
                 if blanks[place]:
                     texts[:, place] = sampler.choose(logits + after[place])
                 logits = _step(session, texts[:, place])
-            yield texts.copy()
+        return texts
 
     def _after(
         self, texts: NDArray[np.int64], blanks: NDArray[np.bool_], *, skip: bool

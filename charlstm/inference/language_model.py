@@ -262,6 +262,11 @@ class LanguageModel:
             CorpusError: fewer than two characters.
             DirectionError: cold windows of a model that reads both ways.
         """
+        if cold_window and self.reads_both_ways:
+            raise DirectionError(
+                "cold windows are for models that read left to right; this one reads both sides "
+                "of each character.\nLeave --protocol cold out."
+            )
         if cold_window:
             return score_cold(self.engine, ids, cold_window)
         if self._both_ways is not None:
@@ -300,7 +305,10 @@ class LanguageModel:
                 "reads both ways (charlstm train --direction both), or use charlstm sample."
             )
         if config.blank not in text:
-            raise ConfigError(f"the text has no blank ({config.blank}); --blank names another.")
+            raise ConfigError(
+                f"the text has no blank ({config.blank}): {text[:60]!r}.\n"
+                "--blank names another sign; a run's name goes before the text."
+            )
         known = self.tokenizer.characters
         # As a text of its own: with a line's end before it and after it.
         edge = "\n" if "\n" in known else ""
@@ -311,8 +319,7 @@ class LanguageModel:
             [np.zeros(len(rim), dtype=bool), blanks, np.zeros(len(rim), dtype=bool)]
         )
         config = replace(config, seed=seed_of(config))
-        for texts in self._both_ways.fill(whole, places, count, config):
-            final = texts
+        final = self._both_ways.fill(whole, places, count, config)
         return [self.tokenizer.decode(t[len(rim) : len(t) - len(rim)]) for t in final]
 
     def _with_blanks(

@@ -78,11 +78,12 @@ class Sampler:
         config: temperature and filters.
         streams: N.
         seed: stream n draws from the generator seeded by (seed, n), whatever N is.
+        first: the first stream's number.
     """
 
-    def __init__(self, config: SampleConfig, streams: int, seed: int) -> None:
+    def __init__(self, config: SampleConfig, streams: int, seed: int, *, first: int = 0) -> None:
         self._config = config
-        self._rngs = [np.random.default_rng([seed, stream]) for stream in range(streams)]
+        self._rngs = [np.random.default_rng([seed, first + n]) for n in range(streams)]
         self._block = np.empty((streams, _BLOCK))
         self._used = _BLOCK
         self._plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0

@@ -76,6 +76,8 @@ class _Buffers:
 
     def give(self, *tensors: Tensor) -> None:
         for tensor in tensors:
+            if tensor.is_inference():
+                continue  # training may not write into it
             if self._bytes + tensor.nbytes > self._MOST_BYTES:
                 self._free.clear()
                 self._bytes = 0

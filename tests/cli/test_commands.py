@@ -173,7 +173,14 @@ def test_fill(both_ways: Path) -> None:
     several = call(text, "-n", 3, "--json", "--temp", 1.5, "--sweeps", 2, "--blank", "_")
     records = [json.loads(line) for line in several.stdout.splitlines()]
     assert [record["index"] for record in records] == [0, 1, 2]
-    assert_clear(call("play", "The light"), 2, "no blank (_)", "--blank")
+    assert_clear(call("play", "The light"), 2, "no blank (_)", "--blank", "goes before the text")
+    assert_clear(call("play"), 2, "no blank (_)", "'play'")
+    assert_clear(call("play", "--seed", 3, "--", "-x_"), 1, "does not know the character '-'")
+    skipped = call("play", "Th\u2026_", "--unknown", "skip")
+    assert len(skipped.stdout) == 4
+    assert "1 characters the model does not know were left out" in skipped.stderr
+    piped = run_program("fill", "play", "-", "--seed", 3, cwd=both_ways, stdin=text.encode())
+    assert piped.stdout == first.stdout
     assert_clear(call(), 2, "charlstm fill RUN")
     assert_clear(call("a", "b", "c"), 2, "charlstm fill RUN")
     assert_clear(call("play", "a_", "--sweeps", -1), 2, "--sweeps -1")
@@ -185,6 +192,7 @@ def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:
         return run_program(*arguments, cwd=both_ways)
 
     assert_clear(call("sample"), 1, "both sides", "charlstm fill")
+    assert_clear(call("eval", "--protocol", "cold"), 1, "left to right", "--protocol cold out")
     result = call("eval", "--json")
     record = json.loads(result.stdout)
     assert "nats_per_char" not in record

@@ -273,6 +273,9 @@ def test_resume_errors(program: Program, corpus_file: Path, tmp_path: Path) -> N
     resume = ("train", "--resume", "checkpoints/play")
     assert_clear(program(*resume, "--hidden-size", 17), 1, "--hidden-size cannot change", "16")
     assert_clear(program(*resume, "--name", "y"), 2, "--name")
+    # An option is held against the run's own, not against the defaults.
+    assert_clear(program(*resume, "--zoneout", 0.3), 1, "--zoneout cannot change", "0.3")
+    assert_clear(program(*resume, "--zoneout", 3), 2, "--zoneout 3", "x < 1")
     corpus_file.write_text("something else\n" * 100)
     assert_clear(program(*resume, "--epochs", 2), 1, "not the one", "play")
     last = tmp_path / "checkpoints" / "play" / "last.npz"

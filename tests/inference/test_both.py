@@ -92,6 +92,13 @@ def test_fill_replaces_blanks_only() -> None:
     assert alone == model.fill(text, 5, sweeps=3, seed=4)[:1]
 
 
+def test_fill_in_groups_is_fill_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, model = pair()
+    whole = model.fill("to be, _r ___", 7, sweeps=2, seed=9)
+    monkeypatch.setattr("charlstm.inference.both._MOST_KEPT", 90)
+    assert model.fill("to be, _r ___", 7, sweeps=2, seed=9) == whole
+
+
 def test_fill_draws_from_what_both_sides_say() -> None:
     """One blank: its distribution is the network's own, whatever the sweeps."""
     network, model = pair()

@@ -82,6 +82,17 @@ def test_bfloat16_products_with_float32_state(
         torch.testing.assert_close(a, b.float(), atol=0.1 * float(a.detach().abs().max()), rtol=0.1)
 
 
+def test_a_validation_s_memory_is_not_training_s() -> None:
+    """What inference mode allocates cannot be written to outside of it."""
+    for window, arguments in ((peephole_window, peephole_arguments), (gru_window, gru_arguments)):
+        for dtype in (torch.float32, torch.float64):
+            given = arguments(dtype, 7)  # a shape that no other test has used
+            with torch.inference_mode():
+                window(*given)
+            outputs, *_ = window(*given)
+            torch.autograd.grad(outputs.sum(), given)
+
+
 def test_windows_in_flight_do_not_share_memory() -> None:
     """Two windows forward before either goes back, and one whose way back is never gone."""
     first, second = (

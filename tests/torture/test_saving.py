@@ -184,8 +184,14 @@ class Keeping(RuleBasedStateMachine):
         self.run, lock = Run.create(self.folder, "x", "x")
         lock.release()
         self.keep, self.step, self.saved, self.best = keep, 0, -1, -1
-        self.intact: set[int] = set()  # steps that a resume can start from
+        self.damaged: set[str] = set()  # names of files
         self.save()
+
+    @property
+    def intact(self) -> set[int]:
+        """Steps that a resume can start from."""
+        steps = {step for step, path in self.run.numbered() if path.name not in self.damaged}
+        return steps | ({self.saved} if "last.npz" not in self.damaged else set())
 
     def arrays(self, step: int) -> dict[str, Any]:
         return {"model/x": np.full(3, step, dtype=np.float32)}
@@ -196,12 +202,17 @@ class Keeping(RuleBasedStateMachine):
 
     @rule()
     def save(self) -> None:
+        before = {path.name for _, path in self.run.numbered()}
         self.run.save_last(
             {"step": self.step}, self.arrays(self.step), previous_step=self.saved, keep=self.keep
         )
+        # What was the last is a numbered one now, and as whole as it was.
+        name = f"step-{self.saved:08d}.npz"
+        if name not in before and "last.npz" in self.damaged:
+            self.damaged.add(name)
+        self.damaged.discard("last.npz")
         self.saved = self.step
-        on_disk = {step for step, _ in self.run.numbered()}
-        self.intact = {s for s in self.intact if s in on_disk} | {self.step}
+        assert self.step in self.intact
 
     @rule()
     def save_best(self) -> None:
@@ -211,6 +222,8 @@ class Keeping(RuleBasedStateMachine):
     @rule(data=st.data())
     def damage_the_newest(self, data: st.DataObject) -> None:
         content = bytearray(self.run.last.read_bytes())
+        if not content:
+            return  # nothing is left of it already
         place = data.draw(st.integers(0, len(content) - 1))
         kind = data.draw(st.sampled_from(["flip", "cut"]))
         if kind == "flip":
@@ -221,8 +234,7 @@ class Keeping(RuleBasedStateMachine):
         try:
             load_checkpoint(self.run.last)
         except CheckpointError:
-            if self.saved not in {step for step, _ in self.run.numbered()}:
-                self.intact.discard(self.saved)
+            self.damaged.add("last.npz")
 
     @rule()
     def die_in_a_save(self) -> None:
@@ -238,7 +250,9 @@ class Keeping(RuleBasedStateMachine):
         path, found = first_intact(paths, None, warnings.append)
         assert found.meta["step"] == max(self.intact)
         assert bool(warnings) == (path != self.run.last)
-        self.step = self.saved = found.meta["step"]
+        assert found.meta["step"] not in self.damaged
+        if path == self.run.last:
+            self.step = self.saved
 
     @invariant()
     def the_best_stays(self) -> None:

@@ -288,6 +288,15 @@ def test_windows_that_do_not_fit_are_refused(start: Start) -> None:
             resume(trainer)
 
 
+def test_an_evaluation_before_a_short_batch(start: Start) -> None:
+    """Validation's memory is not training's, even where their shapes are the same."""
+    for cell in ("peephole", "gru"):
+        trainer = start(
+            cell, cell=cell, stateless=True, step=1, batch_size=2, maxlen=11, eval_every=9
+        )
+        assert finish(trainer) == "finished"
+
+
 def test_a_moved_text_can_be_named(start: Start, tmp_path: Path) -> None:
     trainer = start("x", epochs=1)
     finish(trainer)
