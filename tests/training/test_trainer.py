@@ -292,7 +292,7 @@ def test_an_evaluation_before_a_short_batch(start: Start) -> None:
     """Validation's memory is not training's, even where their shapes are the same."""
     for cell in ("peephole", "gru"):
         trainer = start(
-            cell, cell=cell, stateless=True, step=1, batch_size=2, maxlen=11, eval_every=9
+            cell, cell=cell, stateless=True, step=1, batch_size=2, maxlen=10, eval_every=9
         )
         assert finish(trainer) == "finished"
 
