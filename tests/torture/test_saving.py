@@ -282,15 +282,21 @@ def test_10_one_trainer_a_run(zygote: Zygote, folder: Path, count: Count, record
     times = count("rivals", 2, 20)
     run = folder / "checkpoints" / "x"
     arguments = ["train", "play.txt", "--name", "x", *lively(epochs=10**6), "--quiet"]
+    saved_at = 0
+
+    def saved_again() -> bool:
+        return (run / "best.npz").exists() and (run / "last.npz").stat().st_mtime_ns > saved_at
+
     for _ in range(times):
         owner = zygote.start(*arguments, cwd=folder)
-        wait_until((run / "last.npz").exists)
+        wait_until(saved_again)  # so the owner has the lock
         rival = zygote.run("train", "--resume", "x", cwd=folder)
         assert rival.code == 1
         assert "being trained by another process" in rival.errors
         assert not owner.ended(), owner.errors
         owner.signal(signal.SIGKILL)
         owner.wait()
+        saved_at = (run / "last.npz").stat().st_mtime_ns
         arguments = ["train", "--resume", "x", "--quiet"]  # and the lock is gone with its owner
     record(10, f"{times} owners killed, {times} rivals refused")
 
