@@ -145,6 +145,22 @@ class Session:
         self._x = zeros(rows)
         self._logits = zeros(vocab)
         self._concat = zeros(engine.head.shape[1])
+        # What a step does, layer by layer, looked up once: state, the terms it adds, and the
+        # product that follows.
+        single = streams == 1
+        self._plan = [
+            (
+                state.advance,
+                recurrent,
+                self._up[layer - 1] if layer else None,
+                engine.biases[layer],
+                *((product, state.h) if single else (state.h, product.T)),
+                out,
+            )
+            for layer, (state, recurrent, product, out) in enumerate(
+                zip(self.layers, self._recurrent, engine.products, self._outs, strict=True)
+            )
+        ]
 
     def _feeds_head(self, layer: int) -> bool:
         engine = self.engine
@@ -162,15 +178,16 @@ class Session:
         engine = self.engine
         if not engine.stacked:
             return self._step_apart(ids)
+        add, dot, scratch = np.add, np.dot, self._x
         x = engine.table[ids]
-        for layer, state in enumerate(self.layers):
-            if layer:
-                x = np.add(self._up[layer - 1], engine.biases[layer], out=self._x)
-            state.advance(x, self._recurrent[layer])
-            self._multiply(engine.products[layer], state.h, self._outs[layer])
-        logits = np.add(self._head_parts[-1], engine.head_bias, out=self._logits)
+        for advance, recurrent, up, bias, left, right, out in self._plan:
+            if up is not None:
+                x = add(up, bias, out=scratch)
+            advance(x, recurrent)
+            dot(left, right, out=out)
+        logits = add(self._head_parts[-1], engine.head_bias, out=self._logits)
         for part in self._head_parts[:-1]:
-            np.add(logits, part, out=logits)
+            add(logits, part, out=logits)
         return logits
 
     def _step_apart(self, ids: Any) -> Floats:
