@@ -86,13 +86,18 @@ def save_checkpoint(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, An
         raise CheckpointError(_why_not_saved(path, error)) from error
 
 
+def is_no_file(path: Path) -> bool:
+    """Whether something else than a regular file stands there; a link is something else."""
+    return os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode)
+
+
 def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Have `write` fill a new file and put it in `path`'s place: temporary name, fsync, rename.
 
     Raises:
         OSError: it cannot be done; `path` is as it was, and no temporary file is left.
     """
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+    if is_no_file(path):
         raise OSError(None, "it is not a regular file, and will not be replaced")
     descriptor, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"

@@ -141,6 +141,11 @@ class ModelConfig(Section):
         within=FRACTION,
     )
 
+    @property
+    def stack_width(self) -> int:
+        """How many numbers a stack of layers gives to the softmax for each character."""
+        return self.hidden_size * (self.num_layers if self.dense_output else 1)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.zoneout and self.cell != "peephole":

@@ -78,7 +78,7 @@ class Engine:
         self.table = np.ascontiguousarray(columns.T + layers[0].bias)  # (V, G*H)
         self.biases = [layer.bias for layer in layers]
         self.head_bias = weights["head.bias"].astype(np.float32)
-        width = hidden * (config.num_layers if config.dense_output else 1)
+        width = config.stack_width
         head = weights["head.weight"]
         if direction == "forward":
             head = head[:, :width]

@@ -48,7 +48,7 @@ def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, 
             if config.layer_norm and layer + 1 < config.num_layers:
                 shapes[f"{prefix}norms.{layer}.weight"] = (hidden,)
                 shapes[f"{prefix}norms.{layer}.bias"] = (hidden,)
-    width = hidden * (config.num_layers if config.dense_output else 1) * len(prefixes)
+    width = config.stack_width * len(prefixes)
     return shapes | {"head.weight": (vocab_size, width), "head.bias": (vocab_size,)}
 
 

@@ -53,6 +53,7 @@ class Cell(nn.Module, ABC):
         gates: how many blocks of H rows the matrices have.
         biases: how many blocks of H the bias has.
         state_names: what the state's parts are called; the first is the output.
+        forget_gate: which block is the forget gate's, if the cell has one.
         exact_state: whether the state is float32 whatever the type of the products.
         gathers: whether `window` takes ids in place of one-hot rows, on a CPU.
         weight_ih: (gates * H, inputs).
@@ -63,6 +64,7 @@ class Cell(nn.Module, ABC):
     gates: ClassVar[int]
     biases: ClassVar[int]
     state_names: ClassVar[tuple[str, ...]]
+    forget_gate: ClassVar[int | None] = None
     exact_state: ClassVar[bool] = False
     gathers: ClassVar[bool] = False
 
@@ -76,7 +78,8 @@ class Cell(nn.Module, ABC):
     def initialize(self, generator: torch.Generator) -> None:
         """Draw weights: inputs uniform within 1/sqrt(H), each recurrent block orthogonal.
 
-        An orthogonal block neither grows nor shrinks what it passes on (Saxe et al. 2014).
+        An orthogonal block neither grows nor shrinks what it passes on (Saxe et al. 2014). A
+        forget gate is open at first: its bias is 1 (Jozefowicz et al. 2015).
         """
         bound = 1.0 / math.sqrt(self.hidden_size)
         with torch.no_grad():
@@ -84,11 +87,8 @@ class Cell(nn.Module, ABC):
             for block in self.weight_hh.chunk(self.gates):
                 nn.init.orthogonal_(block, generator=generator)
             self.bias.zero_()
-
-    def open_forget_gate(self, gate: int) -> None:
-        """Let the cell remember at first: the forget gate's bias is 1 (Jozefowicz et al. 2015)."""
-        with torch.no_grad():
-            self.bias[gate * self.hidden_size : (gate + 1) * self.hidden_size] = 1.0
+            if self.forget_gate is not None:
+                self.bias.view(self.biases, -1)[self.forget_gate] = 1.0
 
     @abstractmethod
     def step(self, x: Tensor, state: State) -> State:
@@ -114,22 +114,23 @@ class Cell(nn.Module, ABC):
         return torch.stack(outputs), state
 
 
-class LSTMCell(Cell):
-    """Long short-term memory, as in the module's head."""
+class _FusedLSTMCell(Cell):
+    """What the cells have in common that torch's LSTM kernel computes."""
 
-    gates = biases = 4
     state_names = ("h", "c")
     no_bias: Tensor
 
     def __init__(self, inputs: int, hidden_size: int) -> None:
         super().__init__(inputs, hidden_size)
-        # torch's kernel adds two biases; the second stays zero and is not a weight.
+        # The kernel adds two biases; the second stays zero and is not a weight.
         self.register_buffer("no_bias", torch.zeros(4 * hidden_size), persistent=False)
 
-    def initialize(self, generator: torch.Generator) -> None:
-        """As every cell, with the forget gate open."""
-        super().initialize(generator)
-        self.open_forget_gate(1)
+
+class LSTMCell(_FusedLSTMCell):
+    """Long short-term memory, as in the module's head."""
+
+    gates = biases = 4
+    forget_gate = 1
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         h, c = state
@@ -146,21 +147,11 @@ class LSTMCell(Cell):
         )
 
 
-class CoupledCell(Cell):
+class CoupledCell(_FusedLSTMCell):
     """An LSTM whose input gate is what its forget gate leaves, as in the module's head."""
 
     gates = biases = 3
-    state_names = ("h", "c")
-    no_bias: Tensor
-
-    def __init__(self, inputs: int, hidden_size: int) -> None:
-        super().__init__(inputs, hidden_size)
-        self.register_buffer("no_bias", torch.zeros(4 * hidden_size), persistent=False)
-
-    def initialize(self, generator: torch.Generator) -> None:
-        """As every cell, with the forget gate open."""
-        super().initialize(generator)
-        self.open_forget_gate(0)
+    forget_gate = 0
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         h, c = state
@@ -191,6 +182,7 @@ class PeepholeCell(Cell):
 
     gates = biases = 4
     state_names = ("h", "c")
+    forget_gate = 1
     exact_state = gathers = True
 
     def __init__(self, inputs: int, hidden_size: int) -> None:
@@ -200,9 +192,8 @@ class PeepholeCell(Cell):
         self.generator: torch.Generator | None = None
 
     def initialize(self, generator: torch.Generator) -> None:
-        """As every cell, with the forget gate open and the peepholes closed."""
+        """As every cell, with the peepholes closed."""
         super().initialize(generator)
-        self.open_forget_gate(1)
         with torch.no_grad():
             self.peephole.zero_()
 

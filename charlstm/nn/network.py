@@ -45,7 +45,7 @@ class CharLSTM(nn.Module):
         self.norms = self._make_norms()
         self.backward_cells: list[Cell] = []
         self.backward_norms = nn.ModuleList()
-        width = config.hidden_size * (config.num_layers if config.dense_output else 1)
+        width = config.stack_width
         if config.direction == "both":
             width *= 2
             self.backward_cells = self._make_cells()
@@ -143,7 +143,7 @@ class CharLSTM(nn.Module):
         next_state: NetworkState = []
         collected: list[Tensor] = []
         if not len(ids):  # a window of one character has nothing after it
-            width = config.hidden_size * (config.num_layers if config.dense_output else 1)
+            width = config.stack_width
             return torch.zeros(0, ids.shape[1], width, dtype=self.dtype, device=ids.device), state
         xs = below = ids
         for number, (cell, cell_state) in enumerate(zip(cells, state, strict=True)):

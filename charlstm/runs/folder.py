@@ -13,13 +13,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from charlstm.checkpoint import replace_file, save_checkpoint
+from charlstm.checkpoint import is_no_file, replace_file, save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError
 from charlstm.runs.lock import RunLock
 from charlstm.runs.metrics import MetricsLog
@@ -153,7 +152,7 @@ class Run:
             RunError: something does.
         """
         for path in (self.best, self.last, self.metrics.path):
-            if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            if is_no_file(path):
                 raise RunError(
                     f"{path} is not a regular file, and will not be replaced.\n"
                     "Move it away; then the run can go on."

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from charlstm.checkpoint import replace_file
+from charlstm.checkpoint import is_no_file, replace_file
 from charlstm.errors import RunError
 
 _LONGEST_LINE = 1 << 16
@@ -74,7 +72,7 @@ class MetricsLog:
 
     def _check(self) -> None:
         """A pipe would be waited for without end, a device might be read without end."""
-        if os.path.lexists(self.path) and not stat.S_ISREG(self.path.lstat().st_mode):
+        if is_no_file(self.path):
             raise RunError(
                 f"{self.path} is not a regular file, and will not be used as the run's log.\n"
                 "Move it away; a new one is begun."
