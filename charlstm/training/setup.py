@@ -24,6 +24,7 @@ from charlstm.text.corpus import ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
 from charlstm.training.device import pick_device, pick_precision
+from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
 from charlstm.training.trainer import Trainer
 
@@ -85,6 +86,7 @@ def new_run(
     if len(corpus.val) < 2:
         notice("no validation part: the best checkpoint is chosen by the training loss.")
     set_threads(config, notice)
+    keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
     train = replace(
         config.train,
@@ -171,6 +173,7 @@ def _resume(
     if fit(len(own.corpus.train), config.windows) != config.windows:
         raise CheckpointError(f"{path}: its windows do not fit its text.")
     set_threads(config, notice)
+    keep_freed_memory()
     trainer = Trainer(config, own.corpus, run, device, own.meta, own.paths, lock)
     try:
         restore(trainer, checkpoint)
