@@ -174,7 +174,7 @@ def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Check
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f"{path} is not a regular file.")
         with path.open("rb") as file:
-            return _read(path, file, kinds)
+            return read_checkpoint(path, file, kinds)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
 
@@ -183,7 +183,12 @@ class _DamagedError(Exception):
     """Something in the file is not as a checkpoint has it."""
 
 
-def _read(path: Path, file: IO[bytes], kinds: frozenset[str] | None) -> Checkpoint:
+def read_checkpoint(path: Path, file: IO[bytes], kinds: frozenset[str] | None = None) -> Checkpoint:
+    """Read and verify a checkpoint that is open already; `path` is for messages.
+
+    Raises:
+        CheckpointError: as for `load_checkpoint`.
+    """
     try:
         size = _check_end(file)
         with zipfile.ZipFile(file) as archive:

@@ -325,9 +325,18 @@ class TrainConfig(Section):
         group="Machine",
         choices=("auto", "float32", "bfloat16"),
     )
+    processes: int = option(
+        1,
+        "Processes that share the work (auto: as many as a short measurement finds fastest). "
+        "torchrun sets its own number.",
+        group="Machine",
+        within=Range(0, 1024),
+        on_resume=True,
+        zero="auto",
+    )
     threads: int = option(
         0,
-        "Processor threads (0: one for each core).",
+        "Processor threads (0: one for each core, divided among the processes).",
         group="Machine",
         within=Range(0, 4096),
         on_resume=True,

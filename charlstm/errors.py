@@ -68,5 +68,9 @@ class DeviceError(CharlstmError):
     """A device was asked for that this machine does not have."""
 
 
+class DistributedError(CharlstmError):
+    """Another of the processes that train one model has ended, or cannot be reached."""
+
+
 class DivergenceError(CharlstmError):
     """The loss or its gradient is not finite; the weights were not changed."""

@@ -46,6 +46,7 @@ def option(
     choices: tuple[str, ...] = (),
     flag: str = "",
     on_resume: bool = False,
+    zero: str = "",
 ) -> Any:
     """A dataclass field with what the command line must know of it.
 
@@ -57,6 +58,7 @@ def option(
         choices: the allowed words.
         flag: the option's name where it is not the field's name with dashes.
         on_resume: whether a resumed run may change it.
+        zero: a word that stands for 0 on the command line.
     """
     meta = {
         "help": text,
@@ -65,6 +67,7 @@ def option(
         "choices": choices,
         "flag": flag,
         "on_resume": on_resume,
+        "zero": zero,
     }
     return field(default=default, metadata=meta)
 

@@ -9,13 +9,13 @@ import importlib
 import os
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from charlstm import __version__
 from charlstm.cli import output
-from charlstm.cli.options import QuietHelp
+from charlstm.cli.options import ARGUMENTS, QuietHelp
 from charlstm.errors import CharlstmError
 
 # In the order in which a person meets them.
@@ -31,6 +31,13 @@ COMMANDS = {
 
 class _Lazy(QuietHelp, click.Group):
     """A group that imports a command's module only when that command is asked for."""
+
+    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> click.Context:  # type: ignore[override]
+        """A context that remembers the arguments, for a command that starts itself anew."""
+        arguments = list(args)
+        context = super().make_context(info_name, args, **extra)
+        context.meta[ARGUMENTS] = arguments
+        return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in order."""

@@ -12,6 +12,9 @@ import click
 from charlstm.cli import output
 from charlstm.fields import Section, flag_of, type_of
 
+ARGUMENTS = "charlstm.arguments"
+"""Where a context's `meta` keeps the arguments that the program was started with."""
+
 CommandFunction = Callable[..., Any]
 UNKNOWN_HELP = "What to do with characters the model does not know: error, skip or replace."
 
@@ -94,6 +97,9 @@ def _option(
     else:
         keywords["type"] = kind
         keywords["metavar"] = {int: "N", float: "X", str: "TEXT"}[kind]
+        if meta["zero"]:
+            keywords["type"] = _NumberOr(meta["zero"])
+            keywords["metavar"] = f"N|{meta['zero']}"
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
         if spec.default is not None:
@@ -102,6 +108,21 @@ def _option(
             notes.append(str(meta["within"]))
     help_text = meta["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
     return click.option(flag_of(spec), spec.name, help=help_text, **keywords)
+
+
+class _NumberOr(click.ParamType[int]):
+    """A whole number, or a word that stands for 0."""
+
+    name = "integer"
+
+    def __init__(self, zero: str) -> None:
+        self._zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if value == self._zero:
+            return 0
+        return int(click.INT.convert(value, param, ctx))
 
 
 def _shown(value: object) -> str:

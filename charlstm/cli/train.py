@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 
 from charlstm.cli import output
 from charlstm.cli.options import (
+    ARGUMENTS,
     GroupedCommand,
     GroupedOption,
     common_options,
@@ -22,9 +24,11 @@ from charlstm.cli.output import duration
 from charlstm.cli.progress import View, reading
 from charlstm.cli.signals import Signals
 from charlstm.config import SECTIONS, Config, check_values
-from charlstm.errors import ConfigError
+from charlstm.errors import CharlstmError, ConfigError
+from charlstm.training.place import place_from
 
 if TYPE_CHECKING:
+    from charlstm.runs.folder import Run
     from charlstm.training.trainer import Trainer
 
 _NEWEST = "\0newest"
@@ -90,10 +94,18 @@ def command(
     if resume is not None and (name is not None or recipe_name is not None):
         raise ConfigError("--name and --recipe are for new runs: leave them out with --resume.")
     say = _nothing if quiet else output.say
+    plan = _plan(texts, resume, name, recipe_name, runs_dir, changes)
+    place = place_from()
+    if place is None and plan.processes != 1:
+        _launch(plan.processes)
     with Signals() as signals:
-        trainer = _set_up(texts, resume, name, recipe_name, runs_dir, changes, say, quiet)
+        if place is not None and place.rank:
+            _follow(signals)
+            return
+        trainer = _set_up(plan, say, quiet)
         signals.trainer = trainer
         reason = _show(trainer, say, quiet, resumed=resume is not None)
+        trainer.world.leave()
     run_folder = str(trainer.run.folder)
     if reason == "interrupted":
         output.say(
@@ -111,36 +123,104 @@ def command(
         sys.exit(128 + signals.received)
 
 
-def _set_up(
+@dataclass(frozen=True)
+class _Plan:
+    """What was asked for, once it is in order.
+
+    Attributes:
+        texts: where the text lies.
+        changes: the options that were given.
+        folder: where runs live.
+        name: the new run's.
+        run: the run to continue; None for a new one.
+        config: the new run's.
+        processes: how many share the work; 0: to be measured.
+    """
+
+    texts: tuple[str, ...]
+    changes: dict[str, Any]
+    folder: Path
+    name: str | None
+    run: Run | None
+    config: Config
+    processes: int
+
+
+def _plan(
     texts: tuple[str, ...],
     resume: str | None,
     name: str | None,
     recipe_name: str | None,
     runs_dir: str | None,
     changes: dict[str, Any],
-    say: Any,
-    quiet: bool,
-) -> Trainer:
+) -> _Plan:
     from charlstm.recipes import recipe
-    from charlstm.runs.find import find_run, runs_dir_from
+    from charlstm.runs.find import find_run, runs_dir_from, trained_by
 
     folder = runs_dir_from(runs_dir)
     if resume is not None:
         run = find_run(None if resume == _NEWEST else resume, folder)
         check_values(changes)  # before anything is read
-    else:
-        start = recipe(recipe_name) if recipe_name is not None else {}
-        config = Config().override({**start, **changes})
-        if "step" in changes and not config.windows.stateless:
-            say("--step has no effect without --stateless: streams have no gaps.")
+        processes = changes["processes"] if "processes" in changes else trained_by(run)
+        return _Plan(texts, changes, folder, name, run, Config(), processes)
+    start = recipe(recipe_name) if recipe_name is not None else {}
+    config = Config().override({**start, **changes})
+    return _Plan(texts, changes, folder, name, None, config, config.train.processes)
+
+
+def _launch(processes: int) -> None:
+    """Start this command anew in several processes, and end with their exit code."""
+    from charlstm.training.launch import launch, most_processes
+
+    if processes or most_processes() > 1:
+        arguments = click.get_current_context().meta[ARGUMENTS]
+        sys.exit(launch(processes, arguments))
+
+
+def _follow(signals: Signals) -> None:
+    """Train as one of several processes, in silence: the leader reports."""
+    from charlstm.training.distributed import World
+    from charlstm.training.sharing import follow
+
+    world = World.join()
+    try:
+        trainer = follow(world)
+        signals.trainer = trainer
+        if trainer is not None:
+            for _ in trainer.train():
+                continue
+            world.leave()
+    except CharlstmError as error:
+        if world.local_rank == 0:  # on a machine without the leader, nobody else says it
+            raise
+        sys.exit(error.exit_code)
+
+
+def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
+    """The run, set up and shared with whatever other processes there are."""
+    if "step" in plan.changes and plan.run is None and not plan.config.windows.stateless:
+        say("--step has no effect without --stateless: streams have no gaps.")
 
     # Options are in order: only now is torch worth its two seconds.
+    from charlstm.training.distributed import World
     from charlstm.training.setup import new_run, resume_run
 
+    world = World.join()
+    if plan.changes.get("processes", 0) > 1 and plan.changes["processes"] != world.size:
+        raise ConfigError(
+            f"--processes {plan.changes['processes']}: torchrun started {world.size}. Leave the "
+            "option out, or start charlstm without torchrun."
+        )
     with reading(quiet) as progress:
-        if resume is not None:
-            return resume_run(run, changes, texts, notice=output.say, progress=progress)
-        return new_run(texts, config, runs_dir=folder, name=name, notice=say, progress=progress)
+        if plan.run is not None:
+            return resume_run(
+                plan.run, plan.changes, plan.texts,
+                notice=output.say, progress=progress, world=world,
+            )  # fmt: skip
+        return new_run(
+            plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
+            notice=say, progress=progress, world=world,
+        )  # fmt: skip
 
 
 def _nothing(_text: str) -> None:
@@ -166,6 +246,8 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     model, windows, train = config.model, config.windows, config.train
     weights = sum(p.numel() for p in trainer.parameters)
     threads = f", {torch.get_num_threads()} threads" if trainer.device.type == "cpu" else ""
+    if trainer.world.size > 1:
+        threads += f" in each of {trainer.world.size} processes"
     plan = "shuffled windows" if windows.stateless else "streams"
     say(
         f"{trainer.run.folder}: {len(corpus):,} characters, {len(corpus.tokenizer)} distinct; "

@@ -45,6 +45,9 @@ from charlstm.nn import bptt
 State = tuple[Tensor, ...]
 """What a cell carries from one character to the next, each (B, H)."""
 
+Share = tuple[slice, int]
+"""Which of a batch's streams a process reads, and how many streams there are in all."""
+
 
 class Cell(nn.Module, ABC):
     """One layer of recurrence.
@@ -114,22 +117,11 @@ class Cell(nn.Module, ABC):
         return torch.stack(outputs), state
 
 
-class _FusedLSTMCell(Cell):
-    """What the cells have in common that torch's LSTM kernel computes."""
-
-    state_names = ("h", "c")
-    no_bias: Tensor
-
-    def __init__(self, inputs: int, hidden_size: int) -> None:
-        super().__init__(inputs, hidden_size)
-        # The kernel adds two biases; the second stays zero and is not a weight.
-        self.register_buffer("no_bias", torch.zeros(4 * hidden_size), persistent=False)
-
-
-class LSTMCell(_FusedLSTMCell):
+class LSTMCell(Cell):
     """Long short-term memory, as in the module's head."""
 
     gates = biases = 4
+    state_names = ("h", "c")
     forget_gate = 1
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
@@ -142,15 +134,14 @@ class LSTMCell(_FusedLSTMCell):
     def window(  # noqa: D102 - see Cell
         self, xs: Tensor, state: State, weight_hh: Tensor
     ) -> tuple[Tensor, State]:
-        return _fused_lstm(
-            xs, state, (self.weight_ih, weight_hh, self.bias, self.no_bias), self.training
-        )
+        return _fused_lstm(xs, state, (self.weight_ih, weight_hh, self.bias), self.training)
 
 
-class CoupledCell(_FusedLSTMCell):
+class CoupledCell(Cell):
     """An LSTM whose input gate is what its forget gate leaves, as in the module's head."""
 
     gates = biases = 3
+    state_names = ("h", "c")
     forget_gate = 0
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
@@ -167,8 +158,10 @@ class CoupledCell(_FusedLSTMCell):
         # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
         # negated. Gradients of both flow into the one.
         hidden = self.hidden_size
-        full = [torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)]
-        return _fused_lstm(xs, state, (*full, self.no_bias), self.training)
+        weight_ih, weight_hh, bias = (
+            torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)
+        )
+        return _fused_lstm(xs, state, (weight_ih, weight_hh, bias), self.training)
 
 
 class PeepholeCell(Cell):
@@ -178,6 +171,7 @@ class PeepholeCell(Cell):
         peephole: (3H,), the diagonal weights pi, pf, po.
         zoneout: the share of units that keep their state.
         generator: draws who keeps it.
+        share: which of the streams these are, if others are read elsewhere.
     """
 
     gates = biases = 4
@@ -190,6 +184,7 @@ class PeepholeCell(Cell):
         self.peephole = nn.Parameter(torch.empty(3 * hidden_size))
         self.zoneout = 0.0
         self.generator: torch.Generator | None = None
+        self.share: Share | None = None
 
     def initialize(self, generator: torch.Generator) -> None:
         """As every cell, with the peepholes closed."""
@@ -226,12 +221,14 @@ class PeepholeCell(Cell):
         """How much of h and of c each unit keeps: (T, B, H) each, or None each without zoneout."""
         if not self.zoneout:
             return None, None
-        shape = (2, steps, batch_size, self.hidden_size)
         like = self.peephole
         if not self.training:
+            shape = (2, steps, batch_size, self.hidden_size)
             both = torch.full(shape, self.zoneout, dtype=like.dtype, device=like.device)
         else:
-            draws = torch.rand(shape, generator=self.generator, device=like.device)
+            own, total = self.share or (slice(None), batch_size)
+            shape = (2, steps, total, self.hidden_size)
+            draws = torch.rand(shape, generator=self.generator, device=like.device)[:, :, own]
             both = (draws < self.zoneout).to(like.dtype)
         return both[0], both[1]
 
@@ -295,14 +292,16 @@ class RNNCell(Cell):
 
 
 def _fused_lstm(
-    xs: Tensor, state: State, weights: tuple[Tensor, ...], training: bool
+    xs: Tensor, state: State, weights: tuple[Tensor, Tensor, Tensor], training: bool
 ) -> tuple[Tensor, State]:
-    """Run torch's LSTM in the type of `xs`, from weights (ih, hh, bias, a second bias)."""
+    """Run torch's LSTM in the type of `xs`, from weights ih, hh and bias."""
     h, c = state
+    # The kernel adds two biases; the second is zero and not a weight.
+    both = (*weights, torch.zeros_like(weights[2]))
     outputs, h, c = torch.lstm(
         xs,
         (h[None], c[None]),  # (1, B, H)
-        [weight.to(xs.dtype) for weight in weights],
+        [weight.to(xs.dtype) for weight in both],
         has_biases=True,
         num_layers=1,
         dropout=0.0,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from charlstm.config import ModelConfig
-from charlstm.nn.cells import CELLS, Cell, PeepholeCell, State
+from charlstm.nn.cells import CELLS, Cell, PeepholeCell, Share, State
 
 NetworkState = list[State]
 """One state for each layer that reads forward, the lowest first."""
@@ -23,6 +23,10 @@ class CharLSTM(nn.Module):
         vocab_size: V.
         seed: of the initial weights and of dropout.
         dtype: the type of the products; weights and logits are float32 whatever it is.
+
+    Attributes:
+        share: which of the batch's streams are read here; None: all. Dropout is drawn for the
+            whole batch whatever it is, so that a batch divided drops what it drops undivided.
     """
 
     layers: nn.ModuleList
@@ -39,6 +43,7 @@ class CharLSTM(nn.Module):
         self.config = config
         self.vocab_size = vocab_size
         self.dtype = dtype
+        self.share: Share | None = None
         self.embedding = nn.Embedding(vocab_size, config.embedding) if config.embedding else None
         self.cells = self._make_cells()
         self.layers = nn.ModuleList(self.cells)
@@ -155,7 +160,7 @@ class CharLSTM(nn.Module):
                     xs = norms[number - 1](xs.float()).to(self.dtype)
                 xs = self._drop(xs)
             if isinstance(cell, PeepholeCell):
-                cell.generator = self.generator
+                cell.generator, cell.share = self.generator, self.share
             weight_hh = self._drop_weights(cell.weight_hh).to(self.dtype)
             ys, cell_state = cell.window(xs, cell_state, weight_hh)  # noqa: PLW2901
             ys = ys.to(self.dtype)  # (T, B, H)
@@ -177,7 +182,7 @@ class CharLSTM(nn.Module):
         else:
             xs = one_hot(ids, self.vocab_size, self.dtype)
         if dropped:
-            xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator)
+            xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator, self.share)
         return xs
 
     def _drop_weights(self, weight: Tensor) -> Tensor:
@@ -193,9 +198,9 @@ class CharLSTM(nn.Module):
         if not self.training:
             return xs
         if config.dropout:
-            xs = xs * dropout_mask(xs, config.dropout, self.generator)
+            xs = xs * dropout_mask(xs, config.dropout, self.generator, self.share)
         if config.locked_dropout:
-            xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator)
+            xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator, self.share)
         return xs
 
 
@@ -205,15 +210,25 @@ def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     return rows.scatter_(-1, ids[..., None], 1.0)
 
 
-def dropout_mask(like: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+def dropout_mask(
+    like: Tensor, rate: float, generator: torch.Generator, share: Share | None = None
+) -> Tensor:
     """Zeros with probability `rate`, otherwise 1 / (1 - rate); shaped and typed as `like`.
+
+    With a share, `like` is (T, B, ...) of those streams; the mask is drawn for all.
 
     Srivastava et al. 2014, scaled in training so that inference needs no change. The rate is
     rounded to a 65536th: sixteen random bits an element, drawn 64 at a time, take a third of the
     time of `bernoulli_`.
     """
     dropped = round(rate * 65536)
-    words = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
+    shape = list(like.shape)
+    if share is not None:
+        shape[1] = share[1]
+    count = math.prod(shape)
+    words = torch.empty(-(-count // 4), dtype=torch.int64, device=like.device)
     words.random_(-(2**63), None, generator=generator)
-    bits = words.view(torch.int16)[: like.numel()].view(like.shape)  # uniform, -32768..32767
+    bits = words.view(torch.int16)[:count].view(shape)  # uniform, -32768..32767
+    if share is not None:
+        bits = bits[:, share[0]]
     return (bits >= dropped - 32768).to(like.dtype).mul_(65536 / max(1, 65536 - dropped))

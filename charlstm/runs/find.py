@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charlstm.checkpoint import Checkpoint, load_checkpoint
-from charlstm.errors import CheckpointError, RunError
+from charlstm.errors import CharlstmError, CheckpointError, RunError
 from charlstm.runs.folder import Run
 
 DEFAULT_RUNS_DIR = Path("checkpoints")
@@ -94,6 +94,19 @@ def load_model_checkpoint(
     # What is there and is no file is met by an error that says so.
     paths = [path for path in (run.best, *run.checkpoints()) if os.path.lexists(path)]
     return first_intact(paths, MODEL, warn)
+
+
+def trained_by(run: Run) -> int:
+    """How many processes a run was last trained by; 1 where no checkpoint says."""
+    try:
+        _, checkpoint = first_intact(
+            [path for path in run.checkpoints() if path.exists()], MODEL, lambda _: None
+        )
+        train = checkpoint.meta["config"]["train"]
+        count = train.get("processes", 1)
+    except (CharlstmError, LookupError, TypeError, AttributeError):
+        return 1  # what is wrong is said where the run is read to be continued
+    return count if type(count) is int and 1 <= count <= 1024 else 1
 
 
 def first_intact(

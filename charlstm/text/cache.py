@@ -43,6 +43,7 @@ class Cached:
 
     ids: Ids
     mapping: mmap.mmap
+    path: Path
     tokenizer: CharTokenizer
     sha256: str
     rare: dict[str, int]
@@ -69,12 +70,12 @@ class Cache:
             entry = json.loads(self._path("json").read_text("utf-8"))
             tokenizer = CharTokenizer.from_json(entry["tokenizer"])
             with self._path("ids").open("rb") as file:
-                ids, mapping = _map(file, tokenizer)
+                ids, mapping = map_ids(file, tokenizer)
                 whole = hashlib.file_digest(file, "sha256").hexdigest() == entry["ids_sha256"]
             if not whole:
                 return None
             sha256, rare = str(entry["sha256"]), dict(entry["rare"])
-            return Cached(ids, mapping, tokenizer, sha256, rare)
+            return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare)
         except (OSError, ValueError, KeyError, TypeError, CharlstmError):
             return None  # a damaged or unreadable entry is as good as none
 
@@ -85,7 +86,7 @@ class Cache:
         sha256: str,
         tokenizer: CharTokenizer,
         rare: Mapping[str, int],
-    ) -> tuple[Ids, mmap.mmap]:
+    ) -> tuple[Ids, mmap.mmap, Path | None]:
         """Write ids into a new file, map it, and publish it.
 
         Args:
@@ -94,10 +95,14 @@ class Cache:
             sha256: the text's digest.
             tokenizer, rare: kept beside the ids.
 
+        Returns:
+            The ids, the mapped file, and its path, unless it has none.
+
         Raises:
             CorpusError: there is no room, neither here nor in the folder of temporary files.
         """
         digest = hashlib.sha256()
+        path = None
         with self._new_file() as file:
             name = Path(file.name) if isinstance(file.name, str) else None
             try:
@@ -105,7 +110,7 @@ class Cache:
                     file.write(chunk.data)
                     digest.update(chunk.data)
                 file.flush()
-                ids, mapping = _map(file, tokenizer)
+                ids, mapping = map_ids(file, tokenizer)
                 if name is not None:
                     entry = {
                         "num_chars": num_chars,
@@ -116,7 +121,7 @@ class Cache:
                         "rare": dict(rare),
                     }
                     self._publish(name, entry)
-                    name = None
+                    name, path = None, self._path("ids")
             except OSError as error:
                 size = num_chars * tokenizer.id_dtype.itemsize
                 raise CorpusError(
@@ -126,7 +131,7 @@ class Cache:
             finally:
                 if name is not None:
                     name.unlink(missing_ok=True)
-        return ids, mapping
+        return ids, mapping, path
 
     def _new_file(self) -> IO[bytes]:
         """A temporary file in the cache folder, or an unnamed one where that cannot be."""
@@ -176,7 +181,7 @@ class Cache:
         return self.folder / f"{self._key}.{suffix}"
 
 
-def _map(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
+def map_ids(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
     """A file's ids, mapped into memory for reading."""
     mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.frombuffer(mapping, dtype=tokenizer.id_dtype), mapping

@@ -12,6 +12,7 @@ import hashlib
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Corpus:
         rare: rare characters that became the replacement character, with their counts.
         train, val, test: contiguous parts of `ids`.
         mapping: the mapped file that `ids` lie in, if they do.
+        path: that file's name, if it has one.
     """
 
     ids: Ids
@@ -48,6 +50,7 @@ class Corpus:
     val_fraction: float = 0.1
     test_fraction: float = 0.0
     mapping: mmap.mmap | None = None
+    path: Path | None = None
 
     def release(self) -> None:
         """Let go of the memory that reading a mapped file has taken; it is read again at need.
@@ -122,8 +125,9 @@ def load_corpus(
         and sha256 in (None, found.sha256)
     ):
         return Corpus(
-            found.ids, found.tokenizer, found.sha256, found.rare, *fractions, found.mapping
-        )
+            found.ids, found.tokenizer, found.sha256, found.rare, *fractions, found.mapping,
+            found.path,
+        )  # fmt: skip
     counted = _count(sources, config, progress)
     if sha256 not in (None, counted.sha256):
         raise ChangedTextError("the text has changed.")
@@ -136,7 +140,7 @@ def load_corpus(
             counted.counts, lowercase=config.lowercase, min_count=config.min_count
         )
     chunks = _encode(sources, config, tokenizer, counted, progress)
-    mapping = None
+    mapping = path = None
     if counted.num_chars * tokenizer.id_dtype.itemsize <= in_memory_bytes:
         ids: Ids = np.empty(counted.num_chars, dtype=tokenizer.id_dtype)
         done = 0
@@ -144,8 +148,8 @@ def load_corpus(
             ids[done : done + len(chunk)] = chunk
             done += len(chunk)
     else:
-        ids, mapping = cache.write(chunks, counted.num_chars, counted.sha256, tokenizer, rare)
-    return Corpus(ids, tokenizer, counted.sha256, rare, *fractions, mapping)
+        ids, mapping, path = cache.write(chunks, counted.num_chars, counted.sha256, tokenizer, rare)
+    return Corpus(ids, tokenizer, counted.sha256, rare, *fractions, mapping, path)
 
 
 def _count(

@@ -1,18 +1,28 @@
-"""Which device and which number format to train with."""
+"""What to train with: which device, number format, threads, and how many processes."""
 
 from __future__ import annotations
 
+import os
 import time
 
 import torch
 
-from charlstm.config import ModelConfig
+from charlstm.config import Config, ModelConfig
 from charlstm.errors import DeviceError
 from charlstm.nn.network import CharLSTM
+from charlstm.training.distributed import World
+from charlstm.training.optim import losses, make_optimizer
+
+_DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS says else
+_MEASURE_SECONDS = 0.7  # for each number of processes
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """The device of that name; `auto` takes cuda, then mps, then cpu.
+
+    Args:
+        name: as configured.
+        local_rank: which of a machine's processes asks; each takes a GPU of its own.
 
     Raises:
         DeviceError: this machine does not have it.
@@ -27,6 +37,14 @@ def pick_device(name: str) -> torch.device:
     if not present[name]:
         there = ", ".join(kind for kind, there in present.items() if there)
         raise DeviceError(f"--device {name}: this machine has none. It has: {there} (or auto).")
+    if name == "cuda":
+        count = torch.cuda.device_count()
+        if local_rank >= count:
+            raise DeviceError(
+                f"this machine has {count} GPU(s), fewer than processes that want one; start "
+                f"{count}, or use --device cpu."
+            )
+        return torch.device("cuda", local_rank)
     return torch.device(name)
 
 
@@ -61,3 +79,67 @@ def _seconds(network: CharLSTM) -> float:
     if network.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def share_threads(asked: int, world: World) -> None:
+    """Use so many processor threads; 0 divides the machine's cores among its processes."""
+    cores = os.cpu_count() or 1
+    if asked:
+        torch.set_num_threads(min(asked, cores))
+    elif world.local_size > 1:
+        torch.set_num_threads(max(1, cores // world.local_size))
+    else:
+        torch.set_num_threads(_DEFAULT_THREADS)
+
+
+def fastest_count(world: World, config: Config, vocab_size: int) -> tuple[int, dict[int, float]]:
+    """How many of the world's processes learn the most characters in a second.
+
+    Counts of 1, 2, 4, ... and all take turns with some real steps of the network on made-up text,
+    dividing the machine's cores among them.
+
+    Args:
+        world: all of one machine's processes; each must ask.
+        config: with sizes and precision settled.
+        vocab_size: V.
+
+    Returns:
+        The number, and characters per second by number; the same in each process.
+    """
+    counts = sorted({2**k for k in range(world.size.bit_length())} | {world.size})
+    counts = [count for count in counts if count <= min(world.size, config.windows.batch_size)]
+    speeds = {}
+    for count in counts:
+        part = world.first(count)
+        taken = 0.0 if part is None else _seconds_of_steps(part, config, vocab_size)
+        # The leader's clock counts; the sum is also where the others wait their turn.
+        seconds = world.sum([taken if world.leads else 0.0])[0]
+        speeds[count] = config.windows.batch_size * config.windows.maxlen / seconds
+    return max(speeds, key=speeds.__getitem__), speeds
+
+
+def _seconds_of_steps(world: World, config: Config, vocab_size: int) -> float:
+    """The time a step takes in a world, the best of some."""
+    share_threads(config.train.threads, world)
+    dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
+    network = CharLSTM(config.model, vocab_size, dtype=dtype)
+    learner = world.wrap(network, sometimes_unused=True)
+    optimizer = make_optimizer(network, config.train)
+    streams = config.windows.batch_size
+    own = world.columns(streams)
+    network.share = (own, streams) if world.size > 1 else None
+    generator = torch.Generator().manual_seed(1)
+    shape = (config.windows.maxlen + 1, own.stop - own.start)
+    text = torch.randint(vocab_size, shape, generator=generator)
+    state = network.initial_state(shape[1])
+    times: list[float] = []
+    while len(times) < 2 or (sum(times[1:]) < _MEASURE_SECONDS and len(times) < 50):
+        start = time.perf_counter()
+        logits, _ = learner(text[:-1], state, targets=text[1:])
+        loss, _ = losses(logits.flatten(0, 1), text[1:].flatten(), 0.0)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        # The mean of all clocks, so that all stop at the same step.
+        times.append(world.sum([time.perf_counter() - start])[0] / world.size)
+    return min(times[1:])  # the first has made the kernels

@@ -64,7 +64,7 @@ def snapshot(trainer: Trainer) -> Contents:
     arrays["rng/dropout"] = trainer.network.generator.get_state().numpy()
     for layer, (cell, parts) in enumerate(zip(trainer.network.cells, trainer.state, strict=True)):
         for name, part in zip(cell.state_names, parts, strict=True):
-            arrays[f"carry/{layer}.{name}"] = _to_numpy(part)
+            arrays[f"carry/{layer}.{name}"] = _to_numpy(trainer.whole(part.float()))
     return meta | {"paths": trainer.paths}, arrays
 
 

@@ -23,9 +23,11 @@ from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
-from charlstm.training.device import pick_device, pick_precision
+from charlstm.training.device import pick_device, pick_precision, share_threads
+from charlstm.training.distributed import World
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
+from charlstm.training.sharing import lead
 from charlstm.training.trainer import Trainer
 
 Notice = Callable[[str], None]
@@ -49,6 +51,7 @@ def new_run(
     name: str | None,
     notice: Notice,
     progress: ReadingProgress | None = None,
+    world: World | None = None,
 ) -> Trainer:
     """Read the text and set up a run for it. Nothing is written before all of it is in order.
 
@@ -59,11 +62,13 @@ def new_run(
         name: the run's name; None: from the first source.
         notice: told what was chosen or reduced.
         progress: told how far the reading is.
+        world: the processes that this one leads, if there are others; they must `follow`.
 
     Raises:
         CharlstmError: of the kind that fits what is wrong.
     """
-    device = pick_device(config.train.device)
+    world = world or World()
+    device = pick_device(config.train.device, world.local_rank)
     if name is not None:
         Run.check_free(runs_dir, name)  # before an hour of reading, not after
     sources = find_sources(arguments, config.text.glob)
@@ -85,13 +90,14 @@ def new_run(
         )
     if len(corpus.val) < 2:
         notice("no validation part: the best checkpoint is chosen by the training loss.")
-    set_threads(config, notice)
+    set_threads(config, notice, world)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
     train = replace(
         config.train,
         epochs=config.train.epochs or default_epochs(size),
         precision="bfloat16" if precision is torch.bfloat16 else "float32",
+        processes=config.train.processes if world.size == 1 else world.size,
     )
     config = replace(config, windows=windows, train=train)
     kept = any(source.path is None for source in sources)
@@ -110,6 +116,7 @@ def new_run(
             _keep_text(run, sources, config)
         trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
         trainer.save()
+        lead(world, trainer, run.last, notice)
     except BaseException:
         run.discard()
         lock.release()
@@ -124,6 +131,7 @@ def resume_run(
     *,
     notice: Notice,
     progress: ReadingProgress | None = None,
+    world: World | None = None,
 ) -> Trainer:
     """Set up a run to go on exactly where its newest intact checkpoint left it.
 
@@ -131,8 +139,9 @@ def resume_run(
         run: which.
         changes: options given anew; only some can change.
         arguments: where the same text lies now; empty: where it was.
-        notice: told of damaged checkpoints that are passed over.
+        notice: told of damaged checkpoints that are passed over, and of what changes.
         progress: told how far the reading is.
+        world: as for `new_run`.
 
     Raises:
         RunError: an option cannot change, the text is another, or the run is being trained.
@@ -142,7 +151,10 @@ def resume_run(
     try:
         run.check_files()
         run.clear_temporary_files()
-        return _resume(run, lock, changes, arguments, notice=notice, progress=progress)
+        return _resume(
+            run, lock, changes, arguments,
+            notice=notice, progress=progress, world=world or World(),
+        )  # fmt: skip
     except BaseException:
         lock.release()
         raise
@@ -156,12 +168,18 @@ def _resume(
     *,
     notice: Notice,
     progress: ReadingProgress | None,
+    world: World,
 ) -> Trainer:
     path, checkpoint = _resumable(run, notice)
     saved, _tokenizer = read_meta(path, checkpoint)
     _refuse_changes(saved, changes)
-    config = saved.override({"stop_after": 0, **changes})
-    device = pick_device(config.train.device)
+    config = saved.override({"stop_after": 0, **changes, "processes": world.size})
+    if saved.train.processes != world.size:
+        notice(
+            f"the run was trained by {saved.train.processes} process(es) and goes on with "
+            f"{world.size}: the same mathematics, but not to the last bit."
+        )
+    device = pick_device(config.train.device, world.local_rank)
     own = read_own_text(
         run,
         path,
@@ -172,7 +190,7 @@ def _resume(
     )
     if fit(len(own.corpus.train), config.windows) != config.windows:
         raise CheckpointError(f"{path}: its windows do not fit its text.")
-    set_threads(config, notice)
+    set_threads(config, notice, world)
     keep_freed_memory()
     trainer = Trainer(config, own.corpus, run, device, own.meta, own.paths, lock)
     try:
@@ -180,6 +198,7 @@ def _resume(
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     run.metrics.rewind(trainer.progress.logged_step)
+    lead(world, trainer, path, notice)
     return trainer
 
 
@@ -203,14 +222,13 @@ def _resumable(run: Run, notice: Notice) -> tuple[Path, Checkpoint]:
         ) from error
 
 
-def set_threads(config: Config, notice: Notice) -> None:
+def set_threads(config: Config, notice: Notice, world: World) -> None:
     """Use the configured number of processor threads, but no more than there are cores."""
     asked = config.train.threads
     cores = os.cpu_count() or 1
     if asked > cores:
         notice(f"--threads reduced from {asked} to {cores}: the machine has no more cores.")
-    if asked:
-        torch.set_num_threads(min(asked, cores))
+    share_threads(asked, world)
 
 
 def _refuse_changes(saved: Config, changes: Mapping[str, Any]) -> None:

@@ -9,22 +9,24 @@ and previews draw from generators of their own and leave all of that untouched.
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from charlstm.config import Config, SampleConfig
-from charlstm.errors import DivergenceError
+from charlstm.errors import ConfigError, DivergenceError
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
 from charlstm.text.windows import Batch, make_windows
+from charlstm.training.distributed import World
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
@@ -79,7 +81,9 @@ class Trainer:
         self.windows = make_windows(corpus.train, config.windows, config.train.seed)
         self.progress = Progress()
         self.state: NetworkState = self.network.initial_state(self.batch_size)
-        self._stop_asked = False
+        self.world = World()
+        self.learner: nn.Module = self.network
+        self._stop_asked = self._stop_agreed = self._save_agreed = False
         self.saved_step = -1  # none yet
         self._saved_at = self._resumed_at = time.monotonic()
         self._step_seconds = 0.0  # spent in steps since the last line of the log
@@ -112,6 +116,38 @@ class Trainer:
         """Finish the step, save and stop; may be called from a signal handler."""
         self._stop_asked = True
 
+    def join(self, world: World) -> None:
+        """Go on as one of several processes, all of them in this one's state.
+
+        Each reads its share of the streams. Only the leader evaluates, reports and writes.
+
+        Raises:
+            ConfigError: there are fewer streams than processes.
+            DistributedError: another process is gone.
+        """
+        self.world = world
+        if world.size == 1:
+            return
+        if self.batch_size < world.size:
+            raise ConfigError(
+                f"--batch-size {self.batch_size} cannot be divided among {world.size} processes; "
+                "use fewer, or a larger batch."
+            )
+        own = world.columns(self.batch_size)
+        self.state = [tuple(part[own].clone() for part in layer) for layer in self.state]
+        one_way = self.config.model.direction == "forward"
+        self.learner = world.wrap(
+            self.network,
+            # A window of one character has nothing for the backward stack to read.
+            sometimes_unused=not one_way and self.config.windows.maxlen == 1,
+        )
+
+    def whole(self, part: Tensor) -> Tensor:
+        """Rows of the carried state, float32 -> the rows of all processes' streams."""
+        if self.config.windows.stateless:
+            return part  # never carried: each window starts from zero
+        return self.world.gather(part, self.batch_size)
+
     # ---------------------------------------------------------------- the loop
 
     def train(self) -> Iterator[Event]:
@@ -140,7 +176,7 @@ class Trainer:
                 if evaluated is not None:
                     yield evaluated
                     yield self.save()
-            if self._stop_asked:
+            if self._stopping:
                 reason = "interrupted"
             elif train.patience and progress.stale >= train.patience:
                 reason = "patience"
@@ -150,16 +186,21 @@ class Trainer:
                 reason = "paused"
             else:
                 yield self._step()
-                if self._preview_is_due():
+                if self.world.leads and self._preview_is_due():
                     yield self._preview()
                 self._log_if_due()
-                if self._save_is_due():
+                if self._save_agreed:
                     yield self.save()
                 continue
             break
         if progress.step != self.saved_step:
             yield self.save()
         yield Stopped(reason)
+
+    @property
+    def _stopping(self) -> bool:
+        """Whether to stop here; several processes stop at the same step."""
+        return self._stop_asked if self.world.size == 1 else self._stop_agreed
 
     def _step(self) -> Stepped:
         start = time.perf_counter()
@@ -170,6 +211,7 @@ class Trainer:
             group["lr"] = rate
         nats, chars = self._learn(batch)
         progress.step += 1
+        nats = self._agree(nats)
         progress.index += 1
         if progress.index == self.windows.batches_per_epoch:
             progress.epoch += 1
@@ -182,20 +224,47 @@ class Trainer:
         self._step_seconds += time.perf_counter() - start
         return Stepped(progress.step, progress.epoch, nats, rate, chars)
 
+    def _agree(self, nats: float) -> float:
+        """Tell the other processes what only this one knows, and learn the same of them.
+
+        Args:
+            nats: this process's part of the batch's mean.
+
+        Returns:
+            The batch's mean nats per character.
+        """
+        stop = self._stop_asked or self.world.orphaned
+        save = self.world.leads and self._save_is_due()
+        nats, stops, saves = self.world.sum([nats, float(stop), float(save)])
+        self._stop_agreed, self._save_agreed = stops > 0, saves > 0
+        return nats
+
     def _learn(self, batch: Batch) -> tuple[float, int]:
-        """One step of truncated backpropagation through time; returns mean nats and chars."""
+        """One step of truncated backpropagation through time.
+
+        Returns:
+            This process's part of the batch's mean nats, and the whole batch's characters.
+        """
         windows, train = self.config.windows, self.config.train
-        ids = torch.from_numpy(batch.inputs).to(self.device)
-        targets = torch.from_numpy(batch.targets).to(self.device)
+        streams = batch.inputs.shape[1]
+        own = self.world.columns(streams)
+        part = (own.stop - own.start) / streams
+        if not part:  # a short last batch leaves nothing for this process: learn with weight 0
+            own = slice(0, 1)
+        self.network.share = (own, streams) if self.world.size > 1 else None
+        ids = torch.from_numpy(batch.inputs[:, own]).to(self.device)
+        targets = torch.from_numpy(batch.targets[:, own]).to(self.device)
         if batch.fresh:
             self.state = self.network.initial_state(ids.shape[1])
         self.network.train()
         last_only = windows.targets == "last"
-        logits, state = self.network(ids, self.state, targets=targets, last_only=last_only)
-        if last_only:
-            targets = targets[-1:]
-        loss, objective = losses(logits.flatten(0, 1), targets.flatten(), train.label_smoothing)
-        torch.autograd.backward(objective)
+        with self.world.guard():
+            logits, state = self.learner(ids, self.state, targets=targets, last_only=last_only)
+            if last_only:
+                targets = targets[-1:]
+            loss, objective = losses(logits.flatten(0, 1), targets.flatten(), train.label_smoothing)
+            # Gradients are averaged over processes, whatever each one's share is.
+            torch.autograd.backward(objective * (part * self.world.size))
         norm = self._clip()
         nats = loss.item()
         if not (math.isfinite(nats) and math.isfinite(norm)):
@@ -213,7 +282,7 @@ class Trainer:
         shrink(self.optimizer, train)
         self.optimizer.zero_grad(set_to_none=True)
         self.state = [tuple(part.detach() for part in layer) for layer in state]
-        return nats, targets.numel()
+        return nats * part, targets.numel() // ids.shape[1] * streams
 
     def _clip(self) -> float:
         """Clip gradients as configured; returns their norm before."""
@@ -246,8 +315,9 @@ class Trainer:
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = None
         if len(self.corpus.val) >= 2:
-            val_nats = validate(self.network, self.corpus.val, lambda: self._stop_asked)
+            val_nats = self._validate()
             if val_nats is None:
+                self._stop_agreed = True
                 return None
         nats = train_nats if val_nats is None else val_nats
         is_best = nats is not None and nats < progress.best_nats
@@ -267,8 +337,25 @@ class Trainer:
         )
         self._log(val_nats)
         if is_best:
-            self.run.save_best(*best_snapshot(self))
+            contents = best_snapshot(self)
+            if self.world.leads:
+                self.run.save_best(*contents)
         return Evaluated(progress.step, progress.epoch, train_nats, val_nats, is_best)
+
+    def _validate(self) -> float | None:
+        """The leader predicts the validation part, with all of the machine's threads."""
+        nats = None
+        if self.world.leads:
+            threads = torch.get_num_threads()
+            if not self.config.train.threads:
+                torch.set_num_threads(threads * self.world.local_size)
+            try:
+                nats = validate(self.network, self.corpus.val, lambda: self._stop_asked)
+            finally:
+                torch.set_num_threads(threads)
+        told = self.world.broadcast(struct.pack("<?d", nats is not None, nats or 0.0))
+        known, value = struct.unpack("<?d", told)
+        return value if known else None
 
     def _preview_is_due(self) -> bool:
         every = self.config.train.sample_every
@@ -290,16 +377,16 @@ class Trainer:
     def _log(self, val_nats: float | None) -> None:
         progress, seconds = self.progress, self._step_seconds
         steps = progress.pending_steps
-        self.run.metrics.append(
-            {
-                "step": progress.step,
-                "epoch": progress.epoch,
-                "train_nats": progress.pending_nats / steps if steps else None,
-                "val_nats": val_nats,
-                "chars_per_second": round(self._step_chars / seconds, 1) if seconds else None,
-                "seconds": round(self.seconds, 3),
-            }
-        )
+        line = {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "train_nats": progress.pending_nats / steps if steps else None,
+            "val_nats": val_nats,
+            "chars_per_second": round(self._step_chars / seconds, 1) if seconds else None,
+            "seconds": round(self.seconds, 3),
+        }
+        if self.world.leads:
+            self.run.metrics.append(line)
         self.corpus.release()
         progress.pending_nats, progress.pending_steps = 0.0, 0
         progress.logged_step = progress.step
@@ -321,7 +408,9 @@ class Trainer:
             CheckpointError: the checkpoint cannot be written.
         """
         meta, arrays = snapshot(self)
-        self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=self.config.train.keep)
+        if self.world.leads:
+            keep = self.config.train.keep
+            self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=keep)
         self.saved_step = self.progress.step
         self._saved_at = time.monotonic()
         return Saved(self.progress.step, self.run.last)

@@ -29,7 +29,7 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
-def test_freed_memory_is_not_fetched_anew():
+def test_freed_memory_is_not_fetched_anew() -> None:
     def faults(how: str) -> int:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
         done = subprocess.run(
@@ -41,6 +41,6 @@ def test_freed_memory_is_not_fetched_anew():
     assert faults("keep") < faults("leave") / 4
 
 
-def test_a_users_own_settings_stand(monkeypatch):
+def test_a_users_own_settings_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not keep_freed_memory()

@@ -1,0 +1,179 @@
+"""Several processes that train one model: who is who, and what they tell each other.
+
+Each process holds the whole model and reads its share of the parallel streams. torch's
+DistributedDataParallel averages gradients, so all take the same step and stay equal. One of them,
+the leader, reads the text, evaluates, reports and saves; whatever it decides by the clock or by
+what happens to it alone, it tells the others, lest they wait for what never comes.
+
+`torchrun` (or `charlstm train --processes`) starts the processes and tells each its place by
+environment variables: https://docs.pytorch.org/docs/stable/elastic/run.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from charlstm.errors import DistributedError
+from charlstm.training.place import Place, place_from
+
+# A process that dies is noticed at once; a machine that falls silent, after so long.
+_TIMEOUT = datetime.timedelta(minutes=30)
+_CHUNK_BYTES = 16 << 20
+# What errors say that come from the processes' connection and not from the work.
+_SIGNS = ("gloo", "nccl", "connection", "process group", "tcpstore", "timed out", "socket")
+
+
+class World:
+    """The processes that train together, as one of them sees them.
+
+    Attributes:
+        rank, size, local_rank, local_size, undecided: as `Place` has them.
+        group: torch's name of them; None for a single process.
+    """
+
+    def __init__(self, place: Place | None = None, group: Any = None) -> None:
+        place = place or Place()
+        self.rank, self.size = place.rank, place.size
+        self.local_rank, self.local_size = place.local_rank, place.local_size
+        self.undecided = place.undecided
+        self.group = group
+        self._parent = os.getppid()
+
+    @classmethod
+    def join(cls) -> World:
+        """Meet the other processes that torchrun has started; without it, a world of one.
+
+        Raises:
+            DistributedError: they cannot be reached.
+        """
+        place = place_from()
+        if place is None:
+            return cls()
+        cuda = torch.cuda.is_available()
+        with _told("the other processes cannot be reached"):
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
+        return cls(place, dist.group.WORLD)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that reads, reports and saves."""
+        return self.rank == 0
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the process that started this one is gone, and with it who could stop it."""
+        return self.size > 1 and os.getppid() != self._parent
+
+    def columns(self, total: int) -> slice:
+        """This process's share of so many parallel streams; shares differ by one at most."""
+        return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
+
+    def wrap(self, network: nn.Module, *, sometimes_unused: bool = False) -> nn.Module:
+        """The network, its gradients averaged over all processes.
+
+        Args:
+            network: with the same weights in each.
+            sometimes_unused: whether a step may leave weights without a gradient.
+        """
+        if self.size == 1:
+            return network
+        device = next(network.parameters()).device
+        with self.guard():
+            return DistributedDataParallel(
+                network,
+                device_ids=[device] if device.type == "cuda" else None,
+                process_group=self.group,
+                gradient_as_bucket_view=True,
+                find_unused_parameters=sometimes_unused,
+            )
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Each value, summed over all processes; the same in each."""
+        if self.size == 1:
+            return list(values)
+        numbers = torch.tensor(values, dtype=torch.float64)
+        with self.guard():
+            dist.all_reduce(numbers, group=self.group)
+        summed: list[float] = numbers.tolist()
+        return summed
+
+    def broadcast(self, data: bytes = b"") -> bytes:
+        """What the leader passes, in every process. Plain bytes: nothing that runs."""
+        if self.size == 1:
+            return data
+        length = int(self.sum([len(data) if self.leads else 0])[0])
+        buffer = torch.zeros(length, dtype=torch.uint8)
+        if self.leads and data:
+            buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        with self.guard():
+            for first in range(0, length, _CHUNK_BYTES):
+                dist.broadcast(buffer[first : first + _CHUNK_BYTES], 0, group=self.group)
+        return buffer.numpy().tobytes()
+
+    def gather(self, part: Tensor, total: int) -> Tensor:
+        """Each process's rows of a matrix -> all rows, in every process.
+
+        Args:
+            part: this process's share, float32; as many rows as `columns(total)` says.
+            total: how many rows there are in all.
+        """
+        if self.size == 1:
+            return part
+        rows = -(-total // self.size)
+        padded = part.new_zeros(rows, *part.shape[1:])
+        padded[: len(part)] = part
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        with self.guard():
+            dist.all_gather(parts, padded, group=self.group)
+        counts = [
+            (rank + 1) * total // self.size - rank * total // self.size for rank in range(self.size)
+        ]
+        return torch.cat([rows[:count] for rows, count in zip(parts, counts, strict=True)])
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn what torch says when another process is gone into an error that says so.
+
+        Raises:
+            DistributedError: another process is gone.
+        """
+        if self.size == 1:
+            yield
+            return
+        with _told("another process of this training has ended"):
+            yield
+
+    def first(self, count: int) -> World | None:
+        """The world of the first `count` processes, for those that are of it; all must ask."""
+        group = dist.new_group(list(range(count))) if count > 1 else None
+        if self.rank >= count:
+            return None
+        place = Place(self.rank, count, self.local_rank, min(count, self.local_size))
+        return World(place, group)
+
+    @staticmethod
+    def leave() -> None:
+        """Part from the others."""
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # torch's errors of connections have no narrower type in common
+        text = str(error)
+        if not any(sign in text.lower() for sign in _SIGNS):
+            raise
+        reason = text.partition("\n")[0].rpartition("] ")[2][:200]
+        raise DistributedError(f"{what} ({reason}).") from error

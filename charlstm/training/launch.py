@@ -1,0 +1,73 @@
+"""Start several processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from charlstm.errors import DistributedError
+from charlstm.training.place import AUTO
+
+_MOST = 8  # processes that `auto` tries
+_SHUTDOWN_SECONDS = 300  # for a step and a save
+
+
+def launch(processes: int, arguments: Sequence[str]) -> int:
+    """Run `charlstm ARGUMENTS` in several processes at once, by torchrun's own launcher.
+
+    Args:
+        processes: how many; 0: as many as could be worth it (see
+            `charlstm.training.device`).
+        arguments: of the command line.
+
+    Returns:
+        The leader's exit code.
+
+    Raises:
+        DistributedError: a process was killed.
+    """
+    auto, count = processes == 0, processes or most_processes()
+    if sys.platform == "linux":
+        # On one machine the loopback will do, whatever its name resolves to.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # What goes wrong is said below, in our words.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=AUTO if auto else "charlstm",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "charlstm", *arguments)
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        killed = {rank: -code for rank, code in codes.items() if code < 0}
+        if killed:
+            rank = min(killed)
+            raise DistributedError(
+                f"process {rank + 1} of {count} was ended by {signal.Signals(killed[rank]).name}; "
+                "what was saved before is whole."
+            ) from error
+        return codes.get(0, next(iter(codes.values())))
+    return 0
+
+
+def most_processes() -> int:
+    """How many processes `auto` starts with: one for each GPU, or for each core."""
+    return torch.cuda.device_count() or min(os.cpu_count() or 1, _MOST)
