@@ -24,7 +24,7 @@ from charlstm.cli.output import duration
 from charlstm.cli.progress import View, reading
 from charlstm.cli.signals import Signals
 from charlstm.config import SECTIONS, Config, check_values
-from charlstm.errors import CharlstmError, ConfigError
+from charlstm.errors import CharlstmError, ConfigError, DistributedError
 from charlstm.training.place import place_from
 
 if TYPE_CHECKING:
@@ -234,6 +234,11 @@ def _show(trainer: Trainer, say: Any, quiet: bool, *, resumed: bool) -> str:
     try:
         for event in trainer.train():
             reason = view.show(event)
+    except DistributedError as error:
+        raise DistributedError(
+            f"{error}\nWhat was saved before is whole; to go on: charlstm train --resume "
+            f"{shlex.quote(str(trainer.run.folder))}"
+        ) from error
     finally:
         view.close()
     return reason
@@ -245,7 +250,8 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     config, corpus = trainer.config, trainer.corpus
     model, windows, train = config.model, config.windows, config.train
     weights = sum(p.numel() for p in trainer.parameters)
-    threads = f", {torch.get_num_threads()} threads" if trainer.device.type == "cpu" else ""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' if count > 1 else ''}" if trainer.device.type == "cpu" else ""
     if trainer.world.size > 1:
         threads += f" in each of {trainer.world.size} processes"
     plan = "shuffled windows" if windows.stateless else "streams"

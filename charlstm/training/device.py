@@ -123,7 +123,7 @@ def _seconds_of_steps(world: World, config: Config, vocab_size: int) -> float:
     share_threads(config.train.threads, world)
     dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
     network = CharLSTM(config.model, vocab_size, dtype=dtype)
-    learner = world.wrap(network, sometimes_unused=True)
+    learner = world.wrap(network, config.windows.maxlen)
     optimizer = make_optimizer(network, config.train)
     streams = config.windows.batch_size
     own = world.columns(streams)

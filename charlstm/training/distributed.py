@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from charlstm.errors import DistributedError
+from charlstm.nn.network import CharLSTM
 from charlstm.training.place import Place, place_from
 
 # A process that dies is noticed at once; a machine that falls silent, after so long.
@@ -77,23 +78,24 @@ class World:
         """This process's share of so many parallel streams; shares differ by one at most."""
         return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
 
-    def wrap(self, network: nn.Module, *, sometimes_unused: bool = False) -> nn.Module:
+    def wrap(self, network: CharLSTM, maxlen: int) -> nn.Module:
         """The network, its gradients averaged over all processes.
 
         Args:
             network: with the same weights in each.
-            sometimes_unused: whether a step may leave weights without a gradient.
+            maxlen: the windows' length.
         """
         if self.size == 1:
             return network
-        device = next(network.parameters()).device
+        device = network.device
         with self.guard():
             return DistributedDataParallel(
                 network,
                 device_ids=[device] if device.type == "cuda" else None,
                 process_group=self.group,
                 gradient_as_bucket_view=True,
-                find_unused_parameters=sometimes_unused,
+                # A window of one character has nothing for a backward stack to read.
+                find_unused_parameters=maxlen == 1 and network.config.direction == "both",
             )
 
     def sum(self, values: Sequence[float]) -> list[float]:
@@ -175,5 +177,6 @@ def _told(what: str) -> Iterator[None]:
         text = str(error)
         if not any(sign in text.lower() for sign in _SIGNS):
             raise
-        reason = text.partition("\n")[0].rpartition("] ")[2][:200]
-        raise DistributedError(f"{what} ({reason}).") from error
+        known = ("Connection reset by peer", "Connection closed by peer", "Connection refused")
+        reasons = [reason for reason in known if reason in text] or [text.partition("\n")[0][:200]]
+        raise DistributedError(f"{what} ({reasons[0]}).") from error

@@ -39,7 +39,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         # On one machine the loopback will do, whatever its name resolves to.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     # What goes wrong is said below, in our words.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -57,7 +57,8 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        killed = {rank: -code for rank, code in codes.items() if code < 0}
+        # Once one has ended, the launcher ends the others by SIGTERM.
+        killed = {r: -code for r, code in codes.items() if code < 0 and -code != signal.SIGTERM}
         if killed:
             rank = min(killed)
             raise DistributedError(

@@ -135,12 +135,7 @@ class Trainer:
             )
         own = world.columns(self.batch_size)
         self.state = [tuple(part[own].clone() for part in layer) for layer in self.state]
-        one_way = self.config.model.direction == "forward"
-        self.learner = world.wrap(
-            self.network,
-            # A window of one character has nothing for the backward stack to read.
-            sometimes_unused=not one_way and self.config.windows.maxlen == 1,
-        )
+        self.learner = world.wrap(self.network, self.config.windows.maxlen)
 
     def whole(self, part: Tensor) -> Tensor:
         """Rows of the carried state, float32 -> the rows of all processes' streams."""

@@ -1,0 +1,60 @@
+"""Trains runs in each of several processes: started by torchrun, see test_distributed.py.
+
+`together.py FOLDER CASES` where CASES is JSON: a list of {"name", "text", "options"}, and perhaps
+"mapped" (ids go to a file) and "apart" (no process sees another's cache folder).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from charlstm.config import Config
+from charlstm.text import corpus as corpus_module
+from charlstm.training import sharing
+from charlstm.training.distributed import World
+from charlstm.training.setup import new_run
+from charlstm.training.sharing import follow
+
+
+def train(world: World, folder: Path, case: dict[str, Any]) -> None:
+    keywords = corpus_module.load_corpus.__kwdefaults__
+    assert keywords is not None
+    keywords["in_memory_bytes"] = 100 if case.get("mapped") else corpus_module.IN_MEMORY_BYTES
+    apart = f"cache-{world.rank}" if case.get("apart") else "cache"
+    os.environ["XDG_CACHE_HOME"] = str(folder / apart)
+    if world.leads:
+        config = Config().override(case["options"])
+        trainer = new_run(
+            [case["text"]], config,
+            runs_dir=folder / "runs", name=case["name"], notice=lambda _: None, world=world,
+        )  # fmt: skip
+    else:
+        find = sharing._find
+        if case.get("apart"):
+            sharing._find = lambda places, digest: find(
+                [place for place in places if apart in str(place)], digest
+            )
+        following = follow(world)
+        sharing._find = find
+        assert following is not None
+        trainer = following
+    if case.get("mapped"):
+        assert trainer.corpus.mapping is not None
+        assert trainer.corpus.path is not None
+        if case.get("apart") and not world.leads:
+            assert apart in str(trainer.corpus.path)
+    for _ in trainer.train():
+        continue
+
+
+if __name__ == "__main__":
+    world = World.join()
+    for case in json.loads(sys.argv[2]):
+        if case.get("apart"):  # as if each were a machine of its own
+            world.local_rank = 0
+        train(world, Path(sys.argv[1]), case)
+    world.leave()
