@@ -1,0 +1,204 @@
+"""Training by several processes, as a person starts it: real processes, killed for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from charlstm.checkpoint import load_checkpoint
+from tests.cli.test_train import assert_same_run, begin, wait_for
+from tests.conftest import TINY, Program, assert_clear
+
+TWO = ["--processes", "2"]
+LONG = [*TINY, "--epochs", "2", "--save-every", "25", "--log-every", "10"]
+
+
+def workers(folder: Path) -> list[int]:
+    """Processes that train there, the leader first."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "cwd").resolve() != folder.resolve():
+                continue
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        ranks = [part for part in environment if part.startswith(b"RANK=")]
+        if ranks:
+            found.append((int(ranks[0][5:]), int(entry.name)))
+    return [pid for _, pid in sorted(found)]
+
+
+def finish(process: subprocess.Popen[bytes], seconds: float = 100) -> str:
+    """Wait for the end; what was said on stderr."""
+    return process.communicate(timeout=seconds)[1].decode()
+
+
+def reached(run: Path, step: int) -> bool:
+    log = run / "metrics.jsonl"
+    return log.exists() and f'"step": {step},' in log.read_text()
+
+
+def test_a_killed_process_ends_all_and_resume_is_exact(corpus_file: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "checkpoints"
+    whole = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO, "--name", "whole")
+    said = finish(whole)
+    assert whole.returncode == 0, said
+    killed = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO, "--name", "killed")
+    wait_for(lambda: reached(runs / "killed", 190))
+    leader, follower = workers(tmp_path)
+    os.kill(follower, signal.SIGKILL)
+    start = time.monotonic()
+    said = finish(killed)
+    assert killed.returncode == 1
+    assert time.monotonic() - start < 60
+    assert "another process of this training has ended" in said
+    assert "charlstm train --resume checkpoints/killed" in said
+    assert "process 2 of 2 was ended by SIGKILL" in said
+    assert "Traceback" not in said
+    wait_for(lambda: not Path(f"/proc/{leader}").exists())
+    # The number of processes is the run's own.
+    resumed = begin(tmp_path, "train", "--resume", "killed")
+    said = finish(resumed)
+    assert resumed.returncode == 0, said
+    assert_same_run(runs / "whole", runs / "killed")
+
+
+def test_ctrl_c_saves_and_another_number_goes_on_with_a_word(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "checkpoints" / "play"
+    process = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO)
+    wait_for(lambda: reached(run, 30))
+    process.send_signal(signal.SIGINT)
+    said = finish(process)
+    assert process.returncode == 130
+    assert "1 thread in each of 2 processes" in said
+    assert "charlstm train --resume checkpoints/play" in said
+    assert "Error" not in said
+    step = load_checkpoint(run / "last.npz").meta["progress"]["step"]
+    assert step >= 30
+    alone = program("train", "--resume", "play", "--processes", 1, "--stop-after", 1)
+    assert alone.returncode == 0, alone.stderr
+    assert "was trained by 2 process(es) and goes on with 1" in alone.stderr
+    assert f"resumed at step {step}" in alone.stderr
+
+
+def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
+    def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable, "-m", "torch.distributed.run", "--standalone",
+                "--nproc-per-node=2", "-m", "charlstm", "train", *map(str, arguments),
+            ],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+
+    done = torchrun(corpus_file.name, *TINY, "--epochs", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stopped"] == "finished"  # one of them reports
+    assert done.stderr.count("epoch 1 of 1") == 1
+    meta = load_checkpoint(tmp_path / "checkpoints/play/last.npz").meta
+    assert meta["config"]["train"]["processes"] == 2
+    wrong = torchrun(corpus_file.name, *TINY, "--processes", 3, "--name", "wrong")
+    assert wrong.returncode != 0
+    assert "--processes 3: torchrun started 2" in wrong.stderr
+
+
+def test_auto_measures_and_says_what_it_chose(corpus_file: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "charlstm", "train", corpus_file.name, *TINY, "--epochs", "1",
+            "--processes", "auto", "--json",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stopped"] == "finished"
+    meta = load_checkpoint(tmp_path / "checkpoints/play/last.npz").meta
+    chosen = meta["config"]["train"]["processes"]
+    if (os.cpu_count() or 1) > 1:
+        assert f"--processes auto: {chosen} (characters per second by processes: 1: " in done.stderr
+    else:
+        assert chosen == 1
+
+
+def test_what_is_wrong_is_said_once(program: Program, tmp_path: Path) -> None:
+    result = program("train", "nowhere.txt", *TWO)
+    assert_clear(result, 1, "cannot read 'nowhere.txt'")
+    (tmp_path / "short.txt").write_text("hello there, this is short")
+    few = program("train", "short.txt", "--batch-size", 1, "--maxlen", 4, *TWO)
+    assert_clear(few, 2, "--batch-size 1 cannot be divided among 2 processes")
+    assert not (tmp_path / "checkpoints" / "short").exists()
+    assert_clear(program("train", "short.txt", "--processes", "many"), 2, "--processes")
+    assert_clear(program("train", "short.txt", "--processes", 2000), 2, "0 <= x <= 1,024")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2's ip"
+)
+def test_two_hosts(corpus_file: Path, tmp_path: Path) -> None:
+    """Two network namespaces as two machines, each with a cache folder of its own."""
+    names = [f"charlstm{os.getpid()}{side}" for side in "ab"]
+    links = [f"cl{os.getpid() % 100000}{side}" for side in "ab"]
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+    def host(side: int, run: str) -> subprocess.Popen[bytes]:
+        folder = tmp_path / names[side]
+        folder.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [
+                "ip", "netns", "exec", names[side], sys.executable, "-m", "torch.distributed.run",
+                "--nnodes=2", "--nproc-per-node=1", f"--node-rank={side}",
+                "--master-addr=10.77.0.1", "--master-port=29511", "-m", "charlstm", "train",
+                str(corpus_file), *LONG, "--name", run,
+            ],
+            cwd=folder, stderr=subprocess.PIPE,
+            env={
+                **os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": links[side],
+                "XDG_CACHE_HOME": str(folder / "cache"),
+            },
+        )  # fmt: skip
+
+    ip("link", "add", links[0], "type", "veth", "peer", "name", links[1])
+    try:
+        for side in range(2):
+            ip("netns", "add", names[side])
+            ip("link", "set", links[side], "netns", names[side])
+            inside = ("-n", names[side])
+            ip(*inside, "addr", "add", f"10.77.0.{side + 1}/24", "dev", links[side])
+            ip(*inside, "link", "set", links[side], "up")
+            ip(*inside, "link", "set", "lo", "up")
+        runs = tmp_path / names[0] / "checkpoints"
+        both = [host(0, "whole"), host(1, "whole")]
+        for process in both:
+            said = finish(process)
+            assert process.returncode == 0, said
+        assert not (tmp_path / names[1] / "checkpoints").exists()  # one of them saves
+        both = [host(0, "cut"), host(1, "cut")]
+        wait_for(lambda: reached(runs / "cut", 190))
+        (other,) = workers(tmp_path / names[1])
+        os.kill(other, signal.SIGKILL)
+        start = time.monotonic()
+        endings = [finish(process) for process in both]
+        assert time.monotonic() - start < 60
+        assert all(process.returncode for process in both)
+        assert "another process of this training has ended" in endings[0]
+        load_checkpoint(runs / "cut" / "last.npz")
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", links[0]], check=False, capture_output=True)
