@@ -21,7 +21,7 @@ from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
 from charlstm.nn.cells import CELLS
 from charlstm.nn.network import CharLSTM, one_hot
-from charlstm.training.device import pick_precision
+from charlstm.training.device import pick_precision, product_type
 from charlstm.training.optim import make_optimizer
 
 VOCAB, BATCH, MAXLEN = 65, 64, 64
@@ -105,7 +105,7 @@ def writing_seconds(cell: str, layers: int, hidden: int) -> float:
 
 def run() -> str:
     """The table, in Markdown."""
-    precision = pick_precision("auto", torch.device("cpu"))
+    precision = product_type(pick_precision("auto", torch.device("cpu")))
     rows = []
     for layers, hidden in SIZES:
         times = interleave(contestants(layers, hidden, precision))

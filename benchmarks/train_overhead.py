@@ -49,8 +49,7 @@ def command_seconds(text: Path, layers: int, hidden: int, batch: int, maxlen: in
 @functools.cache
 def precision() -> str:
     """What `--precision auto` takes here; probed once, beforehand."""
-    faster = pick_precision("auto", torch.device("cpu")) is torch.bfloat16
-    return "bfloat16" if faster else "float32"
+    return pick_precision("auto", torch.device("cpu"))
 
 
 def bare_seconds(layers: int, hidden: int, batch: int, maxlen: int, steps: int) -> float:

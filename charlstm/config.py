@@ -321,9 +321,10 @@ class TrainConfig(Section):
     )
     precision: str = option(
         "auto",
-        "Number format of the products; auto is bfloat16 where a probe finds it faster.",
+        "Number format of the products; auto is bfloat16 where a probe finds it faster. tf32 is "
+        "for NVIDIA GPUs.",
         group="Machine",
-        choices=("auto", "float32", "bfloat16"),
+        choices=("auto", "float32", "tf32", "bfloat16"),
     )
     processes: int = option(
         1,

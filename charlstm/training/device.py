@@ -48,16 +48,24 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of the products; `auto` is bfloat16 where a probe finds it faster.
+def pick_precision(name: str, device: torch.device) -> str:
+    """The number format of the products; `auto` is bfloat16 where a probe finds it faster.
 
     Where a processor has no bfloat16 products, torch's are many times slower than float32, and
     where it has them they are well faster: a small probe of one fixed shape tells. Both kinds
     take turns and the best pass of each counts, so that other work on the machine hardly can
     tip it.
+
+    Raises:
+        DeviceError: the device does not have it.
     """
+    if name == "tf32" and device.type != "cuda":
+        raise DeviceError(
+            f"--precision tf32 is a format of NVIDIA GPUs, not of {device.type}; "
+            "use float32, bfloat16 or auto."
+        )
     if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+        return name
     shape = ModelConfig(num_layers=1, hidden_size=512, dropout=0.0)
     kinds = (torch.float32, torch.bfloat16)
     networks = {kind: CharLSTM(shape, 64, dtype=kind).to(device) for kind in kinds}
@@ -66,7 +74,18 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         for kind, network in networks.items():
             times[kind].append(_seconds(network))
     faster = min(times[torch.bfloat16]) < 0.9 * min(times[torch.float32])
-    return torch.bfloat16 if faster else torch.float32
+    return "bfloat16" if faster else "float32"
+
+
+def product_type(precision: str) -> torch.dtype:
+    """The type of the tensors that are multiplied."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether a GPU may round float32 factors to TF32's 10 bits, which is several times faster."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _seconds(network: CharLSTM) -> float:
@@ -121,7 +140,7 @@ def fastest_count(world: World, config: Config, vocab_size: int) -> tuple[int, d
 def _seconds_of_steps(world: World, config: Config, vocab_size: int) -> float:
     """The time a step takes in a world, the best of some."""
     share_threads(config.train.threads, world)
-    dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
+    dtype = product_type(config.train.precision)
     network = CharLSTM(config.model, vocab_size, dtype=dtype)
     learner = world.wrap(network, config.windows.maxlen)
     optimizer = make_optimizer(network, config.train)

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from charlstm.checkpoint import Checkpoint, replace_file
 from charlstm.config import SECTIONS, Config
 from charlstm.errors import CheckpointError, RunError
@@ -96,7 +94,7 @@ def new_run(
     train = replace(
         config.train,
         epochs=config.train.epochs or default_epochs(size),
-        precision="bfloat16" if precision is torch.bfloat16 else "float32",
+        precision=precision,
         processes=config.train.processes if world.size == 1 else world.size,
     )
     config = replace(config, windows=windows, train=train)

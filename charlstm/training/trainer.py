@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from charlstm.config import Config, SampleConfig
@@ -26,6 +28,7 @@ from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
 from charlstm.text.windows import Batch, make_windows
+from charlstm.training.device import allow_tf32, product_type
 from charlstm.training.distributed import World
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
@@ -35,6 +38,7 @@ from charlstm.training.validation import validate
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
+_MOST_UNREAD = 32  # steps whose losses a GPU may be ahead of
 PREVIEW = SampleConfig(temperature=0.8, length=200)
 
 
@@ -69,7 +73,9 @@ class Trainer:
         self.corpus_meta = dict(corpus_meta)
         self.paths = list(paths)
         self._lock = lock
-        dtype = torch.bfloat16 if config.train.precision == "bfloat16" else torch.float32
+        dtype = product_type(config.train.precision)
+        if device.type == "cuda":
+            allow_tf32(config.train.precision == "tf32")
         vocab_size = len(corpus.tokenizer)
         self.network = CharLSTM(config.model, vocab_size, seed=config.train.seed, dtype=dtype)
         self.network.to(device)
@@ -84,6 +90,11 @@ class Trainer:
         self.world = World()
         self.learner: nn.Module = self.network
         self._stop_asked = self._stop_agreed = self._save_agreed = False
+        # A GPU's losses are read some steps later, so that it need not wait for what is told.
+        self._defers = device.type == "cuda"
+        self._unread: list[tuple[Tensor, Tensor]] = []  # nats and gradient norm of each step
+        self._known: list[float] = []  # nats that the other processes do not know yet
+        self._nats = math.nan
         self.saved_step = -1  # none yet
         self._saved_at = self._resumed_at = time.monotonic()
         self._step_seconds = 0.0  # spent in steps since the last line of the log
@@ -204,41 +215,85 @@ class Trainer:
         rate = learning_rate(train, progress.step, progress.epoch, self.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        nats, chars = self._learn(batch)
+        chars = self._learn(batch)
         progress.step += 1
-        nats = self._agree(nats)
+        self._agree()
         progress.index += 1
         if progress.index == self.windows.batches_per_epoch:
             progress.epoch += 1
             progress.index = 0
-        progress.pending_nats += nats
-        progress.pending_steps += 1
-        progress.epoch_nats += nats
-        progress.epoch_steps += 1
+        if self._unread and self._reading_is_due():
+            self._count(self.world.sum(self._read()))
         self._step_chars += chars
         self._step_seconds += time.perf_counter() - start
-        return Stepped(progress.step, progress.epoch, nats, rate, chars)
+        return Stepped(progress.step, progress.epoch, self._nats, rate, chars)
 
-    def _agree(self, nats: float) -> float:
-        """Tell the other processes what only this one knows, and learn the same of them.
-
-        Args:
-            nats: this process's part of the batch's mean.
-
-        Returns:
-            The batch's mean nats per character.
-        """
+    def _agree(self) -> None:
+        """Tell the other processes what only this one knows, and learn the same of them."""
         stop = self._stop_asked or self.world.orphaned
         save = self.world.leads and self._save_is_due()
-        nats, stops, saves = self.world.sum([nats, float(stop), float(save)])
+        stops, saves, *nats = self.world.sum([float(stop), float(save), *self._known])
         self._stop_agreed, self._save_agreed = stops > 0, saves > 0
-        return nats
+        self._known = []
+        self._count(nats)
 
-    def _learn(self, batch: Batch) -> tuple[float, int]:
+    def _reading_is_due(self) -> bool:
+        """Whether losses that are still on their way are wanted now."""
+        return (
+            len(self._unread) >= _MOST_UNREAD
+            or self._save_agreed
+            or self._stop_agreed
+            or self._stop_asked
+            or self._log_is_due()
+            or self._evaluation_is_due()
+        )
+
+    def _read(self) -> list[float]:
+        """Wait for the losses of steps that were started: this process's part of each mean.
+
+        Raises:
+            DivergenceError: one of them is not finite, or a gradient.
+        """
+        values = torch.stack([value for pair in self._unread for value in pair]).tolist()
+        first = self.progress.step + 2 - len(self._unread)
+        self._unread = []
+        for number, (nats, norm) in enumerate(zip(values[::2], values[1::2], strict=True)):
+            if not (math.isfinite(nats) and math.isfinite(norm)):
+                raise self._divergence(
+                    "gradient" if math.isfinite(nats) else "loss", first + number
+                )
+        return values[::2]
+
+    def _divergence(self, what: str, step: int) -> DivergenceError:
+        train = self.config.train
+        unchanged = (
+            "what was saved is whole" if self._defers else "the weights were not changed by it"
+        )
+        return DivergenceError(
+            f"the {what} is no longer finite at step {step}; {unchanged}.\n"
+            f"Lower --lr (it is {train.lr:g})"
+            + (
+                f" or --clip-norm (it is {train.clip_norm:g})."
+                if train.clip_norm
+                else ", or give a --clip-norm such as 1."
+            )
+        )
+
+    def _count(self, means: list[float]) -> None:
+        """Take down steps' mean nats per character."""
+        progress = self.progress
+        for nats in means:
+            self._nats = nats
+            progress.pending_nats += nats
+            progress.pending_steps += 1
+            progress.epoch_nats += nats
+            progress.epoch_steps += 1
+
+    def _learn(self, batch: Batch) -> int:
         """One step of truncated backpropagation through time.
 
         Returns:
-            This process's part of the batch's mean nats, and the whole batch's characters.
+            The whole batch's characters.
         """
         windows, train = self.config.windows, self.config.train
         streams = batch.inputs.shape[1]
@@ -247,8 +302,7 @@ class Trainer:
         if not part:  # a short last batch leaves nothing for this process: learn with weight 0
             own = slice(0, 1)
         self.network.share = (own, streams) if self.world.size > 1 else None
-        ids = torch.from_numpy(batch.inputs[:, own]).to(self.device)
-        targets = torch.from_numpy(batch.targets[:, own]).to(self.device)
+        ids, targets = self._sent(batch.inputs[:, own]), self._sent(batch.targets[:, own])
         if batch.fresh:
             self.state = self.network.initial_state(ids.shape[1])
         self.network.train()
@@ -261,35 +315,34 @@ class Trainer:
             # Gradients are averaged over processes, whatever each one's share is.
             torch.autograd.backward(objective * (part * self.world.size))
         norm = self._clip()
-        nats = loss.item()
-        if not (math.isfinite(nats) and math.isfinite(norm)):
-            raise DivergenceError(
-                f"the {'loss' if not math.isfinite(nats) else 'gradient'} is no longer finite at "
-                f"step {self.progress.step + 1}; the weights were not changed by it.\n"
-                f"Lower --lr (it is {train.lr:g})"
-                + (
-                    f" or --clip-norm (it is {train.clip_norm:g})."
-                    if train.clip_norm
-                    else ", or give a --clip-norm such as 1."
-                )
-            )
+        self._unread.append((loss.detach() * part, norm))
+        if not self._defers:
+            self._known = self._read()
         self.optimizer.step()
         shrink(self.optimizer, train)
         self.optimizer.zero_grad(set_to_none=True)
         self.state = [tuple(part.detach() for part in layer) for layer in state]
-        return nats * part, targets.numel() // ids.shape[1] * streams
+        return int(targets.numel() // ids.shape[1] * streams)
 
-    def _clip(self) -> float:
+    def _sent(self, ids: NDArray[np.int64]) -> Tensor:
+        """Ids on the device; a GPU fetches them while it works on."""
+        tensor = torch.from_numpy(ids)
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def _clip(self) -> Tensor:
         """Clip gradients as configured; returns their norm before."""
         train = self.config.train
         grads = [p.grad for p in self.parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(grads)
-        # Below the bound torch would multiply every gradient by 1, which takes its time.
-        if train.clip_norm and float(norm) > train.clip_norm:
+        # Below the bound torch would multiply every gradient by 1, which takes its time; but to
+        # ask a GPU takes more.
+        if train.clip_norm and (self._defers or float(norm) > train.clip_norm):
             nn.utils.clip_grads_with_norm_(self.parameters, train.clip_norm, norm)
         if train.clip_value:
             nn.utils.clip_grad_value_(self.parameters, train.clip_value)
-        return float(norm)
+        return norm
 
     # ---------------------------------------------------------------- what it does on the way
 
@@ -363,10 +416,11 @@ class Trainer:
         config = replace(PREVIEW, seed=self.progress.step)
         return Previewed(self.progress.step, "".join(model.generate(config=config)))
 
+    def _log_is_due(self) -> bool:
+        return self.progress.step % self.config.train.log_every == 0
+
     def _log_if_due(self) -> None:
-        if self.progress.step % self.config.train.log_every == 0 and not (
-            self._evaluation_is_due()  # which writes a line of its own
-        ):
+        if self._log_is_due() and not self._evaluation_is_due():  # which writes a line of its own
             self._log(None)
 
     def _log(self, val_nats: float | None) -> None:

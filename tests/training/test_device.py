@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from charlstm.errors import DeviceError
-from charlstm.training.device import pick_device, pick_precision
+from charlstm.training.device import (
+    allow_tf32,
+    pick_device,
+    pick_precision,
+    product_type,
+    share_threads,
+)
+from charlstm.training.distributed import World
+from charlstm.training.place import Place
 
 
 def test_devices() -> None:
@@ -19,10 +27,10 @@ def test_a_slow_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     speeds = {torch.float32: 1.0, torch.bfloat16: 10.0}
     monkeypatch.setattr("charlstm.training.device._seconds", lambda network: speeds[network.dtype])
-    assert pick_precision("auto", cpu) is torch.float32
+    assert pick_precision("auto", cpu) == "float32"
     speeds[torch.bfloat16] = 0.5
-    assert pick_precision("auto", cpu) is torch.bfloat16
-    assert pick_precision("float32", cpu) is torch.float32
+    assert pick_precision("auto", cpu) == "bfloat16"
+    assert pick_precision("float32", cpu) == "float32"
 
 
 def test_the_probe_is_deterministic_here() -> None:
@@ -43,3 +51,35 @@ def test_a_window_on_the_gpu_equals_the_cpu_s() -> None:
         net.to("cuda")
         found, _ = net(ids.to("cuda"), net.initial_state(4))
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_tf32_is_for_gpus_alone() -> None:
+    with pytest.raises(
+        DeviceError, match="--precision tf32 is a format of NVIDIA GPUs, not of cpu"
+    ):
+        pick_precision("tf32", torch.device("cpu"))
+    assert pick_precision("tf32", torch.device("cuda")) == "tf32"
+    assert product_type("tf32") is torch.float32
+    for allowed, word in ((True, "high"), (False, "highest")):
+        allow_tf32(allowed)
+        assert torch.backends.cudnn.allow_tf32 is allowed
+        assert torch.get_float32_matmul_precision() == word
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert pick_device("auto", 1) == torch.device("cuda", 1)
+    with pytest.raises(DeviceError, match="2 GPU"):
+        pick_device("cuda", 2)
+
+
+def test_threads_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    share_threads(0, World(Place(0, 4, 0, 4)))
+    share_threads(0, World(Place(0, 16, 0, 16)))
+    share_threads(3, World(Place(0, 4, 0, 4)))
+    share_threads(99, World())
+    assert threads == [2, 1, 3, 8]
