@@ -75,13 +75,14 @@ def rival_seconds(layers: int, hidden: int, threads: int) -> float:
 def products_seconds(layers: int, hidden: int, _unused: int) -> float:
     """Seconds a character that the engine's matrix-vector products take by themselves."""
     engine = make_engine(layers, hidden)
-    h = np.ones(hidden, dtype=np.float32)
-    outs = [np.empty(product.shape[0], dtype=np.float32) for product in engine.products]
+    h = np.ones(hidden + 1, dtype=np.float32)  # biases, too
+    products = engine.product_columns
+    outs = [np.empty(product.shape[1], dtype=np.float32) for product in products]
     for turn in range(1100):
         if turn == 100:
             start = time.perf_counter()
-        for product, out in zip(engine.products, outs, strict=True):
-            np.dot(product, h, out=out)
+        for product, out in zip(products, outs, strict=True):
+            np.dot(h, product, out=out)
     return (time.perf_counter() - start) / 1000
 
 
