@@ -41,6 +41,8 @@ class Engine:
         vocab_size: V.
         direction: which stack of a network that reads both ways; its logits are the sum of
             both engines' (the forward one's have the bias).
+        compiled: whether one stream is written by compiled code, see
+            `charlstm.inference.compiled`; None: where it is installed and worth loading.
 
     Raises:
         CheckpointError: the weights are not those of such a model.
@@ -53,9 +55,11 @@ class Engine:
         vocab_size: int,
         *,
         direction: str = "forward",
+        compiled: bool | None = None,
     ) -> None:
         check_weights(weights, config, vocab_size)
         self.config = config
+        self.compiled = compiled
         self.hidden_size = hidden = config.hidden_size
         self.num_layers = config.num_layers
         self.vocab_size = vocab_size
@@ -98,6 +102,8 @@ class Engine:
         ]
         # Whether what layer l+1 reads is h(l) itself, so that its product can be stacked.
         self.stacked = not (config.layer_norm or config.residual)
+        # What compiled code knows.
+        self.plain_lstm = config.cell == "lstm" and self.stacked and not config.dense_output
         self.rows = self.state_type.gates * hidden
         # (rows, H + 1). Rows: the recurrent term; then what the layer above takes; then the
         # softmax's share.
@@ -124,9 +130,19 @@ class Engine:
         return np.ascontiguousarray(self.table.T)
 
     @cached_property
+    def columns(self) -> Floats:
+        """The products as a single stream reads them, (H + 1, rows), one after the other."""
+        return np.concatenate([product.T.reshape(-1) for product in self.products])
+
+    @cached_property
     def product_columns(self) -> list[Floats]:
-        """The products as a single stream reads them, (H + 1, rows)."""
-        return [np.ascontiguousarray(product.T) for product in self.products]
+        """Each of them, (H + 1, rows)."""
+        ends = np.cumsum([product.size for product in self.products])
+        parts = np.split(self.columns, ends[:-1])
+        return [
+            part.reshape(product.T.shape)
+            for part, product in zip(parts, self.products, strict=True)
+        ]
 
     def session(self, streams: int = 1) -> Session:
         """Streams that start from the zero state."""
@@ -139,6 +155,7 @@ class Session:
     Attributes:
         streams: N.
         layers: the state of each layer.
+        outs: what each layer's product gave in the last step, (rows, N).
     """
 
     def __init__(self, engine: Engine, streams: int) -> None:
@@ -156,9 +173,9 @@ class Session:
         self.layers = [
             engine.state_type(tail, hidden, extra, config.zoneout) for extra in engine.extras
         ]
-        self._outs = [zeros(product.shape[0]) for product in engine.products]
+        self.outs = [zeros(product.shape[0]) for product in engine.products]
         rows, vocab = engine.rows, engine.vocab_size
-        feeds = [out for n, out in enumerate(self._outs) if self._feeds_head(n)]
+        feeds = [out for n, out in enumerate(self.outs) if self._feeds_head(n)]
         self._head_parts = [out[-vocab:] for out in feeds]
         self._head = self._head_parts[-1].T  # (N, V)
         self._x = zeros(rows)
@@ -174,7 +191,7 @@ class Session:
                 out,
                 out[rows : 2 * rows],
             )
-            for layer, (state, out) in enumerate(zip(self.layers, self._outs, strict=True))
+            for layer, (state, out) in enumerate(zip(self.layers, self.outs, strict=True))
         ]
         self._rows = list(engine.table) if streams == 1 else []
         # Of a step where what a layer reads is not its lower neighbour's h alone.
@@ -219,8 +236,8 @@ class Session:
                     read = _normalised(below, *self._norms[layer - 1])
                 x = np.dot(weight, read, out=self._x)
                 np.add(x, self._biases[layer], out=x)
-            state.advance(x, self._outs[layer][: engine.rows])
-            np.dot(engine.products[layer], state.h_one, out=self._outs[layer])
+            state.advance(x, self.outs[layer][: engine.rows])
+            np.dot(engine.products[layer], state.h_one, out=self.outs[layer])
             below = state.h + below if config.residual and layer else state.h
             if config.dense_output:
                 self._concat[layer * hidden : (layer + 1) * hidden] = below
@@ -242,7 +259,7 @@ class Session:
         return copy
 
     def _carried(self) -> list[Floats]:
-        return [part for state in self.layers for part in state.parts] + self._outs
+        return [part for state in self.layers for part in state.parts] + self.outs
 
 
 def _normalised(values: Floats, gain: Floats, shift: Floats) -> Floats:

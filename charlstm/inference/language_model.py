@@ -56,6 +56,8 @@ class LanguageModel:
         config: what they were trained with.
         tokenizer: the vocabulary.
         path: the checkpoint's file, if they come from one.
+        compiled: whether a single text is written by compiled code, which the extra
+            `charlstm[fast]` installs; None: where it is long enough to gain by it.
 
     Raises:
         CheckpointError: the weights do not fit the configuration.
@@ -67,6 +69,8 @@ class LanguageModel:
         config: Config,
         tokenizer: CharTokenizer,
         path: Path | None = None,
+        *,
+        compiled: bool | None = None,
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
@@ -76,7 +80,7 @@ class LanguageModel:
         if config.model.direction == "both":
             self._both_ways = BothWays(weights, config.model, len(tokenizer))
         else:
-            self._one_way = Engine(weights, config.model, len(tokenizer))
+            self._one_way = Engine(weights, config.model, len(tokenizer), compiled=compiled)
 
     @property
     def reads_both_ways(self) -> bool:
@@ -187,7 +191,8 @@ class LanguageModel:
         self, session: Session, logits: NDArray[Any], config: SampleConfig
     ) -> Iterator[str]:
         stop = StopText(config.stop)
-        ids = generate_ids(session, logits, Sampler(config, 1, seed_of(config)))
+        sampler = Sampler(config, 1, seed_of(config))
+        ids = generate_ids(session, logits, sampler, config.length)
         characters = self.tokenizer.characters
         for _, char_id in zip(range(config.length), ids, strict=False):
             if text := stop.feed(characters[char_id]):
