@@ -40,9 +40,7 @@ def _compiled(function: _Function) -> _Function:
 # least squares over that range, reweighted until the largest error was the smallest. In float32
 # it is off by at most 4e-7.
 _END = np.float32(8)
-_P0, _P1, _P2, _P3, _P4 = map(
-    np.float32, (1.0, 0.13444474, 3.5715695e-3, 2.1894185e-5, 1.522973e-8)
-)
+_P1, _P2, _P3, _P4 = map(np.float32, (0.13444474, 3.5715695e-3, 2.1894185e-5, 1.522973e-8))
 _Q1, _Q2, _Q3, _Q4 = map(np.float32, (0.46777801, 0.026164335, 3.4112451e-4, 8.5221712e-7))
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
@@ -51,7 +49,7 @@ _HALF, _ONE = np.float32(0.5), np.float32(1)
 def _tanh(x: np.float32) -> np.float32:
     x = min(max(x, -_END), _END)
     y = x * x
-    above = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _P0
+    above = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _ONE
     below = (((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + _ONE
     return x * above / below
 
@@ -151,7 +149,9 @@ class Writer:
         """A character for each uniform number (n,); the session has then read all of them."""
         ids = np.empty(len(uniforms), dtype=np.int64)
         divisor = np.float32(temperature)
-        _write(self._table, self._columns, self._h, self._c, self._outs, divisor, uniforms, ids)
+        # Contiguous, as what was compiled expects.
+        numbers = np.ascontiguousarray(uniforms)
+        _write(self._table, self._columns, self._h, self._c, self._outs, divisor, numbers, ids)
         session = self._session
         for layer, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
             state.h_one[:] = self._h[layer]

@@ -107,7 +107,7 @@ class Engine:
         self.rows = self.state_type.gates * hidden
         # (rows, H + 1). Rows: the recurrent term; then what the layer above takes; then the
         # softmax's share.
-        self.products: list[Floats] = []
+        products: list[Floats] = []
         self.inputs: list[Floats | None] = [None] * config.num_layers
         heads = np.split(head, width // hidden, axis=1)
         for number, own in enumerate(layers):
@@ -121,7 +121,13 @@ class Engine:
             if self.stacked and (config.dense_output or last):
                 share = heads[number if config.dense_output else 0]
                 parts.append(_with_bias(share, self.head_bias if last else None))
-            self.products.append(np.concatenate(parts))
+            products.append(np.concatenate(parts))
+        # As a single stream reads them, (H + 1, rows), one after the other in one array.
+        self.columns = np.concatenate([product.T.reshape(-1) for product in products])
+        ends = np.cumsum([product.size for product in products])
+        self.product_columns = [
+            part.reshape(hidden + 1, -1) for part in np.split(self.columns, ends[:-1])
+        ]
         self.head = np.ascontiguousarray(head, dtype=np.float32)  # (V, width)
 
     @cached_property
@@ -130,19 +136,9 @@ class Engine:
         return np.ascontiguousarray(self.table.T)
 
     @cached_property
-    def columns(self) -> Floats:
-        """The products as a single stream reads them, (H + 1, rows), one after the other."""
-        return np.concatenate([product.T.reshape(-1) for product in self.products])
-
-    @cached_property
-    def product_columns(self) -> list[Floats]:
-        """Each of them, (H + 1, rows)."""
-        ends = np.cumsum([product.size for product in self.products])
-        parts = np.split(self.columns, ends[:-1])
-        return [
-            part.reshape(product.T.shape)
-            for part, product in zip(parts, self.products, strict=True)
-        ]
+    def products(self) -> list[Floats]:
+        """The products as many streams read them, (rows, H + 1)."""
+        return [np.ascontiguousarray(product.T) for product in self.product_columns]
 
     def session(self, streams: int = 1) -> Session:
         """Streams that start from the zero state."""
@@ -173,7 +169,7 @@ class Session:
         self.layers = [
             engine.state_type(tail, hidden, extra, config.zoneout) for extra in engine.extras
         ]
-        self.outs = [zeros(product.shape[0]) for product in engine.products]
+        self.outs = [zeros(product.shape[1]) for product in engine.product_columns]
         rows, vocab = engine.rows, engine.vocab_size
         feeds = [out for n, out in enumerate(self.outs) if self._feeds_head(n)]
         self._head_parts = [out[-vocab:] for out in feeds]
@@ -228,7 +224,7 @@ class Session:
         """A step where what a layer reads is not its lower neighbour's h alone."""
         engine, config, hidden = self.engine, self.engine.config, self.engine.hidden_size
         below: Floats = self.layers[0].h
-        for layer, state in enumerate(self.layers):
+        for layer, (advance, recurrent, product, factor, out, _) in enumerate(self._plan):
             weight = engine.inputs[layer]
             if weight is not None:
                 read = below
@@ -236,9 +232,10 @@ class Session:
                     read = _normalised(below, *self._norms[layer - 1])
                 x = np.dot(weight, read, out=self._x)
                 np.add(x, self._biases[layer], out=x)
-            state.advance(x, self.outs[layer][: engine.rows])
-            np.dot(engine.products[layer], state.h_one, out=self.outs[layer])
-            below = state.h + below if config.residual and layer else state.h
+            advance(x, recurrent)
+            product(factor, out)
+            h = self.layers[layer].h
+            below = h + below if config.residual and layer else h
             if config.dense_output:
                 self._concat[layer * hidden : (layer + 1) * hidden] = below
         if not config.dense_output:

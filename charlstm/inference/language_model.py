@@ -108,6 +108,7 @@ class LanguageModel:
         *,
         runs_dir: str | os.PathLike[str] | None = None,
         warn: Callable[[str], None] = warnings.warn,
+        compiled: bool | None = None,
     ) -> LanguageModel:
         """Open a run (its best checkpoint) or a checkpoint file.
 
@@ -115,6 +116,7 @@ class LanguageModel:
             run: a run's folder or name, or a file; None: the newest run.
             runs_dir: where runs live; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
             warn: told of a damaged checkpoint that another of the run stands in for.
+            compiled: see `LanguageModel`.
 
         Raises:
             RunError: there is no such run.
@@ -122,10 +124,12 @@ class LanguageModel:
         """
         target = None if run is None else os.fspath(run)
         folder = runs_dir_from(None if runs_dir is None else os.fspath(runs_dir))
-        return cls.from_checkpoint(*load_model_checkpoint(target, folder, warn))
+        return cls.from_checkpoint(*load_model_checkpoint(target, folder, warn), compiled=compiled)
 
     @classmethod
-    def from_checkpoint(cls, path: Path, checkpoint: Checkpoint) -> LanguageModel:
+    def from_checkpoint(
+        cls, path: Path, checkpoint: Checkpoint, *, compiled: bool | None = None
+    ) -> LanguageModel:
         """A model from a checkpoint that was read, and its path.
 
         Raises:
@@ -133,7 +137,7 @@ class LanguageModel:
         """
         config, tokenizer = read_meta(path, checkpoint)
         try:
-            return cls(checkpoint.part("model"), config, tokenizer, path)
+            return cls(checkpoint.part("model"), config, tokenizer, path, compiled=compiled)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
 
