@@ -25,7 +25,7 @@ from charlstm.inference.engine import Session
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 256  # uniforms drawn at a time
 _BLOCK_COMPILED = 32  # characters that compiled code writes at a time
-_BEFORE_COMPILED = 1000
+_BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
 COMPILED = "charlstm.inference.compiled"
 

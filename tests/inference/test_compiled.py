@@ -118,6 +118,7 @@ def test_the_rest_is_left_to_numpy(model: dict[str, Any], options: dict[str, Any
 @pytest.mark.usefixtures("fresh")
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = written(make_engine(1, 8, 9, compiled=False), 1500)
+    monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 1000)
     monkeypatch.setitem(sys.modules, "numba", None)
     for compiled, length in ((True, 0), (None, 10**6)):
         assert written(make_engine(1, 8, 9, compiled=compiled), 1500, length) == expected
