@@ -13,6 +13,7 @@ import itertools
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 
 from charlstm.config import ModelConfig, SampleConfig
 from charlstm.inference.engine import Engine
-from charlstm.inference.sampling import Sampler, generate_ids
+from charlstm.inference.sampling import Sampler, generate_ids, load_writer
 from charlstm.inference.weights import weight_shapes
 
 VOCAB = 65
@@ -29,7 +30,7 @@ SIZES = [(1, 128), (2, 128), (1, 256), (2, 256), (1, 512), (2, 512), (3, 512)]
 STREAMS = (8, 64, 512)
 
 
-def make_engine(layers: int, hidden: int) -> Engine:
+def make_engine(layers: int, hidden: int, *, compiled: bool = False) -> Engine:
     """An engine with random weights: speed does not depend on what was learned."""
     config = ModelConfig(num_layers=layers, hidden_size=hidden)
     rng = np.random.default_rng(0)
@@ -37,22 +38,34 @@ def make_engine(layers: int, hidden: int) -> Engine:
         name: (rng.normal(size=shape) / hidden**0.5).astype(np.float32)
         for name, shape in weight_shapes(config, VOCAB).items()
     }
-    return Engine(weights, config, VOCAB)
+    return Engine(weights, config, VOCAB, compiled=compiled)
 
 
-def engine_seconds(layers: int, hidden: int, streams: int) -> float:
+def engine_seconds(layers: int, hidden: int, streams: int, *, compiled: bool = False) -> float:
     """Seconds a character of each stream, by the engine."""
-    session = make_engine(layers, hidden).session(streams)
+    session = make_engine(layers, hidden, compiled=compiled).session(streams)
     logits = session.step(0 if streams == 1 else np.zeros(streams, dtype=np.int64))
     sampler = Sampler(SampleConfig(temperature=1.0), streams, seed=1)
     ids = generate_ids(session, logits, sampler)
-    chars = max(60, 3000 // streams)
-    for _ in itertools.islice(ids, 50):
+    # Whole blocks of what compiled code writes at a time, the first of which loads it.
+    chars = max(64, 3200 // streams)
+    for _ in itertools.islice(ids, 64):
         pass
     start = time.perf_counter()
     for _ in itertools.islice(ids, chars):
         pass
     return (time.perf_counter() - start) / chars
+
+
+def compiled_seconds(layers: int, hidden: int, _unused: int) -> float:
+    """The same by compiled code, for one stream.
+
+    Raises:
+        SystemExit: the extra `charlstm[fast]` is not installed.
+    """
+    if load_writer() is None:
+        raise SystemExit("this needs numba and scipy: pip install '.[fast]'")
+    return engine_seconds(layers, hidden, 1, compiled=True)
 
 
 def rival_seconds(layers: int, hidden: int, threads: int) -> float:
@@ -75,17 +88,23 @@ def rival_seconds(layers: int, hidden: int, threads: int) -> float:
 def products_seconds(layers: int, hidden: int, _unused: int) -> float:
     """Seconds a character that the engine's matrix-vector products take by themselves."""
     engine = make_engine(layers, hidden)
-    h = np.ones(hidden, dtype=np.float32)
-    outs = [np.empty(product.shape[0], dtype=np.float32) for product in engine.products]
+    h = np.ones(hidden + 1, dtype=np.float32)  # biases, too
+    products = engine.product_columns
+    outs = [np.empty(product.shape[1], dtype=np.float32) for product in products]
     for turn in range(1100):
         if turn == 100:
             start = time.perf_counter()
-        for product, out in zip(engine.products, outs, strict=True):
-            np.dot(product, h, out=out)
+        for product, out in zip(products, outs, strict=True):
+            np.dot(h, product, out=out)
     return (time.perf_counter() - start) / 1000
 
 
-WORKERS = {"engine": engine_seconds, "rival": rival_seconds, "products": products_seconds}
+WORKERS: dict[str, Callable[[int, int, int], float]] = {
+    "engine": engine_seconds,
+    "compiled": compiled_seconds,
+    "rival": rival_seconds,
+    "products": products_seconds,
+}
 
 
 def in_a_process(worker: str, layers: int, hidden: int, extra: int) -> float:
@@ -102,6 +121,7 @@ def run() -> str:
         times = interleave(
             {
                 "engine": functools.partial(measure, "engine", extra=1),
+                "compiled": functools.partial(measure, "compiled", extra=0),
                 "one thread": functools.partial(measure, "rival", extra=1),
                 "default threads": functools.partial(measure, "rival", extra=0),
                 "products": functools.partial(measure, "products", extra=0),
@@ -115,6 +135,7 @@ def run() -> str:
                 f"{layers}x{hidden}",
                 f"{1e6 * mine.median:.1f} ({mine.spread})",
                 f"{1 / mine.median:,.0f}",
+                f"{1e6 * times['compiled'].median:.1f}",
                 f"{1e6 * plain.median:.0f} ({plain.spread})",
                 f"{1e6 * times['one thread'].median:.0f}",
                 f"{plain.median / mine.median:.1f}x",
@@ -128,8 +149,8 @@ def run() -> str:
             + [f"{64 * mine.median / times['64'].median:.1f}x"]
         )
     head = [
-        "model", "charlstm", "chars/s", "nn.LSTM, default threads", "nn.LSTM, 1 thread",
-        "ratio to default", "ratio to the faster", "charlstm's products alone",
+        "model", "charlstm", "chars/s", "with charlstm[fast]", "nn.LSTM, default threads",
+        "nn.LSTM, 1 thread", "ratio to default", "ratio to the faster", "charlstm's products alone",
     ]  # fmt: skip
     return "\n\n".join(
         [

@@ -56,6 +56,8 @@ class LanguageModel:
         config: what they were trained with.
         tokenizer: the vocabulary.
         path: the checkpoint's file, if they come from one.
+        compiled: whether a single text is written by compiled code, which the extra
+            `charlstm[fast]` installs; None: where it is long enough to gain by it.
 
     Raises:
         CheckpointError: the weights do not fit the configuration.
@@ -67,6 +69,8 @@ class LanguageModel:
         config: Config,
         tokenizer: CharTokenizer,
         path: Path | None = None,
+        *,
+        compiled: bool | None = None,
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
@@ -76,7 +80,7 @@ class LanguageModel:
         if config.model.direction == "both":
             self._both_ways = BothWays(weights, config.model, len(tokenizer))
         else:
-            self._one_way = Engine(weights, config.model, len(tokenizer))
+            self._one_way = Engine(weights, config.model, len(tokenizer), compiled=compiled)
 
     @property
     def reads_both_ways(self) -> bool:
@@ -104,6 +108,7 @@ class LanguageModel:
         *,
         runs_dir: str | os.PathLike[str] | None = None,
         warn: Callable[[str], None] = warnings.warn,
+        compiled: bool | None = None,
     ) -> LanguageModel:
         """Open a run (its best checkpoint) or a checkpoint file.
 
@@ -111,6 +116,7 @@ class LanguageModel:
             run: a run's folder or name, or a file; None: the newest run.
             runs_dir: where runs live; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
             warn: told of a damaged checkpoint that another of the run stands in for.
+            compiled: see `LanguageModel`.
 
         Raises:
             RunError: there is no such run.
@@ -118,10 +124,12 @@ class LanguageModel:
         """
         target = None if run is None else os.fspath(run)
         folder = runs_dir_from(None if runs_dir is None else os.fspath(runs_dir))
-        return cls.from_checkpoint(*load_model_checkpoint(target, folder, warn))
+        return cls.from_checkpoint(*load_model_checkpoint(target, folder, warn), compiled=compiled)
 
     @classmethod
-    def from_checkpoint(cls, path: Path, checkpoint: Checkpoint) -> LanguageModel:
+    def from_checkpoint(
+        cls, path: Path, checkpoint: Checkpoint, *, compiled: bool | None = None
+    ) -> LanguageModel:
         """A model from a checkpoint that was read, and its path.
 
         Raises:
@@ -129,7 +137,7 @@ class LanguageModel:
         """
         config, tokenizer = read_meta(path, checkpoint)
         try:
-            return cls(checkpoint.part("model"), config, tokenizer, path)
+            return cls(checkpoint.part("model"), config, tokenizer, path, compiled=compiled)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
 
@@ -187,7 +195,8 @@ class LanguageModel:
         self, session: Session, logits: NDArray[Any], config: SampleConfig
     ) -> Iterator[str]:
         stop = StopText(config.stop)
-        ids = generate_ids(session, logits, Sampler(config, 1, seed_of(config)))
+        sampler = Sampler(config, 1, seed_of(config))
+        ids = generate_ids(session, logits, sampler, config.length)
         characters = self.tokenizer.characters
         for _, char_id in zip(range(config.length), ids, strict=False):
             if text := stop.feed(characters[char_id]):

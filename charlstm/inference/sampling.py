@@ -9,7 +9,11 @@ nothing but the weights, its own seeded uniforms and the options.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,10 @@ from charlstm.inference.engine import Session
 
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 256  # uniforms drawn at a time
+_BLOCK_COMPILED = 32  # characters that compiled code writes at a time
+_BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
+WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
+COMPILED = "charlstm.inference.compiled"
 
 
 def keep_top_k(logits: Floats, k: int) -> Floats:
@@ -58,17 +66,24 @@ def softmax(logits: Floats) -> NDArray[np.float64]:
 
 
 def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-    """One character for each row, by inverse cumulative distribution.
+    """One character for each row, by inverse cumulative distribution, in the logits' precision.
 
     Args:
         logits: (N, V).
-        uniforms: (N,), in [0, 1).
+        uniforms: (N,), in [0, 1); with float32 logits, at most 1 - 2**-22.
 
     Returns:
         Ids (N,): the first character whose cumulative probability exceeds the uniform number.
     """
-    cumulative = np.cumsum(softmax(logits), axis=1)
-    return np.asarray((cumulative > (uniforms * cumulative[:, -1])[:, None]).argmax(axis=1))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    if powers.flags.f_contiguous and len(powers) > powers.shape[1]:
+        # More streams than characters, a stream a column: whole rows are added at a time.
+        for before, row in pairwise(powers.T):
+            np.add(before, row, row)
+    else:
+        powers = np.add.accumulate(powers, axis=1)
+    thresholds = (uniforms * powers[:, -1]).astype(powers.dtype)
+    return np.asarray((powers > thresholds[:, None]).argmax(axis=1))
 
 
 class Sampler:
@@ -79,33 +94,46 @@ class Sampler:
         streams: N.
         seed: stream n draws from the generator seeded by (seed, n), whatever N is.
         first: the first stream's number.
+
+    Attributes:
+        config: the same.
+        plain: whether no filter is set.
+        greedy: whether the likeliest character is always taken.
     """
 
     def __init__(self, config: SampleConfig, streams: int, seed: int, *, first: int = 0) -> None:
-        self._config = config
+        self.config = config
         self._rngs = [np.random.default_rng([seed, first + n]) for n in range(streams)]
-        self._block = np.empty((streams, _BLOCK))
+        self._block = np.empty((_BLOCK, streams))
         self._used = _BLOCK
-        self._plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
-        self._divisor = np.float32(config.temperature)
+        self.plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
         # So close to 0, the likeliest is drawn for certain, and the quotients might overflow.
-        self._greedy = config.temperature < 1e-3
+        self.greedy = config.temperature < 1e-3
+        # Without axes, which spares numpy half of what a call costs.
+        self._divisor = np.array(config.temperature, dtype=np.float32)
 
     def _uniforms(self) -> NDArray[np.float64]:
         """The next number of each stream, (N,)."""
+        row: NDArray[np.float64] = self.uniforms(1)[0]
+        return row
+
+    def uniforms(self, most: int) -> NDArray[np.float64]:
+        """The next numbers of each stream, at least one and `most` at most: (n, N)."""
         if self._used == _BLOCK:
-            for row, rng in zip(self._block, self._rngs, strict=True):
-                # Below 1 by more than rounding, so that a scaled one stays below the sum.
-                row[:] = np.minimum(rng.random(_BLOCK), 1.0 - 2.0**-40)
+            for column, rng in zip(self._block.T, self._rngs, strict=True):
+                # Below 1 by more than a float32's rounding, so that a scaled one stays below
+                # the sum.
+                column[:] = np.minimum(rng.random(_BLOCK), 1.0 - 2.0**-22)
             self._used = 0
-        self._used += 1
-        return self._block[:, self._used - 1]
+        first = self._used
+        self._used = min(first + most, _BLOCK)
+        return self._block[first : self._used]
 
     def choose(self, logits: Floats) -> NDArray[np.int64]:
         """The next character of each stream: logits (N, V) -> ids (N,)."""
         uniforms = self._uniforms()
-        config = self._config
-        if self._greedy:
+        config = self.config
+        if self.greedy:
             return np.asarray(logits.argmax(axis=1))
         scaled = logits / self._divisor
         if config.top_k:
@@ -116,36 +144,70 @@ class Sampler:
 
     def choose_one(self, logits: NDArray[np.float32]) -> int:
         """`choose` for a single stream, logits (V,) -> id: the same id, in fewer steps."""
-        if not self._plain or self._greedy:
+        if not self.plain or self.greedy:
             return int(self.choose(logits[None, :])[0])
-        uniform = self._uniforms()[0]
-        scaled = (logits / self._divisor).astype(np.float64)
-        scaled -= np.maximum.reduce(scaled)
-        np.exp(scaled, out=scaled)
-        cumulative = np.add.accumulate(scaled)
-        return int(cumulative.searchsorted(uniform * cumulative[-1], side="right"))
+        top = logits.argmax()
+        powers = np.subtract(logits, logits[top : top + 1])
+        np.divide(powers, self._divisor, powers)
+        np.exp(powers, powers)
+        cumulative = np.add.accumulate(powers)
+        last = len(cumulative) - 1
+        return bisect_right(cumulative, self._uniforms().item() * cumulative.item(last), 0, last)
 
 
-def generate_ids(session: Session, logits: Floats, sampler: Sampler) -> Iterator[Any]:
+def generate_ids(
+    session: Session, logits: Floats, sampler: Sampler, length: int = 0
+) -> Iterator[Any]:
     """Draw, feed back, and draw again, without end.
 
     Args:
-        session: streams that have read a prompt.
+        session: streams that have read a prompt. It may be some characters ahead of what was
+            yielded.
         logits: what the session's last step returned.
         sampler: chooses the characters.
+        length: about how many will be asked for: many of a single stream are worth compiled
+            code, where the extra `charlstm[fast]` is installed.
 
     Yields:
         An int for a session of one stream, otherwise ids (N,).
     """
-    if session.streams == 1:
-        while True:
-            choice = sampler.choose_one(logits)
+    choose: Callable[[Any], Any] = sampler.choose_one if session.streams == 1 else sampler.choose
+    step = session.step
+    writer, turns = None, _by_numpy(session, sampler, length)
+    while writer is None:
+        for _ in range(turns):
+            choice = choose(logits)
             yield choice
-            logits = session.step(choice)
+            logits = step(choice)
+        writer, turns = load_writer(), sys.maxsize
+    write = writer(session, logits).write
     while True:
-        ids = sampler.choose(logits)
-        yield ids
-        logits = session.step(ids)
+        uniforms = sampler.uniforms(_BLOCK_COMPILED)
+        yield from write(uniforms[:, 0], sampler.config.temperature)
+
+
+def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
+    """How many characters to write before compiled code is asked for."""
+    engine = session.engine
+    fits = session.streams == 1 and engine.plain_lstm and sampler.plain and not sampler.greedy
+    if not fits or engine.compiled is False:
+        return sys.maxsize
+    if engine.compiled or (COMPILED in sys.modules and load_writer()):
+        return 0
+    # The first characters come at once; then the reader waits a moment, and gains by it.
+    return _BEFORE_COMPILED if length >= WORTH_COMPILING else sys.maxsize
+
+
+@cache
+def load_writer() -> Callable[[Session, Floats], Any] | None:
+    """`charlstm.inference.compiled.Writer`, if it works here."""
+    try:
+        from charlstm.inference.compiled import Writer, warm_up  # noqa: PLC0415
+
+        warm_up()
+    except Exception:  # numba is missing, broken or without a cache: numpy writes the same text
+        return None
+    return Writer
 
 
 class StopText:

@@ -95,6 +95,25 @@ def test_one_stream_draws_what_the_first_of_many_draws(options: dict[str, float]
         assert many.choose(step)[0] == one.choose_one(step[0])
 
 
+def test_a_draw_does_not_depend_on_the_layout() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(300, 9)).astype(np.float32) * 3
+    uniforms = np.minimum(rng.random(300), 1 - 2.0**-22)
+    columns = np.asfortranarray(logits)  # as a session of many streams returns them
+    np.testing.assert_array_equal(draw(logits, uniforms), draw(columns, uniforms))
+    alone = [draw(row[None, :], uniforms[n : n + 1])[0] for n, row in enumerate(logits)]
+    np.testing.assert_array_equal(alone, draw(columns, uniforms))
+
+
+def test_a_last_character_without_probability_is_never_drawn() -> None:
+    logits = np.array([0.0, 1.0, -200.0], dtype=np.float32)  # exp(-201) is 0 in float32
+    sampler = Sampler(SampleConfig(temperature=1.0), 1, seed=1)
+    sampler.uniforms(256)[:] = 1 - 2.0**-22
+    sampler._used = 0
+    assert sampler.choose_one(logits) == 1
+    assert draw(logits[None, :], np.array([1 - 2.0**-22])).tolist() == [1]
+
+
 def test_draws_follow_the_probabilities() -> None:
     sampler = Sampler(SampleConfig(temperature=1.0), 1, seed=1)
     logits = LOGITS[0].astype(np.float32)

@@ -1,0 +1,177 @@
+"""One stream's loop compiled by numba: draw, step, draw again, without the interpreter between.
+
+It is `Sampler.choose_one` and `Session.step` of a stack of LSTM layers, written out, for the
+extra `charlstm[fast]`. Importing this module imports numba, which takes most of a second, and
+compiles where nothing compiled is cached; `charlstm.inference.sampling` does so only where the
+text is long enough. A test holds both loops equal.
+
+Products go to scipy's BLAS through `np.dot`. That leaves, at small sizes, the tanh: libm's is
+made for one number at a time, `_tanh` for many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.inference.cells import Floats
+from charlstm.inference.engine import Session
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+# Sums may be reordered and fused, which vectors need; infinities stay what they are.
+_LOOSE = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def _compiled(function: _Function) -> _Function:
+    """`function`, compiled at its first call, the result kept on disk.
+
+    Raises:
+        RuntimeError: there is no folder to keep it in.
+    """
+    return cast(_Function, numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy")(function))
+
+
+# tanh(x) = x * p(x^2) / q(x^2) up to |x| = 8, where 1 - tanh(x) is below a float32's resolution:
+# least squares over that range, reweighted until the largest error was the smallest. In float32
+# it is off by at most 4e-7.
+_END = np.float32(8)
+_P1, _P2, _P3, _P4 = map(np.float32, (0.13444474, 3.5715695e-3, 2.1894185e-5, 1.522973e-8))
+_Q1, _Q2, _Q3, _Q4 = map(np.float32, (0.46777801, 0.026164335, 3.4112451e-4, 8.5221712e-7))
+_HALF, _ONE = np.float32(0.5), np.float32(1)
+
+
+@_compiled
+def _tanh(x: np.float32) -> np.float32:
+    x = min(max(x, -_END), _END)
+    y = x * x
+    above = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _ONE
+    below = (((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + _ONE
+    return x * above / below
+
+
+@_compiled
+def _advance(x: Floats, recurrent: Floats, gates: Floats, c: Floats, h: Floats) -> None:
+    """`LSTMState.advance`: gates i, f, o, g, the first three halved before their tanh."""
+    hidden = len(c)
+    for j in range(4 * hidden):
+        gates[j] = _tanh(x[j] + recurrent[j])
+    i, f = gates[:hidden], gates[hidden : 2 * hidden]
+    o, g = gates[2 * hidden : 3 * hidden], gates[3 * hidden :]
+    for j in range(hidden):
+        c[j] = _HALF * ((i[j] + _ONE) * g[j] + (f[j] + _ONE) * c[j])
+    for j in range(hidden):
+        h[j] = _HALF * (o[j] + _ONE) * _tanh(c[j])
+
+
+@_compiled
+def _draw(logits: Floats, divisor: np.float32, uniform: float, powers: Floats) -> int:
+    """`Sampler.choose_one`; `powers` is scratch memory, (V,)."""
+    top = logits[0]
+    for logit in logits:
+        top = max(top, logit)
+    total = np.float32(0)
+    for j in range(len(logits)):
+        total += np.exp((logits[j] - top) / divisor)
+        powers[j] = total
+    threshold = np.float32(uniform * total)
+    chosen = 0
+    while chosen < len(logits) - 1 and powers[chosen] <= threshold:
+        chosen += 1
+    return chosen
+
+
+@_compiled
+def _write(
+    table: Floats,
+    columns: Floats,
+    h: Floats,
+    c: Floats,
+    outs: Floats,
+    divisor: np.float32,
+    uniforms: NDArray[np.float64],
+    ids: NDArray[np.int64],
+) -> None:
+    """Draw a character for each uniform number, and read it.
+
+    Args:
+        table: (V, 4H), what the first layer takes of each character.
+        columns: all products one after the other, see `Engine.columns`.
+        h: (L, H + 1), with a one behind each h.
+        c: (L, H).
+        outs: (L, max(8H, 4H + V)), what the last step's products gave.
+        divisor: the temperature.
+        uniforms: (n,).
+        ids: (n,), filled.
+    """
+    vocab, rows = table.shape
+    layers, hidden = c.shape
+    gates, powers = np.empty(rows, np.float32), np.empty(vocab, np.float32)
+    for n in range(len(uniforms)):
+        ids[n] = _draw(outs[-1][rows : rows + vocab], divisor, uniforms[n], powers)
+        x = table[ids[n]]
+        first = 0
+        for layer in range(layers):
+            out = outs[layer]
+            _advance(x, out[:rows], gates, c[layer], h[layer])
+            width = 2 * rows if layer + 1 < layers else rows + vocab
+            last = first + (hidden + 1) * width
+            np.dot(h[layer], columns[first:last].reshape(hidden + 1, width), out[:width])
+            x = out[rows : 2 * rows]
+            first = last
+
+
+class Writer:
+    """Writes on from where a session of one stream is.
+
+    Args:
+        session: read and brought forward.
+        logits: what its last step returned, (V,).
+    """
+
+    def __init__(self, session: Session, logits: Floats) -> None:
+        engine = session.engine
+        self._session = session
+        self._table, self._columns = engine.table, engine.columns
+        self._h = np.stack([state.h_one for state in session.layers])
+        self._c = np.stack([state.parts[1] for state in session.layers])
+        longest = max(len(out) for out in session.outs)
+        self._outs = np.zeros((len(session.outs), longest), dtype=np.float32)
+        for own, out in zip(self._outs, session.outs, strict=True):
+            own[: len(out)] = out
+        self._outs[-1, engine.rows : engine.rows + engine.vocab_size] = logits
+
+    def write(self, uniforms: NDArray[np.float64], temperature: float) -> list[int]:
+        """A character for each uniform number (n,); the session has then read all of them."""
+        ids = np.empty(len(uniforms), dtype=np.int64)
+        divisor = np.float32(temperature)
+        # Contiguous, as what was compiled expects.
+        numbers = np.ascontiguousarray(uniforms)
+        _write(self._table, self._columns, self._h, self._c, self._outs, divisor, numbers, ids)
+        session = self._session
+        for layer, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
+            state.h_one[:] = self._h[layer]
+            state.parts[1][:] = self._c[layer]
+            out[:] = self._outs[layer, : len(out)]
+        chosen: list[int] = ids.tolist()
+        return chosen
+
+
+def warm_up() -> None:
+    """Compile, or load what was compiled.
+
+    Raises:
+        Exception: whatever numba meets; nothing here works then.
+    """
+
+    def zeros(*shape: int) -> Floats:
+        return np.zeros(shape, dtype=np.float32)
+
+    none = np.zeros(0)
+    # One unit and one character; of the types of any other model's.
+    table, columns, h, c, outs = zeros(1, 4), zeros(10), zeros(1, 2), zeros(1, 1), zeros(1, 8)
+    _write(table, columns, h, c, outs, np.float32(1), none, none.astype(np.int64))
