@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -111,7 +112,9 @@ class Worker:
         python: str = sys.executable,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._errors = tempfile.TemporaryFile(  # noqa: SIM115 - open as long as the worker
+            "w+", encoding="utf-8", errors="replace"
+        )
         # A rival's script imports `serve` from here.
         path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
@@ -139,20 +142,17 @@ class Worker:
             WorkerError: it ended.
         """
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the missing answer tells
             self._process.stdin.write("round\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the missing answer tells
         return float(self._answer()["seconds"])
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -203,10 +203,7 @@ def serve(prepare: Callable[[dict[str, Any]], Prepared]) -> None:
 
 
 def rivals_python() -> str:
-    """The interpreter that has the rivals: `make rivals` makes it, CHARLSTM_RIVALS names another.
-
-    Of two, the variable counts.
-    """
+    """The interpreter that has the rivals: CHARLSTM_RIVALS, or what `make rivals` made."""
     return os.environ.get("CHARLSTM_RIVALS") or str(HERE / ".venv" / "bin" / "python")
 
 

@@ -71,9 +71,6 @@ def engine_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float
 
 def fast_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
     """By the compiled loop, where there is one."""
-    import charlstm.inference.compiled  # noqa: F401 - that it can be had is what is asked
-    import numba  # noqa: F401
-
     return writing(make_engine(layers, hidden).session(streams), streams)
 
 
@@ -101,7 +98,7 @@ def model_bytes(layers: int, hidden: int) -> int:
     return 4 * ((2 * layers - 1) * 4 * hidden**2 + hidden * VOCAB + 4 * hidden)
 
 
-JOBS = {
+JOBS: dict[str, Callable[[int, int, int], Callable[[], float]]] = {
     "engine": engine_seconds, "fast": fast_seconds, "reading": reading, "large": large_reading,
 }  # fmt: skip
 

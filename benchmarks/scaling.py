@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from common import ROUNDS, interleave, machine, markdown
-from whole import Shape, has_processes, precision, sized_text, train
+from train_overhead import precision
+from whole import Shape, has_processes, sized_text, train
 
 SIZES = "1x128,2x128,2x256,2x512,1x512@32"
 

@@ -10,6 +10,7 @@ import argparse
 import functools
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def main() -> None:
         model = Path(folder) / "model.npz"
         save_model(model)
         sample = [*CHARLSTM, "sample", str(model), "--length", "200"]
-        works = {
+        works: dict[str, Callable[[], Seen]] = {
             bare_name: functools.partial(until, [*python, "pass"]),
             "`python -c 'import numpy'`": functools.partial(until, [*python, "import numpy"]),
             "`python -c 'import torch'`": functools.partial(until, [*python, "import torch"]),

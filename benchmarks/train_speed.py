@@ -21,7 +21,8 @@ from typing import Any
 
 from common import ROUNDS, Timing, machine, markdown, rivals_line
 from contest import Entry, enter, race, rival
-from whole import Run, Shape, has_processes, precision, sized_text, train
+from train_overhead import precision
+from whole import Run, Shape, has_processes, sized_text, train
 
 VOCAB = 61  # the play's
 SIZES = "1x128,2x128,2x256,2x512,3x512"
@@ -66,7 +67,7 @@ def starters(shape: Shape, seconds: float) -> dict[str, Callable[[], Entry]]:
         }
         for kind in ("float32", "bfloat16") for rows in ("gather", "one_hot")
     }  # fmt: skip
-    found = {
+    found: dict[str, Callable[[], Entry]] = {
         "nn.LSTM, bfloat16": torch("train", precision="bfloat16"),
         "nn.LSTM, float32": torch("train", precision="float32"),
         "Keras, jax": keras("jax", "same"),

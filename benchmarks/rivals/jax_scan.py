@@ -56,7 +56,7 @@ def training(arguments: dict[str, Any]) -> Callable[[], float]:
         return jnp.dot(left.astype(kind), right.astype(kind), preferred_element_type=jnp.float32)
 
     def loss(weights: Weights, state: Any, ids: Any) -> tuple[Any, Any]:
-        after = []
+        after: list[Any] = []
         xs = jax.nn.one_hot(ids[:-1], vocab)
         for n in range(layers):
             if n == 0 and arguments["rows"] == "gather":
@@ -118,7 +118,7 @@ def writing(arguments: dict[str, Any]) -> Callable[[], float]:
         def step(carry: Any, _none: None) -> tuple[Any, Any]:
             ids, state, key = carry
             key, own = jax.random.split(key)
-            after = []
+            after: list[Any] = []
             x = weights["w0"][ids] + weights["b0"]
             for n in range(layers):
                 if n:
