@@ -51,22 +51,16 @@ def starters(shape: Shape, seconds: float) -> dict[str, Callable[[], Entry]]:
     def keras(backend: str, job: str) -> Callable[[], Entry]:
         forms = {}
         for jit in (True, False) if backend == "tensorflow" else (True,):
-            for how, group in (("fit", min(8, batches)), ("single", 1)):
-                forms[f"{how}, jit {'on' if jit else 'off'}"] = {
-                    **base, "job": job, "how": how, "jit": jit, "group": group,
-                    "batches": batches,
-                    "environment": {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-                }  # fmt: skip
-        if job == "example":
-            forms = {name: form for name, form in forms.items() if name.startswith("fit")}
+            forms[f"jit {'on' if jit else 'off'}"] = {
+                **base, "job": job, "jit": jit, "batches": batches,
+                "environment": {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            }  # fmt: skip
         return functools.partial(enter, KERAS, forms, needs=("keras", backend))
 
     jax = {
-        f"{kind}, {rows}": {
-            **base, "job": "train", "precision": kind, "rows": rows, "unroll": 1,
-        }
-        for kind in ("float32", "bfloat16") for rows in ("gather", "one_hot")
-    }  # fmt: skip
+        kind: {**base, "job": "train", "precision": kind, "rows": "gather", "unroll": 1}
+        for kind in ("float32", "bfloat16")
+    }
     found: dict[str, Callable[[], Entry]] = {
         "nn.LSTM, bfloat16": torch("train", precision="bfloat16"),
         "nn.LSTM, float32": torch("train", precision="float32"),

@@ -7,19 +7,19 @@ windows of 40 characters, 3 apart, boolean one-hot arrays made beforehand, a sof
 character only, RMSprop at 0.01, `fit`. A unit is a target character: a window of the example has
 one.
 
-`how` is `fit` (many batches a call, so that its own overhead is spread) or `train_on_batch`;
-`jit` is Keras's `jit_compile`; `group` is `steps_per_execution`; `batches` are in one call.
+The faster of `fit`, with several steps an execution, and `train_on_batch` is taken (the example:
+`fit`). `jit` is Keras's `jit_compile`; `batches` are in one call of `fit`.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from common import Prepared, serve
+from common import Prepared, serve, timed
 
 
 class OneHot(keras.layers.Layer):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class OneHot(keras.layers.Layer):  # type: ignore[misc]
         return keras.ops.one_hot(ids, self.vocab, dtype="float32")
 
 
-def same_model(arguments: dict[str, Any]) -> tuple[Any, Any, Any, int]:
+def same_model(arguments: dict[str, Any], group: int) -> tuple[Any, Any, Any, int]:
     """Model, inputs, targets, and the batch size."""
     vocab, hidden = arguments["vocab"], arguments["hidden"]
     batch, maxlen = arguments["batch"], arguments["maxlen"]
@@ -48,13 +48,13 @@ def same_model(arguments: dict[str, Any]) -> tuple[Any, Any, Any, int]:
         optimizer=keras.optimizers.Adam(2e-3, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=arguments["jit"],
-        steps_per_execution=arguments["group"],
+        steps_per_execution=group,
     )
     ids = np.random.default_rng(0).integers(vocab, size=(batch * arguments["batches"], maxlen + 1))
     return model, ids[:, :-1].astype(np.int32), ids[:, 1:].astype(np.int32), batch
 
 
-def example(arguments: dict[str, Any]) -> tuple[Any, Any, Any, int]:
+def example(arguments: dict[str, Any], group: int) -> tuple[Any, Any, Any, int]:
     """The same for Keras's example."""
     vocab, maxlen, stride, batch = arguments["vocab"], 40, 3, 128
     model = keras.Sequential(
@@ -68,7 +68,7 @@ def example(arguments: dict[str, Any]) -> tuple[Any, Any, Any, int]:
         optimizer=keras.optimizers.RMSprop(0.01),
         loss="categorical_crossentropy",
         jit_compile=arguments["jit"],
-        steps_per_execution=arguments["group"],
+        steps_per_execution=group,
     )
     count = batch * arguments["batches"]
     ids = np.random.default_rng(0).integers(vocab, size=count * stride + maxlen + 1)
@@ -78,27 +78,31 @@ def example(arguments: dict[str, Any]) -> tuple[Any, Any, Any, int]:
 
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
-    """Compile and train for one call."""
+    """Compile and train for one call, both ways; keep the faster."""
     build = example if arguments["job"] == "example" else same_model
-    model, xs, ys, batch = build(arguments)
+    model, xs, ys, batch = build(arguments, min(8, arguments["batches"]))
     targets = len(xs) if ys.dtype == bool else ys.size
 
     def fit() -> float:
         model.fit(xs, ys, batch_size=batch, epochs=1, verbose=0, shuffle=False)
         return float(targets)
 
-    def single() -> float:
-        for start in range(0, len(xs), batch):
-            model.train_on_batch(xs[start : start + batch], ys[start : start + batch])
-        return float(targets)
+    ways: list[Callable[[], float]] = [fit]
+    if build is same_model:
+        stepped = same_model(arguments, 1)[0]
 
-    work: Callable[[], float] = fit if arguments["how"] == "fit" else single
-    start = time.perf_counter()
-    work()
-    first = time.perf_counter() - start
-    start = time.perf_counter()
-    work()
-    return Prepared(work, first - (time.perf_counter() - start), arguments["seconds"])
+        def single() -> float:
+            for start in range(0, len(xs), batch):
+                stepped.train_on_batch(xs[start : start + batch], ys[start : start + batch])
+            return float(targets)
+
+        ways.append(single)
+    best, compiling = math.inf, 0.0
+    for way in ways:
+        first, again = timed(way), timed(way)
+        if again < best:
+            work, best, compiling = way, again, first - again
+    return Prepared(work, compiling, arguments["seconds"])
 
 
 if __name__ == "__main__":
