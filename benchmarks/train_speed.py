@@ -58,9 +58,11 @@ def starters(shape: Shape, seconds: float) -> dict[str, Callable[[], Entry]]:
         return functools.partial(enter, KERAS, forms, needs=("keras", backend))
 
     jax = {
-        kind: {**base, "job": "train", "precision": kind, "rows": "gather", "unroll": 1}
-        for kind in ("float32", "bfloat16")
-    }
+        f"{kind}, {way}": {**base, "job": "train", "precision": kind, "backward": way}
+        for kind, way in (
+            ("float32", "autodiff"), ("float32", "collected"), ("bfloat16", "collected"),
+        )
+    }  # fmt: skip
     found: dict[str, Callable[[], Entry]] = {
         "nn.LSTM, bfloat16": torch("train", precision="bfloat16"),
         "nn.LSTM, float32": torch("train", precision="float32"),

@@ -1,12 +1,14 @@
 """jax: an LSTM as `lax.scan` under `jit`, trained by `value_and_grad`, and a scan that writes.
 
-Training: the first layer's input is a gather (or, with `rows` one_hot, a product with one-hot
-rows), each layer's input product is made for the whole window at once, the scan has the recurrent
-one; gradients are clipped to norm 1, AdamW is written out, buffers are donated, the state is
-carried. With `precision` bfloat16 the products take bfloat16 and return float32.
+Training: the first layer's input is a gather, each layer's input product is made for the whole
+window at once, the scan has the recurrent one; gradients are clipped to norm 1, AdamW is written
+out, buffers are donated, the state is carried. With `precision` bfloat16 the products take
+bfloat16 and return float32. With `backward` collected, the scan's way back is written out, so
+that the recurrent weights' gradient is one product over the window, in place of one for each
+position.
 
 Writing: one jitted scan over many characters that draws (Gumbel noise, argmax) and feeds back, N
-streams at once. `unroll` is that of the scan over time.
+streams at once. `unroll` is that of this scan.
 """
 
 from __future__ import annotations
@@ -41,35 +43,76 @@ def new_weights(arguments: dict[str, Any]) -> Weights:
 
 def advance(gates: Any, c: Any) -> tuple[Any, Any]:
     """Gates' sums (N, 4H) and memory -> h, c."""
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+    hidden = c.shape[-1]
+    i, f, o = jnp.split(jax.nn.sigmoid(gates[..., : 3 * hidden]), 3, axis=-1)
+    c = f * c + i * jnp.tanh(gates[..., 3 * hidden :])
+    return o * jnp.tanh(c), c
+
+
+def dot_in(kind: Any) -> Callable[[Any, Any], Any]:
+    """Products of `kind`, summed in float32."""
+
+    def dot(left: Any, right: Any) -> Any:
+        return jnp.dot(left.astype(kind), right.astype(kind), preferred_element_type=jnp.float32)
+
+    return dot
+
+
+def make_layer(dot: Callable[[Any, Any], Any], collected: bool) -> Callable[..., Any]:
+    """(sums (T, N, 4H), u (H, 4H), state) -> the last state, and outputs (T, N, H)."""
+
+    def layer(sums: Any, u: Any, state: Any) -> Any:
+        def step(carry: Any, x: Any) -> tuple[Any, Any]:
+            h, c = advance(x + dot(carry[0], u), carry[1])
+            return (h, c), h
+
+        return jax.lax.scan(step, state, sums)
+
+    def forward(sums: Any, u: Any, state: Any) -> Any:
+        def step(carry: Any, x: Any) -> tuple[Any, Any]:
+            h, c = carry
+            gates = x + dot(h, u)
+            after = advance(gates, c)
+            return after, (after[0], h, c, gates)
+
+        last, (outputs, *kept) = jax.lax.scan(step, state, sums)
+        return (last, outputs), (u, *kept)
+
+    def backward(kept: Any, gradients: Any) -> Any:
+        u, hs, cs, gates = kept
+        last, outputs = gradients
+
+        def step(carry: Any, x: Any) -> tuple[Any, Any]:
+            output, c, gate = x
+            _, pull = jax.vjp(advance, gate, c)
+            dgate, dc = pull((carry[0] + output, carry[1]))
+            return (dot(dgate, u.T), dc), dgate
+
+        first, dgates = jax.lax.scan(step, last, (outputs, cs, gates), reverse=True)
+        width = hs.shape[-1]
+        return dgates, dot(hs.reshape(-1, width).T, dgates.reshape(-1, 4 * width)), first
+
+    if not collected:
+        return layer
+    whole: Callable[..., Any] = jax.custom_vjp(layer)
+    whole.defvjp(forward, backward)  # type: ignore[attr-defined]
+    return whole
 
 
 def training(arguments: dict[str, Any]) -> Callable[[], float]:
     """A step; its units are target characters."""
     layers, vocab = arguments["layers"], arguments["vocab"]
     batch, maxlen, hidden = arguments["batch"], arguments["maxlen"], arguments["hidden"]
-    kind = jnp.bfloat16 if arguments["precision"] == "bfloat16" else jnp.float32
-
-    def dot(left: Any, right: Any) -> Any:
-        return jnp.dot(left.astype(kind), right.astype(kind), preferred_element_type=jnp.float32)
+    dot = dot_in(jnp.bfloat16 if arguments["precision"] == "bfloat16" else jnp.float32)
+    layer = make_layer(dot, arguments["backward"] == "collected")
 
     def loss(weights: Weights, state: Any, ids: Any) -> tuple[Any, Any]:
         after: list[Any] = []
-        xs = jax.nn.one_hot(ids[:-1], vocab)
+        sums = weights["w0"][ids[:-1]] + weights["b0"]  # (T, N, 4H)
         for n in range(layers):
-            if n == 0 and arguments["rows"] == "gather":
-                sums = weights["w0"][ids[:-1]] + weights["b0"]
-            else:
-                sums = dot(xs, weights[f"w{n}"]) + weights[f"b{n}"]  # (T, N, 4H)
-            u = weights[f"u{n}"]
-
-            def step(carry: Any, x: Any, u: Any = u) -> tuple[Any, Any]:
-                h, c = advance(x + dot(carry[0], u), carry[1])
-                return (h, c), h
-
-            last, xs = jax.lax.scan(step, state[n], sums, unroll=arguments["unroll"])
+            if n:
+                sums = dot(xs, weights[f"w{n}"]) + weights[f"b{n}"]
+            last, xs = layer(sums, weights[f"u{n}"], state[n])
             after.append(last)
         logits = dot(xs, weights["head"]) + weights["head_bias"]
         chosen = jnp.take_along_axis(logits, ids[1:, :, None], axis=-1)[..., 0]
