@@ -108,6 +108,7 @@ def training(arguments: dict[str, Any]) -> Callable[[], float]:
 
     def loss(weights: Weights, state: Any, ids: Any) -> tuple[Any, Any]:
         after: list[Any] = []
+        xs: Any = None
         sums = weights["w0"][ids[:-1]] + weights["b0"]  # (T, N, 4H)
         for n in range(layers):
             if n:
