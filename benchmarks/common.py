@@ -122,7 +122,9 @@ class Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             env={**os.environ, "PYTHONPATH": path, **(environment or {})},
         )  # fmt: skip
-        self.compile_seconds = float(self._answer()["compile_seconds"])
+        ready = self._answer()
+        self.compile_seconds = float(ready["compile_seconds"])
+        self.note = str(ready["note"])
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -170,11 +172,13 @@ class Prepared:
         work: does some units of work, and returns how many.
         compile_seconds: what the first call took, if it compiled.
         seconds: about how long a round shall take.
+        note: which of its forms it found to be the fastest.
     """
 
     work: Callable[[], float]
     compile_seconds: float = 0.0
     seconds: float = 2.0
+    note: str = ""
 
 
 def serve(prepare: Callable[[dict[str, Any]], Prepared]) -> None:
@@ -193,7 +197,9 @@ def serve(prepare: Callable[[dict[str, Any]], Prepared]) -> None:
         work()
         calls += 1
     repeats = max(1, round(calls * prepared.seconds / (time.perf_counter() - start)))
-    ready = {"ready": True, "compile_seconds": prepared.compile_seconds}
+    ready = {
+        "ready": True, "compile_seconds": prepared.compile_seconds, "note": prepared.note,
+    }  # fmt: skip
     print(json.dumps(ready), file=answers, flush=True)
     for _line in sys.stdin:
         start = time.perf_counter()

@@ -43,7 +43,7 @@ def enter(
     needs: tuple[str, ...] = (),
     python: str = sys.executable,
 ) -> Entry:
-    """Start each form of a contestant, let it run twice, and keep the fastest.
+    """Start each form of a contestant; of several, let each run twice, and keep the fastest.
 
     Args:
         script: what `Worker` runs.
@@ -61,10 +61,13 @@ def enter(
             worker = Worker(
                 script, own, python=rivals_python() if needs else python, environment=environment
             )
-            seconds = min(worker.seconds(), worker.seconds())
+            alone = len(forms) == 1
+            seconds = 1.0 if alone else min(worker.seconds(), worker.seconds())
         except WorkerError as error:
             print(f"{script.name}, {name}: failed\n{error}", file=sys.stderr, flush=True)
             continue
+        if not alone:  # worth seeing, but not in the table
+            print(f"{script.name} {name}: {1 / seconds:,.0f}/s", file=sys.stderr, flush=True)
         if best is None or seconds < best[0]:
             if best is not None:
                 best[2].close()
@@ -74,7 +77,8 @@ def enter(
     if best is None:
         return Entry(None, "failed")
     _, name, worker = best
-    return Entry(worker.seconds, name, worker.close, worker.compile_seconds)
+    note = ", ".join(filter(None, [name, worker.note]))
+    return Entry(worker.seconds, note, worker.close, worker.compile_seconds)
 
 
 def fresh(

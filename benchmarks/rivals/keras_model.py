@@ -91,18 +91,18 @@ def prepare(arguments: dict[str, Any]) -> Prepared:
     if build is same_model:
         stepped = same_model(arguments, 1)[0]
 
-        def single() -> float:
+        def train_on_batch() -> float:
             for start in range(0, len(xs), batch):
                 stepped.train_on_batch(xs[start : start + batch], ys[start : start + batch])
             return float(targets)
 
-        ways.append(single)
+        ways.append(train_on_batch)
     best, compiling = math.inf, 0.0
     for way in ways:
         first, again = timed(way), timed(way)
         if again < best:
             work, best, compiling = way, again, first - again
-    return Prepared(work, compiling, arguments["seconds"])
+    return Prepared(work, compiling, arguments["seconds"], work.__name__)
 
 
 if __name__ == "__main__":

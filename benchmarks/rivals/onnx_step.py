@@ -191,11 +191,21 @@ def stepping(arguments: dict[str, Any]) -> Callable[[], float]:
 
 
 def prepare(arguments: dict[str, Any]) -> Prepared:
-    """Build, load, and step once."""
-    start = time.perf_counter()
-    step = stepping(arguments)
-    step()
-    return Prepared(step, time.perf_counter() - start, arguments["seconds"])
+    """Build, load and try each form, a graph and a number of threads; keep the fastest."""
+    best: tuple[float, str, Callable[[], float]] | None = None
+    for form, threads in arguments["forms"]:
+        step = stepping({**arguments, "form": form, "threads": threads})
+        for _ in range(10):
+            step()
+        steps, start = 0, time.perf_counter()
+        while time.perf_counter() - start < arguments["seconds"] / 2:
+            step()
+            steps += 1
+        seconds = (time.perf_counter() - start) / steps
+        if best is None or seconds < best[0]:
+            best = seconds, f"{form}, {threads} threads", step
+    assert best is not None
+    return Prepared(best[2], seconds=arguments["seconds"], note=best[1])
 
 
 if __name__ == "__main__":
