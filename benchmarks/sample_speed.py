@@ -4,7 +4,7 @@ All draw from the softmax at temperature 1 and feed the character back. `nn.LSTM
 a one-hot row, `softmax`, `multinomial`, with one thread and with torch's default; each of its
 measurements is a process of its own, as a user's is: within one, what ran before decides whether
 its large allocations are cheap. The others stay warm between interleaved rounds; each runs in
-the fastest of its forms (graph, threads).
+the fastest of its forms (graph, threads, unrolling).
 
 The floor is the time in which memory could deliver the weights once, each character needing
 them all: the model's bytes at the speed that one matrix-vector product of numpy's reads a matrix
@@ -135,8 +135,7 @@ def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str,
     found = {"charlstm": own("engine")}
     found["fast"] = own("fast") if has_fast() else Entry(None, "not there")
     found["onnx"] = onnx(int8=False)
-    # Unrolled, it was the faster at every size tried.
-    jax = {"": {**base, "job": "write", "flat": True, "unroll": 4}}
+    jax = {"": {**base, "job": "write", "flat": True, "unrolls": [1, 4, 16]}}
     found["jax"] = enter(rival("jax_scan.py"), jax, needs=("jax",))
     if streams > 1:
         return found
