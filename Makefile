@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow torture lint bench clean
+.PHONY: demo test slow torture lint rivals bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,9 +31,17 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Timings mean something only when nothing else runs.
+# The programs that `make bench` compares with, in an environment of their own.
+rivals: benchmarks/.venv/ready
+
+benchmarks/.venv/ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Timings mean something only when nothing else runs. Rivals that are missing are left out.
 bench: .venv/ready
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv benchmarks/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

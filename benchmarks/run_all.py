@@ -1,7 +1,8 @@
 """Run benchmarks, each in a process of its own, and put what they print into RESULTS.md.
 
-`run_all.py` runs all that need nothing but this project, some minutes each; `run_all.py cells.py`
-renews one section; `run_all.py cell_quality.py TEXT` gives a script its arguments.
+`run_all.py` runs all that need no text of one's own, some minutes each, with the rivals that are
+installed; `run_all.py cells.py` renews one section; `run_all.py cell_quality.py TEXT` gives a
+script its arguments.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import sys
 from pathlib import Path
 
 SCRIPTS = (
-    "sample_speed.py", "train_overhead.py", "startup.py", "corpus_speed.py", "cells.py",
-    "memory.py",
+    "train_speed.py", "sample_speed.py", "scaling.py", "train_overhead.py", "startup.py",
+    "corpus_speed.py", "corpus_scale.py", "cells.py", "memory.py",
 )  # fmt: skip
 HERE = Path(__file__).parent
 REPORT = HERE / "RESULTS.md"

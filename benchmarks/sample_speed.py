@@ -1,24 +1,28 @@
-"""How fast is one stream of text, against a plain `nn.LSTM` that is stepped?
+"""How fast is text written, one stream or many, against other programs and against memory?
 
-Both sides draw from the softmax at temperature 1 and feed the character back; the rival does it
-as the usual program does: `nn.LSTM` on a one-hot row, `softmax`, `multinomial`. It runs with one
-thread and with torch's default. Every measurement is a process of its own, as a user's is:
-within one, what ran before decides whether `nn.LSTM`'s large allocations are cheap.
+All draw from the softmax at temperature 1 and feed the character back. `nn.LSTM` is stepped on
+a one-hot row, `softmax`, `multinomial`, with one thread and with torch's default; each of its
+measurements is a process of its own, as a user's is: within one, what ran before decides whether
+its large allocations are cheap. The others stay warm between interleaved rounds; each runs in
+the fastest of its forms (graph, threads, unrolling).
+
+The floor is the time in which memory could deliver the weights once, each character needing
+them all: the model's bytes at the speed that one matrix-vector product of numpy's reads a matrix
+of that size (which may lie in a cache), and one of 256 MB (which does not).
 """
 
 from __future__ import annotations
 
-import functools
+import argparse
 import itertools
-import subprocess
 import sys
-import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from common import interleave, machine, markdown
-from torch import nn
+from common import Prepared, machine, markdown, rivals_line, serve
+from contest import Entry, enter, fresh, race, rival
 
 from charlstm.config import ModelConfig, SampleConfig
 from charlstm.inference.engine import Engine
@@ -26,8 +30,13 @@ from charlstm.inference.sampling import Sampler, generate_ids, load_writer
 from charlstm.inference.weights import weight_shapes
 
 VOCAB = 65
-SIZES = [(1, 128), (2, 128), (1, 256), (2, 256), (1, 512), (2, 512), (3, 512)]
+SIZES = "1x128,2x128,1x256,2x256,1x512,2x512,3x512"
 STREAMS = (8, 64, 512)
+ONE = {
+    "charlstm": "charlstm", "fast": "charlstm[fast]", "default": "nn.LSTM, default threads",
+    "single": "nn.LSTM, 1 thread", "cell": "LSTMCell", "onnx": "onnxruntime",
+    "int8": "onnxruntime, int8", "jax": "jax",
+}  # fmt: skip
 
 
 def make_engine(layers: int, hidden: int, *, compiled: bool = False) -> Engine:
@@ -41,130 +50,185 @@ def make_engine(layers: int, hidden: int, *, compiled: bool = False) -> Engine:
     return Engine(weights, config, VOCAB, compiled=compiled)
 
 
-def engine_seconds(layers: int, hidden: int, streams: int, *, compiled: bool = False) -> float:
-    """Seconds a character of each stream, by the engine."""
-    session = make_engine(layers, hidden, compiled=compiled).session(streams)
+def writing(session: Any, streams: int) -> Callable[[], float]:
+    """Some characters of each stream; the unit is a character of one stream."""
     logits = session.step(0 if streams == 1 else np.zeros(streams, dtype=np.int64))
-    sampler = Sampler(SampleConfig(temperature=1.0), streams, seed=1)
-    ids = generate_ids(session, logits, sampler)
-    # Whole blocks of what compiled code writes at a time, the first of which loads it.
-    chars = max(64, 3200 // streams)
-    for _ in itertools.islice(ids, 64):
-        pass
-    start = time.perf_counter()
-    for _ in itertools.islice(ids, chars):
-        pass
-    return (time.perf_counter() - start) / chars
+    ids = generate_ids(session, logits, Sampler(SampleConfig(temperature=1.0), streams, seed=1))
+    chars = max(4, 256 // streams)
+
+    def work() -> float:
+        for _ in itertools.islice(ids, chars):
+            pass
+        return float(chars)
+
+    return work
 
 
-def compiled_seconds(layers: int, hidden: int, _unused: int) -> float:
-    """The same by compiled code, for one stream.
+def engine_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
+    """By numpy."""
+    return writing(make_engine(layers, hidden).session(streams), streams)
+
+
+def fast_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
+    """By compiled code.
 
     Raises:
-        SystemExit: the extra `charlstm[fast]` is not installed.
+        SystemExit: the extra `charlstm[fast]` does not work here.
     """
     if load_writer() is None:
-        raise SystemExit("this needs numba and scipy: pip install '.[fast]'")
-    return engine_seconds(layers, hidden, 1, compiled=True)
+        raise SystemExit("numba does not work here")
+    return writing(make_engine(layers, hidden, compiled=True).session(streams), streams)
 
 
-def rival_seconds(layers: int, hidden: int, threads: int) -> float:
-    """Seconds a character, by stepping `nn.LSTM`; 0 threads are torch's default."""
-    if threads:
-        torch.set_num_threads(threads)
-    lstm, head = nn.LSTM(VOCAB, hidden, layers), nn.Linear(hidden, VOCAB)
-    one_hot = torch.eye(VOCAB)
-    char_id, state = 0, None
-    chars = 300
-    with torch.inference_mode():
-        for step in range(chars + 50):
-            if step == 50:
-                start = time.perf_counter()
-            out, state = lstm(one_hot[char_id].view(1, 1, -1), state)
-            char_id = int(torch.multinomial(torch.softmax(head(out[0, 0]), 0), 1))
-    return (time.perf_counter() - start) / chars
+def reading(layers: int, hidden: int, _streams: int, size: int = 0) -> Callable[[], float]:
+    """A matrix-vector product over as many bytes as the model, or `size`; the unit is a byte."""
+    columns = 8192 if size else hidden
+    rows = max(1, (size or model_bytes(layers, hidden)) // 4 // columns)
+    matrix, vector = np.ones((rows, columns), np.float32), np.ones(columns, np.float32)
+    out = np.empty(rows, np.float32)
+
+    def work() -> float:
+        np.dot(matrix, vector, out=out)
+        return float(matrix.nbytes)
+
+    return work
 
 
-def products_seconds(layers: int, hidden: int, _unused: int) -> float:
-    """Seconds a character that the engine's matrix-vector products take by themselves."""
-    engine = make_engine(layers, hidden)
-    h = np.ones(hidden + 1, dtype=np.float32)  # biases, too
-    products = engine.product_columns
-    outs = [np.empty(product.shape[1], dtype=np.float32) for product in products]
-    for turn in range(1100):
-        if turn == 100:
-            start = time.perf_counter()
-        for product, out in zip(products, outs, strict=True):
-            np.dot(h, product, out=out)
-    return (time.perf_counter() - start) / 1000
+def large_reading(layers: int, hidden: int, streams: int) -> Callable[[], float]:
+    """The same over 256 MB."""
+    return reading(layers, hidden, streams, 256 << 20)
 
 
-WORKERS: dict[str, Callable[[int, int, int], float]] = {
-    "engine": engine_seconds,
-    "compiled": compiled_seconds,
-    "rival": rival_seconds,
-    "products": products_seconds,
-}
+def model_bytes(layers: int, hidden: int) -> int:
+    """What a character has to read: all weights, but of the first layer's input one row."""
+    return 4 * ((2 * layers - 1) * 4 * hidden**2 + hidden * VOCAB + 4 * hidden)
 
 
-def in_a_process(worker: str, layers: int, hidden: int, extra: int) -> float:
-    """Have a fresh process measure."""
-    command = [sys.executable, __file__, worker, str(layers), str(hidden), str(extra)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+JOBS: dict[str, Callable[[int, int, int], Callable[[], float]]] = {
+    "engine": engine_seconds, "fast": fast_seconds, "reading": reading, "large": large_reading,
+}  # fmt: skip
 
 
-def run() -> str:
-    """The tables, in Markdown."""
-    rows, many_rows = [], []
-    for layers, hidden in SIZES:
-        measure = functools.partial(in_a_process, layers=layers, hidden=hidden)
-        times = interleave(
-            {
-                "engine": functools.partial(measure, "engine", extra=1),
-                "compiled": functools.partial(measure, "compiled", extra=0),
-                "one thread": functools.partial(measure, "rival", extra=1),
-                "default threads": functools.partial(measure, "rival", extra=0),
-                "products": functools.partial(measure, "products", extra=0),
-                **{str(n): functools.partial(measure, "engine", extra=n) for n in STREAMS},
-            }
-        )
-        mine, plain = times["engine"], times["default threads"]
-        best = min(times["one thread"].median, plain.median)
-        rows.append(
-            [
-                f"{layers}x{hidden}",
-                f"{1e6 * mine.median:.1f} ({mine.spread})",
-                f"{1 / mine.median:,.0f}",
-                f"{1e6 * times['compiled'].median:.1f}",
-                f"{1e6 * plain.median:.0f} ({plain.spread})",
-                f"{1e6 * times['one thread'].median:.0f}",
-                f"{plain.median / mine.median:.1f}x",
-                f"{best / mine.median:.1f}x",
-                f"{1e6 * times['products'].median:.1f}",
-            ]
-        )
-        many_rows.append(
-            [f"{layers}x{hidden}", f"{1 / mine.median:,.0f}"]
-            + [f"{n / times[str(n)].median:,.0f}" for n in STREAMS]
-            + [f"{64 * mine.median / times['64'].median:.1f}x"]
-        )
-    head = [
-        "model", "charlstm", "chars/s", "with charlstm[fast]", "nn.LSTM, default threads",
-        "nn.LSTM, 1 thread", "ratio to default", "ratio to the faster", "charlstm's products alone",
+def prepare(arguments: dict[str, Any]) -> Prepared:
+    """A worker's job."""
+    job = JOBS[arguments["job"]]
+    work = job(arguments["layers"], arguments["hidden"], arguments["streams"])
+    return Prepared(work, seconds=arguments["seconds"])
+
+
+def has_fast() -> bool:
+    """Whether the extra `charlstm[fast]` is installed."""
+    from importlib.util import find_spec
+
+    return bool(find_spec("numba") and find_spec("scipy"))
+
+
+def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str, Entry]:
+    """Those who can write so many streams."""
+    base = {
+        "vocab": VOCAB, "layers": layers, "hidden": hidden, "streams": streams,
+        "seconds": seconds,
+    }  # fmt: skip
+
+    def own(job: str) -> Entry:
+        return enter(Path(__file__), {"": {**base, "job": job}})
+
+    def onnx(int8: bool) -> Entry:
+        forms = [[graph, threads] for graph in ("gates", "lstm") for threads in (1, 2)]
+        arguments = {**base, "forms": forms, "int8": int8}
+        return enter(rival("onnx_step.py"), {"": arguments}, needs=("onnxruntime",))
+
+    found = {"charlstm": own("engine")}
+    found["onnx"] = onnx(int8=False)
+    jax = {"": {**base, "job": "write", "flat": True, "unrolls": [1, 4, 16]}}
+    found["jax"] = enter(rival("jax_scan.py"), jax, needs=("jax",))
+    if streams > 1:
+        return found
+    found["fast"] = own("fast") if has_fast() else Entry(None, "not installed")
+    found["int8"] = onnx(int8=True)
+    found["reading"], found["large"] = own("reading"), own("large")
+    torch = rival("torch_loop.py")
+    cells = {f"{n} threads": {**base, "job": "cell", "threads": n, "warm": 20} for n in (1, 2)}
+    found["cell"] = enter(torch, cells)
+    for name, threads in (("single", 1), ("default", 0)):
+        found[name] = fresh(torch, {**base, "job": "lstm", "threads": threads, "warm": 20})
+    return found
+
+
+def main() -> None:
+    """Print the tables, in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="of many streams, two less")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of a round")
+    parser.add_argument("--sizes", default=SIZES, help="LxH,LxH,...")
+    parser.add_argument("--streams", default=",".join(map(str, STREAMS)), help="N,N,...")
+    options = parser.parse_args()
+    streams = [int(n) for n in options.streams.split(",") if n]
+    one_rows, ratio_rows, many_rows, floor_rows = [], [], [], []
+    for size in options.sizes.split(","):
+        layers, hidden = map(int, size.split("x"))
+        found = entries(layers, hidden, 1, options.seconds)
+        times = race(found, options.rounds)
+        mine = times["charlstm"].median
+        best = min(times[name].median for name in ("charlstm", "fast") if name in times)
+        one, ratios = [size], [size]
+        for name in ONE:
+            timing, note = times.get(name), found[name].note
+            if timing is None:
+                one.append(note)
+                ratios.append(note)
+                continue
+            form = f", {note}" if note else ""
+            one.append(f"{1e6 * timing.median:.1f} ({timing.spread}){form}")
+            ratios.append(f"{timing.median / mine:.1f}x / {timing.median / best:.1f}x")
+        one_rows.append(one)
+        ratio_rows.append(ratios)
+        amount = model_bytes(layers, hidden)
+        floor = [size, f"{amount / 1e6:.2f}"]
+        for name in ("reading", "large"):
+            needed = times[name].median * amount
+            floor += [
+                f"{1e-9 / times[name].median:.1f}", f"{1e6 * needed:.1f}",
+                f"{100 * needed / mine:.0f}% / {100 * needed / best:.0f}%",
+            ]  # fmt: skip
+        floor_rows.append(floor)
+        speeds: dict[str, list[float]] = {
+            name: [1 / times[name].median] if name in times else []
+            for name in ("charlstm", "jax", "onnx")
+        }
+        for count in streams:
+            many = entries(layers, hidden, count, options.seconds)
+            for name, timing in race(many, max(1, options.rounds - 2)).items():
+                speeds[name].append(count / timing.median)
+        for name, values in speeds.items():
+            note = "" if values else found[name].note
+            cells = [f"{value:,.0f}" for value in values] or [note] * (1 + len(streams))
+            gain = (
+                f"{values[1 + streams.index(64)] / values[0]:.1f}x"
+                if 64 in streams and len(values) == 1 + len(streams)
+                else ""
+            )
+            many_rows.append([size, ONE[name], *cells, gain])
+    floor_head = [
+        "model", "MB/char", "GB/s, own size", "floor, us", "share reached",
+        "GB/s, 256 MB", "floor, us", "share reached",
     ]  # fmt: skip
-    return "\n\n".join(
-        [
-            "## Sampling, one stream: microseconds per character",
-            f"`python benchmarks/sample_speed.py`. {machine()}.",
-            markdown(head, rows),
-            "## Sampling, many streams: characters per second in all",
-            markdown(["model", "1", *map(str, STREAMS), "64 against 1"], many_rows),
-        ]
+    print(
+        "## Sampling, one stream: microseconds per character\n\n"
+        f"`python benchmarks/sample_speed.py`. {machine()}. {rivals_line()}.\n\n"
+        + markdown(["model", *ONE.values()], one_rows)
+        + "\n\nSlower than charlstm by / than the faster of charlstm and charlstm[fast] by:\n\n"
+        + markdown(["model", *ONE.values()], ratio_rows)
+        + "\n\n## Sampling, many streams: characters per second in all\n\n"
+        + markdown(["model", "program", "1", *map(str, streams), "64 against 1"], many_rows)
+        + "\n\n## Sampling, one stream: against reading the weights from memory\n\n"
+        "Shares are those of charlstm / of the faster of it and charlstm[fast].\n\n"
+        + markdown(floor_head, floor_rows)
     )
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(WORKERS[sys.argv[1]](*map(int, sys.argv[2:])))
+    if sys.argv[1:2] and sys.argv[1].startswith("{"):
+        serve(prepare)
     else:
-        print(run())
+        main()

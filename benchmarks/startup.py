@@ -1,84 +1,96 @@
-"""How long until something is seen: help, and the first character of a sample?"""
+"""How long until something is seen, and how much memory does it take?
+
+Of `sample`, its first character; of `train`, its first step, which is the first line in
+metrics.jsonl with `--log-every 1`; of the others, their end.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import argparse
+import functools
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import interleave, machine, markdown, timed
+from common import ROOT, Timing, interleave, machine, markdown
+from until import Seen, until
 
 from charlstm.checkpoint import save_checkpoint
 from charlstm.config import Config
 from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
-CHARLSTM = str(Path(sys.executable).parent / "charlstm")
+CHARLSTM = [sys.executable, "-m", "charlstm"]
+LAYERS, HIDDEN = 2, 256
 
 
-def first_character(arguments: list[str]) -> float:
-    """Seconds from starting a process to its first byte of output."""
-    start = time.perf_counter()
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        os.read(process.stdout.fileno(), 1)
-        seconds = time.perf_counter() - start
-        process.stdout.read()
-    return seconds
-
-
-def run() -> str:
-    """The table, in Markdown."""
-    config = Config().override({"num_layers": 2, "hidden_size": 256})
+def save_model(path: Path) -> None:
+    """A model with random weights."""
+    config = Config().override({"num_layers": LAYERS, "hidden_size": HIDDEN})
     tokenizer = CharTokenizer("".join(map(chr, range(32, 97))))
     rng = np.random.default_rng(0)
     weights = {
         f"model/{name}": (rng.normal(size=shape) / 16).astype(np.float32)
         for name, shape in weight_shapes(config.model, len(tokenizer)).items()
     }
+    meta = {"config": config.to_json(), "tokenizer": tokenizer.to_json()}
+    save_checkpoint(path, meta, weights)
+
+
+def first_step() -> Seen:
+    """`train` until its first step."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.npz"
-        meta = {"config": config.to_json(), "tokenizer": tokenizer.to_json()}
-        save_checkpoint(path, meta, weights)
-        sample = [CHARLSTM, "sample", str(path), "--length", "200"]
-        times = interleave(
-            {
-                "bare interpreter, `python -c pass`": lambda: timed(
-                    lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)
-                ),
-                "`python -c 'import numpy'`": lambda: timed(
-                    lambda: subprocess.run([sys.executable, "-c", "import numpy"], check=True)
-                ),
-                "`python -c 'import torch'`": lambda: timed(
-                    lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True)
-                ),
-                "`charlstm --help`": lambda: timed(
-                    lambda: subprocess.run([CHARLSTM, "--help"], check=True, capture_output=True)
-                ),
-                "`charlstm train --help`": lambda: timed(
-                    lambda: subprocess.run(
-                        [CHARLSTM, "train", "--help"], check=True, capture_output=True
-                    )
-                ),
-                "`charlstm sample`, 2x256, first character": lambda: first_character(sample),
-            },
-            rounds=9,
-        )
-    bare = times["bare interpreter, `python -c pass`"].median
+        command = [
+            *CHARLSTM, "train", str(ROOT / "corpora" / "lighthouse.txt"), "--runs-dir", folder,
+            "--layers", str(LAYERS), "--hidden-size", str(HIDDEN), "--log-every", "1",
+        ]  # fmt: skip
+        return until(command, Path(folder))
+
+
+def main() -> None:
+    """Print the table, in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    python, size = [sys.executable, "-c"], f"{LAYERS}x{HIDDEN}"
+    bare_name = "bare interpreter, `python -c pass`"
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.npz"
+        save_model(model)
+        sample = [*CHARLSTM, "sample", str(model), "--length", "200"]
+        works: dict[str, Callable[[], Seen]] = {
+            bare_name: functools.partial(until, [*python, "pass"]),
+            "`python -c 'import numpy'`": functools.partial(until, [*python, "import numpy"]),
+            "`python -c 'import torch'`": functools.partial(until, [*python, "import torch"]),
+            "`charlstm --help`": functools.partial(until, [*CHARLSTM, "--help"]),
+            "`charlstm train --help`": functools.partial(until, [*CHARLSTM, "train", "--help"]),
+            f"`charlstm sample`, {size}, first character": functools.partial(until, sample),
+            f"`charlstm train`, {size}, first step": first_step,
+        }
+        seen: dict[str, list[Seen]] = {name: [] for name in works}
+
+        def one_round(name: str) -> float:
+            seen[name].append(works[name]())
+            last = seen[name][-1]
+            return last.seconds if ", first" in name else last.whole
+
+        times = interleave({n: functools.partial(one_round, n) for n in works}, options.rounds)
+    bare = times[bare_name].median
     rows = [
-        [name, f"{t.median:.3f} ({t.spread})", f"{t.median - bare:+.3f}"]
+        [
+            name, f"{t.median:.3f} ({t.spread})", f"{t.median - bare:+.3f}",
+            f"{Timing([s.peak_mb for s in seen[name]]).median:.0f}",
+        ]
         for name, t in times.items()
-    ]
-    return (
-        "## Start-up: seconds, whole process\n\n"
+    ]  # fmt: skip
+    print(
+        "## Start-up: seconds from the start of the process, and peak memory\n\n"
         f"`python benchmarks/startup.py`. {machine()}.\n\n"
-        + markdown(["what", "seconds", "above the bare interpreter"], rows)
+        + markdown(["what", "seconds", "above the bare interpreter", "peak memory, MB"], rows)
     )
 
 
 if __name__ == "__main__":
-    print(run())
+    main()
