@@ -17,6 +17,7 @@ from charlstm import __version__
 from charlstm.cli import output
 from charlstm.cli.options import ARGUMENTS, QuietHelp
 from charlstm.errors import CharlstmError
+from charlstm.training.place import is_one_of_several
 
 # In the order in which a person meets them.
 COMMANDS = {
@@ -92,6 +93,22 @@ def main(debug: bool) -> None:
 
 def entry_point() -> NoReturn:
     """Run the program; ends the process with a documented exit code."""
+    try:
+        code = _run()
+    except SystemExit as error:
+        code = error.code
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    number = code if isinstance(code, int) else 0
+    if is_one_of_several():
+        # Everything is saved and said; torch's threads that spoke with the other processes do
+        # not always end in order, and may abort what has succeeded.
+        os._exit(number)
+    sys.exit(number)
+
+
+def _run() -> object:
+    """Run the program; its exit code."""
     # Past `--`, and as an option's value, the word is not ours; a traceback does no harm then.
     debug = "--debug" in sys.argv
     _fill_standard_descriptors()
@@ -132,15 +149,13 @@ def entry_point() -> NoReturn:
                 "out of memory; ask for less at a time: in training a smaller --batch-size, "
                 "--maxlen or --hidden-size, otherwise a smaller -n."
             )
-            sys.exit(1)
+            return 1
         output.error(
             f"unexpected {type(error).__name__}: {error}\n"
             "This is a fault of charlstm; --debug shows where."
         )
         code = 1
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    sys.exit(code if isinstance(code, int) else 0)
+    return code
 
 
 def _fill_standard_descriptors() -> None:

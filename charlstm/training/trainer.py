@@ -38,7 +38,8 @@ from charlstm.training.validation import validate
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
-_MOST_UNREAD = 32  # steps whose losses a GPU may be ahead of
+_GPU_STEPS = 32  # that a GPU may be ahead of what is known of their losses
+_AGREE_WORK = 5e10  # floating point operations: about a third of a second of two cores
 PREVIEW = SampleConfig(temperature=0.8, length=200)
 
 
@@ -92,6 +93,7 @@ class Trainer:
         self._stop_asked = self._stop_agreed = self._save_agreed = False
         # A GPU's losses are read some steps later, so that it need not wait for what is told.
         self._defers = device.type == "cuda"
+        self._agree_every = _GPU_STEPS if self._defers else 1
         self._unread: list[tuple[Tensor, Tensor]] = []  # nats and gradient norm of each step
         self._known: list[float] = []  # nats that the other processes do not know yet
         self._nats = math.nan
@@ -147,6 +149,10 @@ class Trainer:
         own = world.columns(self.batch_size)
         self.state = [tuple(part[own].clone() for part in layer) for layer in self.state]
         self.learner = world.wrap(self.network, self.config.windows.maxlen)
+        if not self._defers:
+            weights = sum(parameter.numel() for parameter in self.parameters)
+            work = 6.0 * weights * self.chars_per_step  # forward and backward
+            self._agree_every = max(1, min(_GPU_STEPS, round(_AGREE_WORK / work)))
 
     def whole(self, part: Tensor) -> Tensor:
         """Rows of the carried state, float32 -> the rows of all processes' streams."""
@@ -217,19 +223,21 @@ class Trainer:
             group["lr"] = rate
         chars = self._learn(batch)
         progress.step += 1
-        self._agree()
         progress.index += 1
         if progress.index == self.windows.batches_per_epoch:
             progress.epoch += 1
             progress.index = 0
-        if self._unread and self._reading_is_due():
-            self._count(self.world.sum(self._read()))
+        self._stop_agreed = self._save_agreed = False
+        if self._agreement_is_due():
+            self._agree()
         self._step_chars += chars
         self._step_seconds += time.perf_counter() - start
         return Stepped(progress.step, progress.epoch, self._nats, rate, chars)
 
     def _agree(self) -> None:
         """Tell the other processes what only this one knows, and learn the same of them."""
+        if self._unread:
+            self._known += self._read()
         stop = self._stop_asked or self.world.orphaned
         save = self.world.leads and self._save_is_due()
         stops, saves, *nats = self.world.sum([float(stop), float(save), *self._known])
@@ -237,13 +245,15 @@ class Trainer:
         self._known = []
         self._count(nats)
 
-    def _reading_is_due(self) -> bool:
-        """Whether losses that are still on their way are wanted now."""
+    def _agreement_is_due(self) -> bool:
+        """Whether to agree at this step: all processes must say the same.
+
+        To agree makes processes wait for each other, and for a GPU.
+        """
+        step, every = self.progress.step, self.config.train.save_every
         return (
-            len(self._unread) >= _MOST_UNREAD
-            or self._save_agreed
-            or self._stop_agreed
-            or self._stop_asked
+            step % self._agree_every == 0
+            or (every > 0 and step % every == 0)
             or self._log_is_due()
             or self._evaluation_is_due()
         )
@@ -317,7 +327,7 @@ class Trainer:
         norm = self._clip()
         self._unread.append((loss.detach() * part, norm))
         if not self._defers:
-            self._known = self._read()
+            self._known += self._read()
         self.optimizer.step()
         shrink(self.optimizer, train)
         self.optimizer.zero_grad(set_to_none=True)

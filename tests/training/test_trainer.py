@@ -371,19 +371,17 @@ def test_default_epochs() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"log_every": 1000, "eval_every": 1000, "save_every": 9}])
-def test_losses_that_are_read_later_are_the_same(
-    start: Start, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_losses_that_are_read_later_are_the_same(start: Start, options: dict[str, Any]) -> None:
     """How a GPU is not waited for: exercised here on a CPU, for the order of things."""
     at_once = start("at-once", **options)
     finish(at_once)
     later = start("later", **options)
     later._defers = True
-    monkeypatch.setattr("charlstm.training.trainer._MOST_UNREAD", 4)
+    later._agree_every = 4
     most = 0
     for _ in later.train():
         most = max(most, len(later._unread))
-    assert most == 3  # the fourth is read at once with the others
+    assert most == 3  # the fourth is read with the others
     assert losses(later) == losses(at_once)
     one, other = load_checkpoint(at_once.run.last), load_checkpoint(later.run.last)
     for name, array in one.arrays.items():
@@ -393,6 +391,7 @@ def test_losses_that_are_read_later_are_the_same(
 def test_divergence_that_is_read_later_names_its_step_and_saves_nothing(start: Start) -> None:
     trainer = start("late", lr=1e5, optimizer="sgd", clip_norm=0.0, log_every=1000)
     trainer._defers = True
+    trainer._agree_every = 5
     with pytest.raises(DivergenceError, match=r"no longer finite at step \d+; what was saved"):
         finish(trainer)
     assert load_checkpoint(trainer.run.last).meta["progress"]["step"] == 0

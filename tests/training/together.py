@@ -58,3 +58,4 @@ if __name__ == "__main__":
             world.local_rank = 0
         train(world, Path(sys.argv[1]), case)
     world.leave()
+    os._exit(0)  # as charlstm.cli does, for the same reason
