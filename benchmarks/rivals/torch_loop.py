@@ -8,7 +8,6 @@ clipped to norm 1, fused AdamW, the state carried and detached; nothing is logge
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 
 def training(arguments: dict[str, Any]) -> Callable[[], float]:
-    """A step; its units are target characters."""
+    """A step, on torch's default device; its units are target characters."""
     vocab, hidden = arguments["vocab"], arguments["hidden"]
     batch, maxlen = arguments["batch"], arguments["maxlen"]
     lstm, head = nn.LSTM(vocab, hidden, arguments["layers"]), nn.Linear(hidden, vocab)
@@ -32,7 +31,7 @@ def training(arguments: dict[str, Any]) -> Callable[[], float]:
     def step() -> float:
         nonlocal state
         xs = nn.functional.one_hot(ids[:-1], vocab).float()  # (T, N, V)
-        context = torch.autocast("cpu", torch.bfloat16) if low else contextlib.nullcontext()
+        context = torch.autocast(ids.device.type, torch.bfloat16, enabled=low)
         with context:
             outputs, (h, c) = lstm(xs, state)
             logits = head(outputs)

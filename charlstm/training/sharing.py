@@ -88,7 +88,8 @@ def follow(world: World) -> Trainer | None:
     facts = json.loads(world.broadcast())
     config = Config.from_json(facts["config"])
     if world.undecided:
-        _, few = _settle(world, config, len(facts["tokenizer"]["characters"]), None)
+        vocab_size = len(CharTokenizer.from_json(facts["tokenizer"]))
+        _, few = _settle(world, config, vocab_size, None)
         if few is None:
             return None
         world = few
@@ -136,7 +137,8 @@ def _take_ids(world: World, facts: dict[str, Any]) -> Corpus:
         sink = io.BytesIO()
         _receive(world, size, sink)
         world.sum([0.0])
-        ids = np.frombuffer(sink.getbuffer(), dtype=tokenizer.id_dtype)
+        if hashlib.sha256(sink.getbuffer()).hexdigest() == digest:
+            ids = np.frombuffer(sink.getbuffer(), dtype=tokenizer.id_dtype)
     else:
         folder = cache_folder()
         copy = None if folder is None else folder / f"{digest[:40]}.copy.ids"
