@@ -21,7 +21,7 @@ from common import ROUNDS, interleave, machine, markdown, timed
 from rivals.torch_loop import products, training
 from sample_speed import VOCAB, make_engine, writing
 from train_speed import flop
-from whole import Shape, sized_text
+from whole import Shape, arguments, sized_text
 
 from charlstm.cli import main as charlstm
 from charlstm.config import ModelConfig
@@ -42,16 +42,10 @@ class Bench:
     def command(self, text: Path, shape: Shape) -> float:
         """Seconds a character that `charlstm train` states itself."""
         with tempfile.TemporaryDirectory() as folder:
-            arguments = [
-                "train", text, "--layers", shape.layers, "--hidden-size", shape.hidden,
-                "--batch-size", shape.batch, "--maxlen", shape.maxlen, "--dropout", 0,
-                "--epochs", 1, "--sample-every", 0, "--val-fraction", "0.0002",
-                "--precision", "bfloat16", "--device", self.device, "--runs-dir", folder,
-                "--json", "--quiet",
-            ]  # fmt: skip
+            command = [*arguments(text, shape, folder, "bfloat16"), "--device", self.device]
             out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
             with contextlib.redirect_stdout(out):
-                charlstm.main([str(part) for part in arguments], standalone_mode=False)
+                charlstm.main(command, standalone_mode=False)
             out.seek(0)
             summary = json.loads(out.read())
         return float(summary["seconds"]) / (int(summary["step"]) * shape.batch * shape.maxlen)
@@ -81,12 +75,12 @@ class Bench:
 
     def training_row(self, shape: Shape) -> list[str]:
         """A line of the first table."""
-        arguments = {
+        stock_arguments = {
             "vocab": VOCAB, "layers": shape.layers, "hidden": shape.hidden,
             "batch": shape.batch, "maxlen": shape.maxlen, "precision": "bfloat16",
         }  # fmt: skip
         with torch.device(self.device):
-            stock, ceiling = training(arguments), products(arguments)
+            stock, ceiling = training(stock_arguments), products(stock_arguments)
         with tempfile.TemporaryDirectory() as folder:
             text = sized_text(Path(folder) / "text.txt", shape, self.seconds)
             times = interleave(

@@ -23,7 +23,7 @@ from common import ROOT, interleave, machine, markdown
 from charlstm.cli import main
 from charlstm.config import ModelConfig, TrainConfig
 from charlstm.nn.network import CharLSTM
-from charlstm.training.device import pick_precision
+from charlstm.training.device import pick_precision, product_type
 from charlstm.training.optim import make_optimizer
 
 PLAY = ROOT / "corpora" / "lighthouse.txt"
@@ -54,7 +54,7 @@ def precision() -> str:
 
 def bare_seconds(layers: int, hidden: int, batch: int, maxlen: int, steps: int) -> float:
     """Seconds of as many steps of the bare loop."""
-    dtype = torch.bfloat16 if precision() == "bfloat16" else torch.float32
+    dtype = product_type(precision())
     network = CharLSTM(
         ModelConfig(num_layers=layers, hidden_size=hidden, dropout=DROPOUT), 61, dtype=dtype
     )

@@ -55,22 +55,27 @@ def has_processes() -> bool:
     return b"--processes" in result.stdout
 
 
+def arguments(text: Path, shape: Shape, folder: str, precision: str) -> list[str]:
+    """Of a run that trains for one epoch and says at its end what it did, as JSON."""
+    parts = [
+        "train", text, "--layers", shape.layers, "--hidden-size", shape.hidden,
+        "--batch-size", shape.batch, "--maxlen", shape.maxlen, "--dropout", 0,
+        "--epochs", 1, "--sample-every", 0, "--val-fraction", "0.0002",
+        "--precision", precision, "--runs-dir", folder, "--json", "--quiet",
+    ]  # fmt: skip
+    return [str(part) for part in parts]
+
+
 def train(text: Path, shape: Shape, processes: int = 0) -> Run:
     """One run over a text; 0 processes leave that option out."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            *CHARLSTM, "train", text, "--layers", shape.layers, "--hidden-size", shape.hidden,
-            "--batch-size", shape.batch, "--maxlen", shape.maxlen, "--dropout", 0,
-            "--epochs", 1, "--sample-every", 0, "--val-fraction", "0.0002",
-            "--precision", precision(), "--runs-dir", folder, "--json", "--quiet",
-        ]  # fmt: skip
+        command = [*CHARLSTM, *arguments(text, shape, folder, precision())]
         if processes:
-            command += ["--processes", processes]
+            command += ["--processes", str(processes)]
         output: list[str] = []
 
         def run() -> None:
-            arguments = [str(part) for part in command]
-            result = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
+            result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             output.append(result.stdout)
 
         whole = timed(run)

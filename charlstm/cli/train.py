@@ -96,8 +96,8 @@ def command(
     say = _nothing if quiet else output.say
     plan = _plan(texts, resume, name, recipe_name, runs_dir, changes)
     place = place_from()
-    if place is None and plan.processes != 1:
-        _launch(plan.processes)
+    if place is None:
+        _launch_if_several(plan)
     with Signals() as signals:
         if place is not None and place.rank:
             _follow(signals)
@@ -134,7 +134,6 @@ class _Plan:
         name: the new run's.
         run: the run to continue; None for a new one.
         config: the new run's.
-        processes: how many share the work; 0: to be measured.
     """
 
     texts: tuple[str, ...]
@@ -143,7 +142,6 @@ class _Plan:
     name: str | None
     run: Run | None
     config: Config
-    processes: int
 
 
 def _plan(
@@ -155,21 +153,28 @@ def _plan(
     changes: dict[str, Any],
 ) -> _Plan:
     from charlstm.recipes import recipe
-    from charlstm.runs.find import find_run, runs_dir_from, trained_by
+    from charlstm.runs.find import find_run, runs_dir_from
 
     folder = runs_dir_from(runs_dir)
     if resume is not None:
         run = find_run(None if resume == _NEWEST else resume, folder)
         check_values(changes)  # before anything is read
-        processes = changes["processes"] if "processes" in changes else trained_by(run)
-        return _Plan(texts, changes, folder, name, run, Config(), processes)
+        return _Plan(texts, changes, folder, name, run, Config())
     start = recipe(recipe_name) if recipe_name is not None else {}
     config = Config().override({**start, **changes})
-    return _Plan(texts, changes, folder, name, None, config, config.train.processes)
+    return _Plan(texts, changes, folder, name, None, config)
 
 
-def _launch(processes: int) -> None:
-    """Start this command anew in several processes, and end with their exit code."""
+def _launch_if_several(plan: _Plan) -> None:
+    """Start this command anew where several processes are to share it; end with their exit code."""
+    from charlstm.runs.find import trained_by
+
+    processes = plan.config.train.processes
+    if plan.run is not None:
+        given = plan.changes.get("processes")
+        processes = trained_by(plan.run) if given is None else given
+    if processes == 1:
+        return
     from charlstm.training.launch import launch, most_processes
 
     if processes or most_processes() > 1:

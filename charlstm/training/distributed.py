@@ -28,7 +28,7 @@ from charlstm.training.place import Place, place_from
 
 # A process that dies is noticed at once; a machine that falls silent, after so long.
 _TIMEOUT = datetime.timedelta(minutes=30)
-_CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 16 << 20  # sent at a time
 # What errors say that come from the processes' connection and not from the work.
 _SIGNS = ("gloo", "nccl", "connection", "process group", "tcpstore", "timed out", "socket")
 
@@ -74,9 +74,10 @@ class World:
         """Whether the process that started this one is gone, and with it who could stop it."""
         return self.size > 1 and os.getppid() != self._parent
 
-    def columns(self, total: int) -> slice:
-        """This process's share of so many parallel streams; shares differ by one at most."""
-        return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
+    def columns(self, total: int, rank: int | None = None) -> slice:
+        """A process's share (this one's, unless said) of so many streams; all but even."""
+        rank = self.rank if rank is None else rank
+        return slice(rank * total // self.size, (rank + 1) * total // self.size)
 
     def wrap(self, network: CharLSTM, maxlen: int) -> nn.Module:
         """The network, its gradients averaged over all processes.
@@ -117,8 +118,8 @@ class World:
         if self.leads and data:
             buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         with self.guard():
-            for first in range(0, length, _CHUNK_BYTES):
-                dist.broadcast(buffer[first : first + _CHUNK_BYTES], 0, group=self.group)
+            for first in range(0, length, CHUNK_BYTES):
+                dist.broadcast(buffer[first : first + CHUNK_BYTES], 0, group=self.group)
         return buffer.numpy().tobytes()
 
     def gather(self, part: Tensor, total: int) -> Tensor:
@@ -130,15 +131,13 @@ class World:
         """
         if self.size == 1:
             return part
-        rows = -(-total // self.size)
-        padded = part.new_zeros(rows, *part.shape[1:])
+        shares = [self.columns(total, rank) for rank in range(self.size)]
+        counts = [share.stop - share.start for share in shares]
+        padded = part.new_zeros(max(counts), *part.shape[1:])
         padded[: len(part)] = part
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         with self.guard():
             dist.all_gather(parts, padded, group=self.group)
-        counts = [
-            (rank + 1) * total // self.size - rank * total // self.size for rank in range(self.size)
-        ]
         return torch.cat([rows[:count] for rows, count in zip(parts, counts, strict=True)])
 
     @contextlib.contextmanager

@@ -26,12 +26,10 @@ from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.device import fastest_count, pick_device, share_threads
-from charlstm.training.distributed import World
+from charlstm.training.distributed import CHUNK_BYTES, World
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
 from charlstm.training.trainer import Trainer
-
-_CHUNK_BYTES = 16 << 20
 
 
 def lead(world: World, trainer: Trainer, path: Path, notice: Callable[[str], None]) -> None:
@@ -120,8 +118,8 @@ def _give_ids(world: World, corpus: Corpus) -> None:
     """Send ids to whoever cannot see the file that they lie in."""
     if world.sum([0.0])[0]:
         raw = corpus.ids.view(np.uint8)
-        for first in range(0, len(raw), _CHUNK_BYTES):
-            world.broadcast(raw[first : first + _CHUNK_BYTES].tobytes())
+        for first in range(0, len(raw), CHUNK_BYTES):
+            world.broadcast(raw[first : first + CHUNK_BYTES].tobytes())
             corpus.release()
         world.sum([0.0])
     _check_all_have(world, True)
