@@ -34,7 +34,9 @@ from charlstm.errors import CheckpointError
 
 FORMAT = 1
 _DTYPES = frozenset({"float32", "float64", "int64", "uint8"})
-_NAME = re.compile(r"(meta|(model|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII)
+_NAME = re.compile(
+    r"(meta|(model|average|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII
+)
 _MAX_ENTRIES = 4096
 _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")  # the zip format's last record
 _MAX_HEADER = 4096

@@ -179,6 +179,13 @@ class WindowConfig(Section):
         "parallel streams whose state is carried from window to window.",
         group="Windows",
     )
+    reset: float = option(
+        0.0,
+        "Share of windows that a stream begins from a zero state: teaches what to do with "
+        "little before it (streams only).",
+        group="Windows",
+        within=FRACTION,
+    )
     step: int = option(
         3,
         "Characters from one window's start to the next (--stateless only).",
@@ -202,6 +209,14 @@ class TrainConfig(Section):
         "Passes over the training text (0: chosen from its size, and said).",
         group="Training",
         within=COUNT_OR_ZERO,
+        on_resume=True,
+    )
+    minutes: float = option(
+        0.0,
+        "Train for that long, all told, and decay the rate to 0 just then; the model and what "
+        "is not given are chosen to fit (0: train for --epochs).",
+        group="Training",
+        within=Range(0, 1e6),
         on_resume=True,
     )
     stop_after: int = option(
@@ -278,6 +293,13 @@ class TrainConfig(Section):
         "weights.",
         group="Regularisation",
         within=Range(0, 1e6),
+    )
+    average: float = option(
+        0.0,
+        "Average the weights over the last share of the run; the best checkpoint takes the "
+        "average where it predicts better.",
+        group="Regularisation",
+        within=FRACTION,
     )
     label_smoothing: float = option(
         0.0,
@@ -421,6 +443,30 @@ class SampleConfig(Section):
         super().__post_init__()
         if "" in self.stop:
             raise ConfigError("--stop '' is empty; give the text before which to end.")
+
+
+@dataclass(frozen=True)
+class DynamicConfig(Section):
+    """How weights follow the text that is read (`--dynamic`)."""
+
+    dynamic_rate: float = option(
+        1e-4,
+        "How far each window moves the weights (--dynamic).",
+        group="Dynamic",
+        within=Range(0, 1),
+    )
+    dynamic_decay: float = option(
+        2e-3,
+        "How far they lean back to what was trained after each window (--dynamic).",
+        group="Dynamic",
+        within=Range(0, 1),
+    )
+    dynamic_window: int = option(
+        32,
+        "Characters in a window (--dynamic).",
+        group="Dynamic",
+        within=Range(1, 1_000_000),
+    )
 
 
 @dataclass(frozen=True)

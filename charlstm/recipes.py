@@ -1,12 +1,17 @@
-"""Named sets of overrides: the settings that other programs made known.
+"""What to train with: other programs' settings by name, and a choice made for text and time.
 
-`--recipe NAME` starts from one of these; any option given beside it wins. What a recipe leaves
-unsaid keeps this program's default.
+`--recipe NAME` starts from the settings that a program made known; any option given beside it
+wins, and what a recipe leaves unsaid keeps this program's default.
+
+Without a recipe, what is not given is chosen: a size by how much the machine can read in the
+time, how to hold it back from learning by heart by how often the text is read in it. Where the
+tables below come from is told in docs/recipes.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -84,3 +89,93 @@ def recipe(name: str) -> Mapping[str, Any]:
     if name not in RECIPES:
         raise ConfigError(f"--recipe {name!r} is unknown; choose from: {', '.join(RECIPES)}.")
     return RECIPES[name]
+
+
+DEFAULT_MINUTES = 5.0
+"""The time that a model is chosen for where none is given."""
+
+REFERENCE: Mapping[str, Any] = MappingProxyType({"num_layers": 1, "hidden_size": 512})
+"""The model whose speed is measured; another's cost is told in it."""
+
+SIZES: Mapping[str, int] = MappingProxyType(
+    {"tiny": 128, "small": 256, "medium": 512, "large": 1024}
+)
+"""Units of `--size`."""
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """A size, and when it is worth its time.
+
+    Attributes:
+        hidden_size: units of its one layer.
+        cost: what a character takes, against the reference.
+        least_work: characters that the reference could read in the time, from which on this size
+            does better than those below it.
+        lr: the peak rate that suits it.
+    """
+
+    hidden_size: int
+    cost: float
+    least_work: float
+    lr: float
+
+
+_LADDER = (
+    _Rung(128, 0.12, 0.0, 8e-3),
+    _Rung(256, 0.35, 0.0, 8e-3),
+    _Rung(384, 0.62, 5e5, 8e-3),
+    _Rung(512, 1.0, 2e6, 5e-3),
+    _Rung(768, 2.2, 6e6, 4e-3),
+    _Rung(1024, 4.1, 2e7, 4e-3),
+)
+
+# Passes over the training text, and the dropout that suits so many.
+_DROPOUT = ((2.0, 0.0), (4.0, 0.1), (7.0, 0.2), (12.0, 0.3), (20.0, 0.4), (1e9, 0.5))
+MOST_EPOCHS = 30
+"""More passes teach a text by heart, whatever holds the model back."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and why.
+
+    Attributes:
+        overrides: fields of the configuration that were not given.
+        chars: how many characters are likely to be read.
+        epochs: how often that is the training text.
+    """
+
+    overrides: Mapping[str, Any]
+    chars: float
+    epochs: float
+
+
+def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: float) -> Choice:
+    """Choose for a text and a time what was not given.
+
+    Args:
+        given: the fields that are settled.
+        num_chars: of the training text.
+        seconds: for training.
+        speed: characters per second that the reference model learns from on this machine.
+    """
+    work = speed * seconds
+    layers, hidden = given.get("num_layers", 1), given.get("hidden_size")
+    if hidden is None:
+        rungs = [rung for rung in _LADDER if work >= rung.least_work * layers]
+        rung = rungs[-1]
+    else:
+        rung = min(_LADDER, key=lambda rung: abs(rung.hidden_size - hidden))
+    size = rung.hidden_size if hidden is None else hidden
+    cost = rung.cost * layers * (size / rung.hidden_size) ** 2
+    chars = work / cost
+    epochs = given.get("epochs") or min(MOST_EPOCHS, chars / max(1, num_chars))
+    chosen = {
+        "hidden_size": size,
+        "lr": rung.lr,
+        "dropout": next(dropout for most, dropout in _DROPOUT if epochs <= most),
+        "epochs": MOST_EPOCHS if given.get("minutes") else max(1, round(epochs)),
+    }
+    overrides = {name: value for name, value in chosen.items() if name not in given}
+    return Choice(overrides, epochs * num_chars, epochs)

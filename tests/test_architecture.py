@@ -24,8 +24,8 @@ ALLOWED = {
     "inference": {"errors", "fields", "config", "text", "checkpoint", "runs", "inference"},
     "nn": {"errors", "config", "nn"},
     "training": {
-        "errors", "fields", "config", "text", "checkpoint", "runs", "inference", "nn", "training",
-        "version",
+        "errors", "fields", "config", "recipes", "text", "checkpoint", "runs", "inference", "nn",
+        "training", "version",
     },
 }  # fmt: skip
 NUMPY_ONLY = {"errors", "fields", "config", "recipes", "checkpoint", "runs", "text", "inference"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
 from charlstm.cli.inputs import say_unknown
 from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, common_options
 from charlstm.config import TextConfig
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Characters in a cold window  [default: 64; 1 <= x <= 1,000,000]",
 )
+@dynamic_options(
+    "Measure, too, with weights that follow the text: each window is predicted, then learned from."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @common_options
 def command(
@@ -71,8 +75,10 @@ def command(
     glob: str,
     protocol: str,
     window: int | None,
+    dynamic: bool,
     as_json: bool,
     runs_dir: str | None,
+    **options: Any,
 ) -> None:
     """Measure how well a model predicts a text: nats and bits per character, perplexity.
 
@@ -86,6 +92,9 @@ def command(
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
 
     cold_window = _cold_window(protocol, window)
+    how = dynamic_config(dynamic, options)
+    if how is not None and cold_window:
+        raise ConfigError("--dynamic learns from a text in its order: leave --protocol cold out.")
 
     from charlstm.inference.language_model import LanguageModel
 
@@ -105,6 +114,9 @@ def command(
         split = split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
+    reader = (
+        None if how is None else dynamic_reader(model, how)
+    )  # if it cannot be had, that is said first
     score = model.score_ids(ids, cold_window=cold_window)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
@@ -119,6 +131,13 @@ def command(
         f"{kind}perplexity": score.perplexity,
         "unknown_characters": sum(left_out.values()),
     }
+    if reader is not None:
+        adapted = reader.score(ids)
+        record |= {
+            "dynamic_nats_per_char": adapted.nats_per_char,
+            "dynamic_bits_per_char": adapted.bits_per_char,
+            "dynamic_perplexity": adapted.perplexity,
+        }
     if left_out:
         say_unknown(left_out, unknown)
     if as_json:
@@ -134,6 +153,12 @@ def command(
         [f"{kind.replace('_', '-')}bits per character", f"{score.bits_per_char:.4f}"],
         [f"{kind.replace('_', '-')}perplexity", f"{score.perplexity:.3f}"],
     ]
+    if reader is not None:
+        rows += [
+            ["dynamic nats per character", f"{adapted.nats_per_char:.4f}"],
+            ["dynamic bits per character", f"{adapted.bits_per_char:.4f}"],
+            ["dynamic perplexity", f"{adapted.perplexity:.3f}"],
+        ]
     if model.reads_both_ways:
         output.say(
             "this model reads both sides of each character: its pseudo-likelihood is not to be "

@@ -13,6 +13,7 @@ from charlstm.cli import output
 from charlstm.cli.output import duration
 
 if TYPE_CHECKING:
+    from charlstm.config import TrainConfig
     from charlstm.training.trainer import Trainer
 
 
@@ -68,7 +69,7 @@ class View:
                 if not self._quiet:
                     self._stepped(event)
             case "Evaluated":
-                self._line(_evaluated(event, self._trainer.config.train.epochs))
+                self._line(_evaluated(event, self._trainer.config.train))
             case "Previewed":
                 self._line(f"--- step {event.step:,} ---\n{event.text}\n---")
             case "Stopped":
@@ -88,6 +89,7 @@ class View:
         self._steps_since += 1
         now = self._clock()
         if self._bar is not None:
+            self._bar.total = self._trainer.total_steps  # time may end it
             self._bar.update(1)
             if now - self._lined_at > 0.5:
                 self._lined_at = now
@@ -118,12 +120,16 @@ class View:
             self._bar.refresh()
 
 
-def _evaluated(event: Any, epochs: int) -> str:
-    parts = [f"step {event.step:,}, epoch {event.epoch} of {epochs}:"]
+def _evaluated(event: Any, train: TrainConfig) -> str:
+    # By the clock, nobody knows how many there will be.
+    of = "" if train.minutes else f" of {train.epochs}"
+    parts = [f"step {event.step:,}, epoch {event.epoch}{of}:"]
     if event.train_nats is not None:
         parts.append(f"train {event.train_nats:.4f}")
     if event.val_nats is not None:
         parts.append(
             f"validation {event.val_nats:.4f} nats, {event.val_nats / math.log(2):.4f} bits/char"
         )
+    if event.average_nats is not None:
+        parts.append(f"averaged weights {event.average_nats:.4f}")
     return "  ".join(parts) + ("  (best)" if event.is_best else "")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.dynamic import after_reading, dynamic_config, dynamic_options
 from charlstm.cli.inputs import note_unknown, read_prompt
 from charlstm.cli.options import (
     UNKNOWN_HELP,
@@ -43,6 +44,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 @click.option(
     "--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP, **_PROMPT
 )
+@dynamic_options("Let the weights learn from the prompt first, before they continue it.")
 @click.option(
     "--no-prompt", is_flag=True, help="Do not repeat the prompt in the output.", **_OUTPUT
 )
@@ -63,6 +65,7 @@ def command(
     prompt: str | None,
     prompt_file: str | None,
     unknown: str,
+    dynamic: bool,
     no_prompt: bool,
     count: int,
     as_json: bool,
@@ -74,6 +77,7 @@ def command(
     RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
     """
     config = SampleConfig(**given(options, [SampleConfig]))
+    how = dynamic_config(dynamic, options)
     from dataclasses import replace
 
     from charlstm.inference.language_model import MOST_SAMPLES, LanguageModel, seed_of
@@ -87,6 +91,8 @@ def command(
     start = _prompt(prompt, prompt_file)
     out = output.DataStream()
     note_unknown(model.tokenizer, start, unknown)
+    if how is not None:
+        model = after_reading(model, start, unknown, how)
     if as_json or count > 1:
         _write_all(model, start, config, unknown, count, as_json, no_prompt)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,15 @@ from charlstm.cli.options import (
 from charlstm.cli.output import duration
 from charlstm.cli.progress import View, reading
 from charlstm.cli.signals import Signals
+from charlstm.cli.verdict import verdict
 from charlstm.config import SECTIONS, Config, check_values
 from charlstm.errors import CharlstmError, ConfigError, DistributedError
+from charlstm.fields import flag_of
 from charlstm.training.place import place_from
 
 if TYPE_CHECKING:
+    from charlstm.config import TrainConfig
+    from charlstm.recipes import Choice
     from charlstm.runs.folder import Run
     from charlstm.training.trainer import Trainer
 
@@ -69,6 +74,14 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
     "stacked128. Any option overrides its recipe.",
     **_RUN,
 )
+@click.option(
+    "--size",
+    default=None,
+    metavar="tiny|small|medium|large",
+    help="The model's size: 128, 256, 512 or 1,024 units  [default: chosen for text and time]",
+    cls=GroupedOption,
+    group="Model",
+)
 @config_options(*SECTIONS.values())
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option("--json", "as_json", is_flag=True, help="Print a summary to stdout as JSON.", **_SHOW)
@@ -78,6 +91,7 @@ def command(
     resume: str | None,
     name: str | None,
     recipe_name: str | None,
+    size: str | None,
     quiet: bool,
     as_json: bool,
     runs_dir: str | None,
@@ -88,13 +102,17 @@ def command(
     TEXTS are files, folders, or - for standard input; .gz, .bz2 and .xz are unpacked. They are
     joined in order. The run's folder keeps the best and the last checkpoint.
     """
+    begun = time.monotonic()
     changes = given(options, SECTIONS.values())
     if resume is None and not texts:
         raise ConfigError("give a text to train on, such as: charlstm train corpus.txt")
-    if resume is not None and (name is not None or recipe_name is not None):
-        raise ConfigError("--name and --recipe are for new runs: leave them out with --resume.")
+    if resume is not None and not (name is recipe_name is size is None):
+        raise ConfigError(
+            "--name, --recipe and --size are for new runs: leave them out with --resume."
+        )
     say = _nothing if quiet else output.say
-    plan = _plan(texts, resume, name, recipe_name, runs_dir, changes)
+    changes = {**_of_size(size), **changes}
+    plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun)
     place = place_from()
     if place is None:
         _launch_if_several(plan)
@@ -134,6 +152,8 @@ class _Plan:
         name: the new run's.
         run: the run to continue; None for a new one.
         config: the new run's.
+        begun: when the command was, by `time.monotonic`.
+        chooses: whether what is not given is chosen for text and time.
     """
 
     texts: tuple[str, ...]
@@ -142,6 +162,8 @@ class _Plan:
     name: str | None
     run: Run | None
     config: Config
+    begun: float
+    chooses: bool = False
 
 
 def _plan(
@@ -151,6 +173,7 @@ def _plan(
     recipe_name: str | None,
     runs_dir: str | None,
     changes: dict[str, Any],
+    begun: float,
 ) -> _Plan:
     from charlstm.recipes import recipe
     from charlstm.runs.find import find_run, runs_dir_from
@@ -159,10 +182,21 @@ def _plan(
     if resume is not None:
         run = find_run(None if resume == _NEWEST else resume, folder)
         check_values(changes)  # before anything is read
-        return _Plan(texts, changes, folder, name, run, Config())
+        return _Plan(texts, changes, folder, name, run, Config(), begun)
     start = recipe(recipe_name) if recipe_name is not None else {}
     config = Config().override({**start, **changes})
-    return _Plan(texts, changes, folder, name, None, config)
+    return _Plan(texts, changes, folder, name, None, config, begun, recipe_name is None)
+
+
+def _of_size(size: str | None) -> dict[str, Any]:
+    """The fields that a size stands for."""
+    from charlstm.recipes import SIZES
+
+    if size is None:
+        return {}
+    if size not in SIZES:
+        raise ConfigError(f"--size {size!r} is unknown; choose from: {', '.join(SIZES)}.")
+    return {"num_layers": 1, "hidden_size": SIZES[size]}
 
 
 def _launch_if_several(plan: _Plan) -> None:
@@ -225,7 +259,45 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
             notice=say, progress=progress, world=world,
+            given=plan.changes if plan.chooses else None,
+            on_choice=lambda config, choice: _explain(plan, config, choice, say),
+            begun=plan.begun,
         )  # fmt: skip
+
+
+def _explain(plan: _Plan, config: Config, choice: Choice, say: Any) -> None:
+    """Say what was chosen and why, and how to ask for just that."""
+    from charlstm.recipes import DEFAULT_MINUTES
+
+    chosen = [f"{flag_of(spec)} {getattr(section, spec.name)}" for section, spec in _fields(config)
+              if spec.name in choice.overrides]  # fmt: skip
+    minutes = config.train.minutes
+    time = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
+    say(f"chosen for {time}: {' '.join(chosen)}")
+    say(
+        f"for this machine reads about {choice.chars / 1e6:.1f} million characters in that time, "
+        f"the training text {choice.epochs:.1f} times"
+    )
+    given = [
+        word for section, spec in _fields(config)
+        if spec.name in plan.changes and spec.name not in choice.overrides
+        for word in _as_option(spec, getattr(section, spec.name))
+    ]  # fmt: skip
+    words = ["charlstm", "train", *map(shlex.quote, plan.texts), *given, *chosen]
+    say(f"the same, said in full: {' '.join(words)}")
+
+
+def _fields(config: Config) -> list[tuple[Any, Any]]:
+    import dataclasses
+
+    sections = [getattr(config, name) for name in SECTIONS]
+    return [(section, spec) for section in sections for spec in dataclasses.fields(section)]
+
+
+def _as_option(spec: Any, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [flag_of(spec)] if value else []
+    return [flag_of(spec), shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))]
 
 
 def _nothing(_text: str) -> None:
@@ -267,7 +339,7 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     say(
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
         f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
-        f"{trainer.device.type} {train.precision}{threads}; {train.epochs} epochs of "
+        f"{trainer.device.type} {train.precision}{threads}; {_length(train)} of "
         f"{trainer.windows.batches_per_epoch:,} steps, {windows.batch_size} {plan} of "
         f"{windows.maxlen}"
     )
@@ -276,6 +348,16 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         say(f"resumed at step {progress.step:,}; {progress.epoch} epochs are done")
         if progress.epoch >= train.epochs:
             say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
+        elif train.minutes and trainer.seconds >= 60 * train.minutes:
+            say(f"no time is left; --minutes above {trainer.seconds / 60:.1f} trains on.")
+
+
+def _length(train: TrainConfig) -> str:
+    """How long a run is, in words; of the epochs that a time may hold, nobody knows."""
+    if not train.minutes:
+        return f"{train.epochs} epochs"
+    most = f", {train.epochs} epochs at most," if train.epochs < 2**31 - 1 else ", epochs"
+    return f"{train.minutes:g} minutes{most}"
 
 
 def _report(trainer: Trainer, reason: str, say: Any) -> None:
@@ -295,15 +377,25 @@ def _report(trainer: Trainer, reason: str, say: Any) -> None:
             f"{progress.best_nats / math.log(2):.4f} bits/char, at step {progress.best_step:,}"
         )
     say(line)
+    if judged := verdict(progress.history):
+        say(judged)
+    if 0 < progress.val_chars < len(trainer.corpus.val):
+        say(
+            f"validation is its first {progress.val_chars:,} characters here, for the time's sake; "
+            f"all of it: charlstm eval {folder}"
+        )
     if trainer.config.model.direction == "both":
         say(f"Fill blanks: charlstm fill {folder} 'a text with ___ in it'")
     else:
         say(f"Write text:  charlstm sample {folder}")
     if reason == "paused":
         say(f"Go on:       charlstm train --resume {folder}")
+    elif train.minutes and progress.epoch < train.epochs:
+        more = f"{2 * train.minutes:g}"
+        say(f"Train more:  charlstm train --resume {folder} --minutes {more}")
     else:
-        more = max(progress.epoch, train.epochs) * 2
-        say(f"Train more:  charlstm train --resume {folder} --epochs {more}")
+        epochs = max(progress.epoch, train.epochs) * 2
+        say(f"Train more:  charlstm train --resume {folder} --epochs {epochs}")
 
 
 def _summary(trainer: Trainer, reason: str) -> dict[str, Any]:
@@ -318,6 +410,7 @@ def _summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}nats_per_char": best,
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
+        "verdict": verdict(progress.history),
         "validated": len(trainer.corpus.val) >= 2,
         "seconds": round(trainer.seconds, 3),
     }

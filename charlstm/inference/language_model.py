@@ -75,6 +75,7 @@ class LanguageModel:
         self.config = config
         self.tokenizer = tokenizer
         self.path = path
+        self.weights = weights
         self._one_way: Engine | None = None
         self._both_ways: BothWays | None = None
         if config.model.direction == "both":

@@ -25,11 +25,13 @@ class Batch:
         inputs: ids, shape (T, B), int64.
         targets: `inputs` one character later, shape (T, B), int64.
         fresh: whether the state starts from zero (it is carried over otherwise).
+        reset: streams whose state does, (B,), where only some do.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
     fresh: bool
+    reset: NDArray[np.bool_] | None = None
 
 
 class Windows(Protocol):
@@ -67,18 +69,22 @@ def make_windows(ids: Ids, config: WindowConfig, seed: int) -> Windows:
     """The plan that a configuration asks for; its sizes must fit the text (see `fit`)."""
     if config.stateless:
         return IndependentWindows(ids, config.maxlen, config.batch_size, config.step, seed)
-    return CarriedWindows(ids, config.maxlen, config.batch_size, seed)
+    return CarriedWindows(ids, config.maxlen, config.batch_size, seed, reset=config.reset)
 
 
 class CarriedWindows:
     """B parallel streams through the text; a window continues where the last one ended.
 
     Each epoch starts at its own seeded offset below T, so window edges fall elsewhere each time.
-    Up to B*T characters at the streams' ends wait for another epoch.
+    Up to B*T characters at the streams' ends wait for another epoch. A share of the windows begins
+    from a zero state, as if a text began there.
     """
 
-    def __init__(self, ids: Ids, maxlen: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, ids: Ids, maxlen: int, batch_size: int, seed: int, *, reset: float = 0.0
+    ) -> None:
         self._ids = ids
+        self._reset = reset
         self._maxlen = maxlen
         self._seed = seed
         pairs = len(ids) - 1
@@ -99,7 +105,10 @@ class CarriedWindows:
         offset = int(_rng(self._seed, epoch).integers(self._max_offset + 1))
         first = offset + index * self._maxlen
         window = self._ids[self._index + first].astype(np.int64)
-        return Batch(window[:-1], window[1:], fresh=index == 0)
+        reset = None
+        if self._reset:
+            reset = _rng(self._seed, epoch, index).random(window.shape[1]) < self._reset
+        return Batch(window[:-1], window[1:], fresh=index == 0, reset=reset)
 
 
 class IndependentWindows:
@@ -156,5 +165,6 @@ def _feistel(
     return (left << half) | right
 
 
-def _rng(seed: int, epoch: int) -> np.random.Generator:
-    return np.random.default_rng([seed, epoch])
+def _rng(*numbers: int) -> np.random.Generator:
+    """A generator for just these numbers: a seed, an epoch, and perhaps a batch of it."""
+    return np.random.default_rng(numbers)

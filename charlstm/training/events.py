@@ -19,12 +19,16 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation part was predicted; without one, `val_nats` is None and training counts."""
+    """The validation part was predicted; without one, `val_nats` is None and training counts.
+
+    `average_nats` is what the averaged weights reach, once there are any.
+    """
 
     step: int
     epoch: int
     train_nats: float | None
     val_nats: float | None
+    average_nats: float | None
     is_best: bool
 
 

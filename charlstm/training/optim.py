@@ -81,14 +81,14 @@ def losses(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, T
     return loss, (1 - smoothing) * loss - smoothing * log_probabilities.mean()
 
 
-def learning_rate(config: TrainConfig, step: int, epoch: int, total_steps: int) -> float:
+def learning_rate(config: TrainConfig, step: int, epoch: int, done: float) -> float:
     """The rate for a step.
 
     Args:
         config: schedule, peak rate, warm-up.
         step: steps done before, over all epochs.
         epoch: epochs done before.
-        total_steps: steps of the whole run, where linear and cosine reach 0.
+        done: how much of the run is done; at 1, linear and cosine reach 0.
     """
     rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
     if config.schedule == "step":
@@ -97,7 +97,6 @@ def learning_rate(config: TrainConfig, step: int, epoch: int, total_steps: int) 
         return rate * config.decay_rate**decays
     if config.schedule in ("linear", "cosine"):
         after = 0.4 if config.decay_after is None else config.decay_after
-        done = step / max(1, total_steps)
         if done > after:
             left = max(0.0, (1.0 - done) / (1.0 - after))
             rate *= left if config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)

@@ -65,6 +65,9 @@ def snapshot(trainer: Trainer) -> Contents:
     for layer, (cell, parts) in enumerate(zip(trainer.network.cells, trainer.state, strict=True)):
         for name, part in zip(cell.state_names, parts, strict=True):
             arrays[f"carry/{layer}.{name}"] = _to_numpy(trainer.whole(part.float()))
+    names = [name for name, _ in trainer.network.named_parameters()]
+    for name, mean in zip(names, trainer.average, strict=False):  # empty until it begins
+        arrays[f"average/{name}"] = _to_numpy(mean)
     return meta | {"paths": trainer.paths}, arrays
 
 
@@ -85,10 +88,19 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(torch.from_numpy(weights[name].copy()))
+    average = checkpoint.part("average")
+    if average:
+        check_weights(average, trainer.config.model, len(trainer.corpus.tokenizer))
+        trainer.average = [
+            torch.from_numpy(average[name].copy()).to(trainer.device)
+            for name, _ in network.named_parameters()
+        ]
     restore_optimizer(
         network, trainer.optimizer, checkpoint.part("optimizer"), trainer.config.train
     )
     trainer.progress = Progress.from_json(checkpoint.meta.get("progress"))
+    if bool(average) != bool(trainer.progress.averaged):
+        raise CheckpointError("the average of the weights does not fit the run's progress.")
     if trainer.progress.index >= trainer.windows.batches_per_epoch:
         raise CheckpointError("the run's progress does not fit its text.")
     rng = checkpoint.part("rng").get("dropout")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
 from charlstm.inference.language_model import read_meta
 from charlstm.inference.own_text import read_own_text
+from charlstm.recipes import DEFAULT_MINUTES, REFERENCE, Choice, choose
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
-from charlstm.text.corpus import ReadingProgress, load_corpus
+from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
-from charlstm.training.device import pick_device, pick_precision, share_threads
+from charlstm.training.device import pick_device, pick_precision, share_threads, speed_of
 from charlstm.training.distributed import World
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
@@ -34,6 +36,7 @@ Notice = Callable[[str], None]
 # laptop's processor reads in a few minutes, but no text more often than it stays useful.
 _DEFAULT_CHARS = 6_000_000
 _MOST_EPOCHS = 15
+_ENDLESS = 2**31 - 1  # epochs: time ends the run
 
 
 def default_epochs(num_chars: int) -> int:
@@ -50,6 +53,9 @@ def new_run(
     notice: Notice,
     progress: ReadingProgress | None = None,
     world: World | None = None,
+    given: Mapping[str, Any] | None = None,
+    on_choice: Callable[[Config, Choice], None] | None = None,
+    begun: float | None = None,
 ) -> Trainer:
     """Read the text and set up a run for it. Nothing is written before all of it is in order.
 
@@ -61,10 +67,16 @@ def new_run(
         notice: told what was chosen or reduced.
         progress: told how far the reading is.
         world: the processes that this one leads, if there are others; they must `follow`.
+        given: fields of `config` that are settled; the others are chosen for text and time. None:
+            all are.
+        on_choice: told the configuration with what was chosen, and why.
+        begun: when the command was started, by `time.monotonic`; what has gone since then is
+            taken from `--minutes`.
 
     Raises:
         CharlstmError: of the kind that fits what is wrong.
     """
+    begun = time.monotonic() if begun is None else begun
     world = world or World()
     device = pick_device(config.train.device, world.local_rank)
     if name is not None:
@@ -72,6 +84,13 @@ def new_run(
     sources = find_sources(arguments, config.text.glob)
     corpus = load_corpus(sources, config.text, progress=progress)
     size = len(corpus.train)
+    set_threads(config, notice, world)
+    keep_freed_memory()
+    precision = pick_precision(config.train.precision, device)
+    config = config.override({"precision": precision})
+    choice = None
+    if given is not None and size > 1:
+        config, choice = _choose(config, given, corpus, begun)
     windows = fit(size, config.windows)
     for old, new, flag in (
         (config.windows.maxlen, windows.maxlen, "--maxlen"),
@@ -88,16 +107,14 @@ def new_run(
         )
     if len(corpus.val) < 2:
         notice("no validation part: the best checkpoint is chosen by the training loss.")
-    set_threads(config, notice, world)
-    keep_freed_memory()
-    precision = pick_precision(config.train.precision, device)
     train = replace(
         config.train,
-        epochs=config.train.epochs or default_epochs(size),
-        precision=precision,
+        epochs=config.train.epochs or (_ENDLESS if config.train.minutes else default_epochs(size)),
         processes=config.train.processes if world.size == 1 else world.size,
     )
     config = replace(config, windows=windows, train=train)
+    if choice is not None and on_choice is not None:
+        on_choice(config, choice)
     kept = any(source.path is None for source in sources)
     corpus_meta = {
         "sources": [source.name for source in sources][:100],
@@ -113,6 +130,7 @@ def new_run(
         if kept:
             _keep_text(run, sources, config)
         trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
+        trainer.progress.seconds = time.monotonic() - begun if train.minutes else 0.0
         trainer.save()
         lead(world, trainer, run.last, notice)
     except BaseException:
@@ -120,6 +138,21 @@ def new_run(
         lock.release()
         raise
     return trainer
+
+
+def _choose(
+    config: Config, given: Mapping[str, Any], corpus: Corpus, begun: float
+) -> tuple[Config, Choice]:
+    """Choose what was not given, from the text's size, the time, and the machine's speed."""
+    seconds = 60 * (config.train.minutes or DEFAULT_MINUTES)
+    settled = dict(given)
+    if not config.train.minutes:
+        settled.pop("minutes", None)
+    by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(settled)
+    speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer)) if by_speed else 0.0
+    left = max(1.0, begun + seconds - time.monotonic())
+    choice = choose(settled, len(corpus.train), left, speed)
+    return config.override(choice.overrides), choice
 
 
 def resume_run(

@@ -9,6 +9,8 @@ from typing import Any
 
 from charlstm.errors import CheckpointError
 
+# Not in the first checkpoints of format 1.
+_LATER = {"val_chars", "averaged"}
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds")
 
 
@@ -29,7 +31,9 @@ class Progress:
         pending_steps: ...of this many steps.
         epoch_nats, epoch_steps: the same since the last evaluation.
         seconds: time spent training, over all sessions.
-        history: one entry an evaluation: step, epoch, train_nats, val_nats.
+        val_chars: how much of the validation part is evaluated; 0: all of it.
+        averaged: steps whose weights are in the average.
+        history: one entry an evaluation: step, epoch, train_nats, val_nats, average_nats.
     """
 
     step: int = 0
@@ -45,6 +49,8 @@ class Progress:
     epoch_nats: float = 0.0
     epoch_steps: int = 0
     seconds: float = 0.0
+    val_chars: int = 0
+    averaged: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +67,7 @@ class Progress:
             CheckpointError: not such an object.
         """
         names = {spec.name for spec in dataclasses.fields(cls)}
-        if not isinstance(data, dict) or set(data) != names:
+        if not isinstance(data, dict) or set(data) | _LATER != names:
             raise CheckpointError("the run's progress is not readable.")
         values = dict(data)
         if values["best_nats"] is None:
@@ -87,6 +93,7 @@ def _is_number(value: object) -> bool:
 def _is_evaluation(entry: object) -> bool:
     return (
         isinstance(entry, dict)
-        and set(entry) == {"step", "epoch", "train_nats", "val_nats"}
+        and set(entry) | {"average_nats"}
+        == {"step", "epoch", "train_nats", "val_nats", "average_nats"}
         and all(value is None or _is_number(value) for value in entry.values())
     )

@@ -12,6 +12,7 @@ import math
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 from charlstm.config import Config, SampleConfig
 from charlstm.errors import ConfigError, DivergenceError
@@ -27,18 +29,22 @@ from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
+from charlstm.text.tokenizer import Ids
 from charlstm.text.windows import Batch, make_windows
+from charlstm.training.clock import VALIDATION_SHARE, Clock
 from charlstm.training.device import allow_tf32, product_type
 from charlstm.training.distributed import World
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
 from charlstm.training.state import Progress
-from charlstm.training.validation import validate
+from charlstm.training.validation import seconds_per_char, validate
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
 _GPU_STEPS = 32  # that a GPU may be ahead of what is known of their losses
+_AVERAGE_EVERY = 8  # steps
+_LEAST_VALIDATED = 20_000  # characters
 _AGREE_WORK = 5e10  # floating point operations: about a third of a second of two cores
 PREVIEW = SampleConfig(temperature=0.8, length=200)
 
@@ -97,8 +103,14 @@ class Trainer:
         self._unread: list[tuple[Tensor, Tensor]] = []  # nats and gradient norm of each step
         self._known: list[float] = []  # nats that the other processes do not know yet
         self._nats = math.nan
+        self.average: list[Tensor] = []  # of the weights, once it has begun
+        minutes = config.train.minutes
+        self._clock = Clock(60 * minutes) if minutes else None
+        self._time_gone = 0.0  # the share of the time that is gone, as all processes know it
+        self._look_agreed = False
         self.saved_step = -1  # none yet
         self._saved_at = self._resumed_at = time.monotonic()
+        self._save_seconds = 0.0
         self._step_seconds = 0.0  # spent in steps since the last line of the log
         self._step_chars = 0
 
@@ -111,8 +123,20 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the whole run; where time ends it, what the speed so far lets expect."""
+        steps, done = self._most_steps, self.progress.step
+        if self._time_gone and done:
+            steps = min(steps, max(done, round(done / self._time_gone)))
+        return steps
+
+    @property
+    def _most_steps(self) -> int:
         return self.config.train.epochs * self.windows.batches_per_epoch
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done: of its steps, or of its time if more of that is gone."""
+        return max(self.progress.step / max(1, self._most_steps), self._time_gone)
 
     @property
     def seconds(self) -> float:
@@ -181,6 +205,7 @@ class Trainer:
         progress = self.progress
         self._saved_at = self._resumed_at = time.monotonic()
         first_epoch = progress.epoch
+        self._set_clock()
         while True:
             # A resumed run may have been stopped before an evaluation that was due.
             if self._evaluation_is_due():
@@ -192,7 +217,7 @@ class Trainer:
                 reason = "interrupted"
             elif train.patience and progress.stale >= train.patience:
                 reason = "patience"
-            elif progress.epoch >= train.epochs:
+            elif self._is_at_end:
                 reason = "finished"
             elif train.stop_after and progress.epoch - first_epoch >= train.stop_after:
                 reason = "paused"
@@ -210,6 +235,10 @@ class Trainer:
         yield Stopped(reason)
 
     @property
+    def _is_at_end(self) -> bool:
+        return self.progress.epoch >= self.config.train.epochs or self._time_gone >= 1
+
+    @property
     def _stopping(self) -> bool:
         """Whether to stop here; several processes stop at the same step."""
         return self._stop_asked if self.world.size == 1 else self._stop_agreed
@@ -218,30 +247,46 @@ class Trainer:
         start = time.perf_counter()
         progress, train = self.progress, self.config.train
         batch = self.windows.batch(progress.epoch, progress.index)
-        rate = learning_rate(train, progress.step, progress.epoch, self.total_steps)
+        share = self.share
+        rate = learning_rate(train, progress.step, progress.epoch, share)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         chars = self._learn(batch)
         progress.step += 1
         progress.index += 1
+        if share > 1 - train.average and progress.step % _AVERAGE_EVERY == 0:
+            self._take_average()
         if progress.index == self.windows.batches_per_epoch:
             progress.epoch += 1
             progress.index = 0
-        self._stop_agreed = self._save_agreed = False
+        self._stop_agreed = self._save_agreed = self._look_agreed = False
         if self._agreement_is_due():
             self._agree()
         self._step_chars += chars
         self._step_seconds += time.perf_counter() - start
         return Stepped(progress.step, progress.epoch, self._nats, rate, chars)
 
+    def _take_average(self) -> None:
+        """Let the weights of this step into the average of those before (Izmailov et al. 2018)."""
+        if not self.average:
+            self.average = [parameter.detach().clone() for parameter in self.parameters]
+        else:
+            update = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+            update(self.average, self.parameters, self.progress.averaged)
+        self.progress.averaged += 1
+
     def _agree(self) -> None:
         """Tell the other processes what only this one knows, and learn the same of them."""
         if self._unread:
             self._known += self._read()
-        stop = self._stop_asked or self.world.orphaned
-        save = self.world.leads and self._save_is_due()
-        stops, saves, *nats = self.world.sum([float(stop), float(save), *self._known])
-        self._stop_agreed, self._save_agreed = stops > 0, saves > 0
+        stop, save, look, gone = self._stop_asked or self.world.orphaned, False, False, 0.0
+        if self.world.leads:
+            save = self._save_is_due()
+            if self._clock is not None:
+                look, gone = self._clock.may_look(self.seconds), self._clock.share(self.seconds)
+        told = [float(stop), float(save), float(look), gone, *self._known]
+        stops, saves, looks, self._time_gone, *nats = self.world.sum(told)
+        self._stop_agreed, self._save_agreed, self._look_agreed = stops > 0, saves > 0, looks > 0
         self._known = []
         self._count(nats)
 
@@ -255,7 +300,7 @@ class Trainer:
             step % self._agree_every == 0
             or (every > 0 and step % every == 0)
             or self._log_is_due()
-            or self._evaluation_is_due()
+            or (self._clock is None and self._evaluation_is_due())
         )
 
     def _read(self) -> list[float]:
@@ -315,6 +360,9 @@ class Trainer:
         ids, targets = self._sent(batch.inputs[:, own]), self._sent(batch.targets[:, own])
         if batch.fresh:
             self.state = self.network.initial_state(ids.shape[1])
+        elif batch.reset is not None:
+            kept = torch.from_numpy(~batch.reset[own]).to(self.device)[:, None]
+            self.state = [tuple(part * kept.to(part.dtype) for part in s) for s in self.state]
         self.network.train()
         last_only = windows.targets == "last"
         with self.world.guard():
@@ -360,6 +408,10 @@ class Trainer:
         progress = self.progress
         if progress.step in (0, progress.evaluated_step):
             return False
+        if self._is_at_end:
+            return True
+        if self._clock is not None and not self.config.train.eval_every:
+            return self._look_agreed
         if progress.index == 0:
             return True
         every = self.config.train.eval_every or max(
@@ -371,13 +423,22 @@ class Trainer:
         """Predict the validation part; None if asked to stop before the end."""
         progress = self.progress
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
-        val_nats = None
+        val_nats = average_nats = None
+        begun = time.monotonic()
         if len(self.corpus.val) >= 2:
             val_nats = self._validate()
-            if val_nats is None:
+            if val_nats is not None and self.average:
+                with self._averaged_weights():
+                    average_nats = self._validate()
+            if val_nats is None or (self.average and average_nats is None):
                 self._stop_agreed = True
                 return None
+        if self._clock is not None:
+            self._clock.looked(self.seconds, time.monotonic() - begun)
         nats = train_nats if val_nats is None else val_nats
+        averaged = average_nats is not None and nats is not None and average_nats < nats
+        if averaged:
+            nats = average_nats
         is_best = nats is not None and nats < progress.best_nats
         if is_best and nats is not None:
             progress.best_nats, progress.best_step, progress.stale = nats, progress.step, 0
@@ -391,14 +452,50 @@ class Trainer:
                 "epoch": progress.epoch,
                 "train_nats": train_nats,
                 "val_nats": val_nats,
+                "average_nats": average_nats,
             }
         )
-        self._log(val_nats)
+        self._log(val_nats, average_nats)
         if is_best:
-            contents = best_snapshot(self)
+            with self._averaged_weights() if averaged else nullcontext():
+                contents = best_snapshot(self)
             if self.world.leads:
                 self.run.save_best(*contents)
-        return Evaluated(progress.step, progress.epoch, train_nats, val_nats, is_best)
+        return Evaluated(progress.step, progress.epoch, train_nats, val_nats, average_nats, is_best)
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """The network with the average of its weights in place of them."""
+        own = [parameter.data for parameter in self.parameters]
+        try:
+            for parameter, mean in zip(self.parameters, self.average, strict=True):
+                parameter.data = mean
+            yield
+        finally:
+            for parameter, values in zip(self.parameters, own, strict=True):
+                parameter.data = values
+
+    def _set_clock(self) -> None:
+        """Learn how much time is gone, and how much of the validation part there is time for."""
+        if self._clock is None:
+            return
+        progress, clock, val = self.progress, self._clock, self.corpus.val
+        gone = 0.0
+        if self.world.leads and len(val) >= 2:
+            per_char = seconds_per_char(self.network)
+            if not progress.val_chars:
+                room = VALIDATION_SHARE * clock.budget / per_char
+                progress.val_chars = min(len(val), max(_LEAST_VALIDATED, int(room)))
+            clock.looked(0.0, progress.val_chars * per_char)
+        if self.world.leads:
+            clock.save = self._save_seconds
+            gone = clock.share(self.seconds)
+        self._time_gone = self.world.sum([gone])[0]
+
+    @property
+    def validated(self) -> Ids:
+        """What is evaluated: the validation part, or as much of it as there is time for."""
+        return self.corpus.val[: self.progress.val_chars or None]
 
     def _validate(self) -> float | None:
         """The leader predicts the validation part, with all of the machine's threads."""
@@ -408,7 +505,7 @@ class Trainer:
             if not self.config.train.threads:
                 torch.set_num_threads(threads * self.world.local_size)
             try:
-                nats = validate(self.network, self.corpus.val, lambda: self._stop_asked)
+                nats = validate(self.network, self.validated, lambda: self._stop_asked)
             finally:
                 torch.set_num_threads(threads)
         told = self.world.broadcast(struct.pack("<?d", nats is not None, nats or 0.0))
@@ -431,9 +528,9 @@ class Trainer:
 
     def _log_if_due(self) -> None:
         if self._log_is_due() and not self._evaluation_is_due():  # which writes a line of its own
-            self._log(None)
+            self._log()
 
-    def _log(self, val_nats: float | None) -> None:
+    def _log(self, val_nats: float | None = None, average_nats: float | None = None) -> None:
         progress, seconds = self.progress, self._step_seconds
         steps = progress.pending_steps
         line = {
@@ -441,6 +538,7 @@ class Trainer:
             "epoch": progress.epoch,
             "train_nats": progress.pending_nats / steps if steps else None,
             "val_nats": val_nats,
+            "average_nats": average_nats,
             "chars_per_second": round(self._step_chars / seconds, 1) if seconds else None,
             "seconds": round(self.seconds, 3),
         }
@@ -466,10 +564,12 @@ class Trainer:
             DivergenceError: the weights are too large to go on with; nothing is replaced.
             CheckpointError: the checkpoint cannot be written.
         """
+        begun = time.monotonic()
         meta, arrays = snapshot(self)
         if self.world.leads:
             keep = self.config.train.keep
             self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=keep)
         self.saved_step = self.progress.step
         self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - begun
         return Saved(self.progress.step, self.run.last)

@@ -94,3 +94,19 @@ def test_shuffle_is_a_permutation(size: int, key: int) -> None:
 def test_shuffle_leaves_few_in_place() -> None:
     places = np.arange(10_000, dtype=np.uint64)
     assert (shuffle(places, 10_000, 12345) == places).sum() < 10
+
+
+def test_a_share_of_windows_begins_afresh() -> None:
+    ids = (np.arange(8000) % 250).astype(np.uint8)
+    plan = make_windows(ids, WindowConfig(maxlen=4, batch_size=10, reset=0.25), seed=3)
+    resets = [plan.batch(epoch, n).reset for epoch in (0, 1) for n in range(100)]
+    again = [plan.batch(epoch, n).reset for epoch in (0, 1) for n in range(100)]
+    for one, other in zip(resets, again, strict=True):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one, other)
+    assert np.mean([reset for reset in resets if reset is not None]) == pytest.approx(
+        0.25, abs=0.03
+    )
+    plain = make_windows(ids, WindowConfig(maxlen=4, batch_size=10), seed=3)
+    assert plain.batch(0, 1).reset is None

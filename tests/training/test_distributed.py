@@ -41,11 +41,13 @@ CASES: list[dict[str, Any]] = [
     {"name": "last", "options": {"stateless": True, "step": 5, "targets": "last"}},
     {"name": "both", "options": {"direction": "both"}},
     {"name": "both-1", "options": {"direction": "both", "maxlen": 1}},
+    {"name": "average", "options": {"average": 0.5, "reset": 0.2}},
     {"name": "smooth", "options": {"label_smoothing": 0.1, "optimizer": "rmsprop"}},
     {"name": "mapped", "options": {}, "mapped": True},
     {"name": "apart", "options": {}, "mapped": True, "apart": True},
 ]  # fmt: skip
 NAMES = [case["name"] for case in CASES]
+TIMED = {"name": "timed", "options": {"minutes": 0.04, "epochs": 100_000, "eval_every": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("together")
     text = folder / "x.txt"
     text.write_text("the light is low and the wind is from the north\n" * 12, "utf-8")
-    cases = [case | {"text": str(text), "options": {**BASE, **case["options"]}} for case in CASES]
+    cases = [
+        case | {"text": str(text), "options": {**BASE, **case["options"]}}
+        for case in [*CASES, TIMED]
+    ]
     done = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
@@ -98,6 +103,14 @@ def test_two_processes_learn_what_one_does(
         elif not config.windows.stateless:
             assert array.shape == other.arrays[key].shape
     assert other.meta["config"]["train"]["processes"] == 2
+
+
+def test_time_ends_all_processes_at_one_step(folder: Path) -> None:
+    """That both ended, and not one waiting for the other, is what the fixture shows."""
+    run = Run(folder / "runs" / "timed")
+    progress = load_checkpoint(run.last).meta["progress"]
+    assert progress["step"] == progress["evaluated_step"] > 0
+    assert 1.5 < progress["seconds"] < 4
 
 
 def test_ids_went_once_to_a_machine_that_has_none(folder: Path) -> None:

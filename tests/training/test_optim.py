@@ -21,7 +21,9 @@ OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
 
 
 def rates(config: TrainConfig, total: int = 100, per_epoch: int = 10) -> list[float]:
-    return [learning_rate(config, step, step // per_epoch, total) for step in range(total + 1)]
+    return [
+        learning_rate(config, step, step // per_epoch, step / total) for step in range(total + 1)
+    ]
 
 
 def test_constant_with_warmup() -> None:
@@ -41,13 +43,13 @@ def test_decay_to_zero(schedule: str, middle: float) -> None:
 
 def test_char_rnn_s_decay() -> None:
     config = Config().override({**recipe("char-rnn"), "lr": 1.0}).train
-    found = [learning_rate(config, epoch, epoch, 50) for epoch in (0, 9, 10, 11, 20)]
+    found = [learning_rate(config, epoch, epoch, epoch / 50) for epoch in (0, 9, 10, 11, 20)]
     assert found == pytest.approx([1, 1, 0.97, 0.97**2, 0.97**11])
 
 
 def test_torch_rnn_s_decay() -> None:
     config = Config().override({**recipe("torch-rnn"), "lr": 1.0}).train
-    found = [learning_rate(config, epoch, epoch, 50) for epoch in (4, 5, 9, 10, 15)]
+    found = [learning_rate(config, epoch, epoch, epoch / 50) for epoch in (4, 5, 9, 10, 15)]
     assert found == [1, 0.5, 0.5, 0.25, 0.125]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ VARIANTS: list[dict[str, Any]] = [
         "locked_dropout": 0.2, "input_dropout": 0.1, "recurrent_dropout": 0.2, "l1": 1e-3,
         "label_smoothing": 0.1, "optimizer": "sgd", "lr": 0.1,
     },
+    {"average": 0.6, "reset": 0.3},
 ]  # fmt: skip
 
 
@@ -190,6 +192,77 @@ def test_a_pause_keeps_any_schedule_exact(start: Start) -> None:
         assert torch.equal(a, b)
 
 
+def test_the_average_is_that_of_the_steps_it_names(start: Start) -> None:
+    trainer = start("average", average=0.5, epochs=4, schedule="constant")
+    total, seen = trainer.total_steps, []
+    for event in trainer.train():
+        if isinstance(event, Stepped) and event.step % 8 == 0 and (event.step - 1) / total > 0.5:
+            seen.append([p.detach().clone() for p in trainer.parameters])
+    assert len(seen) == trainer.progress.averaged > 3
+    for mean, *each in zip(trainer.average, *seen, strict=True):
+        torch.testing.assert_close(mean, torch.stack(each).mean(0))
+
+
+def test_best_takes_the_average_where_it_is_better(start: Start) -> None:
+    trainer = start("average", average=0.7, epochs=12, schedule="constant", lr=0.1)
+    took = {True: 0, False: 0}
+    for event in trainer.train():
+        if isinstance(event, Evaluated) and event.is_best and event.average_nats is not None:
+            assert event.val_nats is not None
+            better = event.average_nats < event.val_nats
+            took[better] += 1
+            weights = trainer.average if better else trainer.parameters
+            best = load_checkpoint(trainer.run.best)
+            for (name, _), tensor in zip(trainer.network.named_parameters(), weights, strict=True):
+                np.testing.assert_array_equal(best.arrays[f"model/{name}"], tensor.detach())
+            assert trainer.progress.best_nats == min(event.val_nats, event.average_nats)
+    assert took[True]
+    model = LanguageModel.load(trainer.run.folder)
+    score = model.score_ids(trainer.corpus.val).nats_per_char
+    assert score == pytest.approx(trainer.progress.best_nats, abs=1e-5)
+
+
+def test_an_average_that_does_not_fit_is_refused(start: Start) -> None:
+    trainer = start("average", average=0.9)
+    finish(trainer)
+    last = load_checkpoint(trainer.run.last)
+    without = {k: v for k, v in last.arrays.items() if not k.startswith("average/")}
+    for path in trainer.run.checkpoints():
+        save_checkpoint(path, last.meta, without)
+    with pytest.raises(CheckpointError, match="average"):
+        resume(trainer, epochs=5)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_time_ends_a_run(start: Start, whole: bool) -> None:
+    """The rate falls to 0 by the clock, the end is evaluated and saved, and time is kept."""
+    begun = time.monotonic()
+    trainer = start("timed", minutes=3 / 60, epochs=10**6, eval_every=0, average=0.2)
+    rates = [0.0]
+    for event in trainer.train():
+        if isinstance(event, Stepped):
+            rates.append(event.lr)
+            if not whole and trainer.share > 0.5:
+                trainer.ask_to_stop()
+    spent = time.monotonic() - begun
+    if not whole:
+        assert 1 < spent < 2.5
+        trainer = resume(trainer)
+        assert trainer.seconds == pytest.approx(spent, abs=0.5)
+        begun = time.monotonic()
+        rates += [event.lr for event in trainer.train() if isinstance(event, Stepped)]
+        spent += time.monotonic() - begun
+    peak = max(rates)
+    assert peak == trainer.config.train.lr
+    assert rates[-1] < 0.1 * peak
+    assert trainer.progress.evaluated_step == trainer.progress.step == trainer.saved_step
+    assert 2.5 < spent < 3.6
+    assert trainer.progress.val_chars == len(trainer.corpus.val)
+    again = resume(trainer)
+    assert finish(again) == "finished"
+    assert again.progress.step == trainer.progress.step
+
+
 def test_it_learns(start: Start) -> None:
     trainer = start("x", epochs=12, hidden_size=32)
     finish(trainer)
@@ -255,7 +328,8 @@ def test_the_log(start: Start) -> None:
     lines = [json.loads(line) for line in trainer.run.metrics.path.read_text().splitlines()]
     for line in lines:
         assert set(line) == {
-            "step", "epoch", "train_nats", "val_nats", "chars_per_second", "seconds",
+            "step", "epoch", "train_nats", "val_nats", "average_nats", "chars_per_second",
+            "seconds",
         }  # fmt: skip
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps))
@@ -395,3 +469,28 @@ def test_divergence_that_is_read_later_names_its_step_and_saves_nothing(start: S
     with pytest.raises(DivergenceError, match=r"no longer finite at step \d+; what was saved"):
         finish(trainer)
     assert load_checkpoint(trainer.run.last).meta["progress"]["step"] == 0
+
+
+def test_a_reset_stream_starts_from_zero(start: Start) -> None:
+    trainer = start("reset", reset=0.5, epochs=1, lr=1e-9)
+    batch = trainer.windows.batch(0, 1)
+    assert batch.reset is not None
+    assert 0 < batch.reset.sum() < len(batch.reset), "choose a seed that resets some"
+    run_until(trainer, 1)
+    carried = trainer.state
+    seen: list[Any] = []
+    learner = trainer.learner
+
+    def spy(ids: Any, state: Any, **keywords: Any) -> Any:
+        seen.append(state)
+        return learner(ids, state, **keywords)
+
+    again = resume(trainer)
+    again.learner = spy  # type: ignore[assignment]
+    learner = again.network
+    run_until(again, 2)
+    for layer, before in zip(seen[0], carried, strict=True):
+        for part, old in zip(layer, before, strict=True):
+            for stream, reset in enumerate(batch.reset):
+                expected = torch.zeros_like(old[stream]) if reset else old[stream]
+                torch.testing.assert_close(part[stream], expected)

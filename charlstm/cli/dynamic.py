@@ -1,0 +1,75 @@
+"""`--dynamic`: weights that follow the text, for the commands that read one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
+from charlstm.config import DynamicConfig
+from charlstm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlstm.inference.language_model import LanguageModel
+    from charlstm.training.dynamic import DynamicReader
+
+
+def dynamic_options(text: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command `--dynamic`, with that help, and its settings."""
+
+    def decorate(function: CommandFunction) -> CommandFunction:
+        function = config_options(DynamicConfig)(function)
+        return click.option(
+            "--dynamic", is_flag=True, help=text, cls=GroupedOption, group="Dynamic"
+        )(function)
+
+    return decorate
+
+
+def dynamic_config(dynamic: bool, options: dict[str, Any]) -> DynamicConfig | None:
+    """How weights follow the text, if they are to.
+
+    Raises:
+        ConfigError: a setting is out of range, or there is one without --dynamic.
+    """
+    settings = given(options, [DynamicConfig])
+    if settings and not dynamic:
+        flag = "--" + next(iter(settings)).replace("_", "-")
+        raise ConfigError(f"{flag} is for --dynamic: add that, or leave it out.")
+    return DynamicConfig(**settings) if dynamic else None
+
+
+def dynamic_reader(model: LanguageModel, how: DynamicConfig) -> DynamicReader:
+    """A reader of the model's weights that learns as it reads.
+
+    Raises:
+        DirectionError: the model reads both ways.
+    """
+    from charlstm.training.dynamic import DynamicReader
+
+    return DynamicReader(model.weights, model.config.model, len(model.tokenizer), how)
+
+
+def after_reading(
+    model: LanguageModel, prompt: str, unknown: str, how: DynamicConfig
+) -> LanguageModel:
+    """The model as it is once it has learned from a prompt.
+
+    Raises:
+        ConfigError: the prompt has not the two characters that there is something to learn from.
+        DirectionError: the model reads both ways.
+        UnknownCharacterError: the prompt has a character the model does not know.
+    """
+    from charlstm.inference.language_model import LanguageModel
+
+    reader = dynamic_reader(model, how)
+    ids = model.tokenizer.encode(prompt, unknown)
+    if len(ids) < 2:
+        raise ConfigError(
+            "--dynamic learns from the prompt, and there is none.\n"
+            "Give one: --prompt TEXT or --prompt-file FILE."
+        )
+    reader.score(ids)
+    return LanguageModel(reader.weights(), model.config, model.tokenizer, model.path)

@@ -1,0 +1,43 @@
+"""A run's time: how much of it is gone, and what it allows beside training."""
+
+from __future__ import annotations
+
+_LOOKS = 10  # at the validation part, evenly over the time, if they are cheap
+_DEAREST = 0.05  # what looking may take of the time
+VALIDATION_SHARE = 0.04  # what the last look may take of it
+
+
+class Clock:
+    """The division of a budget among learning, and looking and saving at the end.
+
+    Args:
+        budget: seconds, all told.
+
+    Attributes:
+        look: seconds that predicting the validation part takes.
+        save: seconds that a save takes.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self.look = VALIDATION_SHARE * budget
+        self.save = 0.0
+        self._looked = 0.0
+
+    @property
+    def end(self) -> float:
+        """When learning has to end, in seconds from the start: then comes the last evaluation."""
+        return max(0.0, self.budget - self.look - 2 * self.save)
+
+    def share(self, spent: float) -> float:
+        """How much of the time for learning is gone: 0 to 1."""
+        return min(1.0, spent / self.end) if self.end else 1.0
+
+    def looked(self, spent: float, seconds: float) -> None:
+        """Take down an evaluation that has just ended."""
+        self._looked, self.look = spent, seconds
+
+    def may_look(self, spent: float) -> bool:
+        """Whether to evaluate before the end; not so shortly before that it would say no more."""
+        pause = max(self.look / _DEAREST, self.budget / _LOOKS)
+        return spent - self._looked >= pause and self.end - spent >= pause / 2

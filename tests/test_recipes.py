@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from charlstm.config import Config
+from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS, RECIPES, SIZES, choose
+
+MILLION = 10**6
+
+
+def chosen(given: dict[str, Any], chars: int, seconds: float, speed: float = 30_000) -> Any:
+    return choose(given, chars, seconds, speed).overrides
+
+
+@pytest.mark.parametrize("speed", [500, 30_000, 3_000_000])
+@pytest.mark.parametrize("chars", [2, 5_000, MILLION, 20 * MILLION, 10**9])
+@pytest.mark.parametrize("seconds", [1, 80, 270, 1200, 86_400])
+def test_every_choice_can_be_trained(chars: int, seconds: float, speed: float) -> None:
+    choice = choose({"minutes": seconds / 60}, chars, seconds, speed)
+    config = Config().override(choice.overrides)
+    assert config.train.epochs >= 1
+    assert 0 <= choice.epochs <= MOST_EPOCHS
+
+
+def test_more_time_and_faster_machines_get_larger_models() -> None:
+    sizes = [chosen({}, MILLION, s)["hidden_size"] for s in (1, 10, 80, 270, 1200, 7200)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    assert chosen({}, MILLION, 80, 1_000_000)["hidden_size"] >= sizes[-2]
+
+
+def test_a_text_read_often_is_held_back_more() -> None:
+    rates = [chosen({}, chars, 270)["dropout"] for chars in (10**8, 10**7, 10**6, 10**5, 10**4)]
+    assert rates == sorted(rates)
+    assert rates[0] == 0 < rates[-1]
+
+
+def test_what_is_given_stays() -> None:
+    given = {"hidden_size": 100, "dropout": 0.0, "lr": 1e-3, "epochs": 3}
+    assert not set(chosen(given, MILLION, 300)) & set(given)
+    # Three passes, whatever the time has room for.
+    assert chosen({"epochs": 3}, 1000, 3000)["dropout"] == chosen({"epochs": 3}, 1000, 3)["dropout"]
+    assert choose(given, MILLION, 300, 30_000).epochs == 3
+
+
+def test_by_time_epochs_are_only_a_bound() -> None:
+    assert chosen({"minutes": 1.0}, MILLION, 60)["epochs"] == MOST_EPOCHS
+    assert chosen({}, 10**9, 60 * DEFAULT_MINUTES)["epochs"] == 1
+
+
+def test_recipes_and_sizes_are_configurations() -> None:
+    for overrides in RECIPES.values():
+        Config().override(overrides)
+    for hidden in SIZES.values():
+        Config().override({"hidden_size": hidden})
