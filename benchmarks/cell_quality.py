@@ -17,49 +17,27 @@ from common import ROOT, machine, markdown
 
 from charlstm.config import Config
 from charlstm.nn.cells import CELLS
-from charlstm.training.events import Stepped
+from charlstm.training.events import Evaluated, Stepped
 from charlstm.training.setup import new_run
-from charlstm.training.trainer import Trainer
-from charlstm.training.validation import validate
-
-
-class Timed(Trainer):
-    """A trainer whose schedule is the clock's."""
-
-    budget = 180.0
-    began = 0.0
-
-    @property
-    def total_steps(self) -> int:
-        """Steps that the budget has room for, at the speed so far."""
-        done = self.progress.step
-        share = (time.monotonic() - self.began) / self.budget
-        return max(done + 1, round(done / share)) if done else 10**9
-
-    def _evaluation_is_due(self) -> bool:
-        return False
 
 
 def learn(text: Path, cell: str, seconds: float, options: dict[str, object]) -> list[str]:
     """One cell's line of the table."""
     config = Config().override(
-        {"cell": cell, "epochs": 10**6, "sample_every": 0, "save_every": 10**9, **options}
-    )
+        {"cell": cell, "epochs": 10**6, "sample_every": 0, "save_every": 10**9,
+         "minutes": seconds / 60, **options}
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         trainer = new_run(
             [str(text)], config, runs_dir=Path(folder), name="x", notice=lambda _text: None
         )
-        trainer.__class__ = Timed
-        assert isinstance(trainer, Timed)
-        trainer.budget, trainer.began = seconds, time.monotonic()
-        chars = 0
+        chars, begun = 0, time.monotonic()
         for event in trainer.train():
             if isinstance(event, Stepped):
                 chars += event.chars
-                if time.monotonic() - trainer.began >= seconds:
-                    trainer.ask_to_stop()
-        spent = time.monotonic() - trainer.began
-        nats = validate(trainer.network, trainer.corpus.val, lambda: False)
+            elif isinstance(event, Evaluated):
+                nats = event.val_nats
+        spent = time.monotonic() - begun
     assert nats is not None
     weights = sum(p.numel() for p in trainer.parameters)
     model = config.model

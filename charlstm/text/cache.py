@@ -21,6 +21,7 @@ import numpy as np
 
 from charlstm.config import TextConfig
 from charlstm.errors import CharlstmError, CorpusError
+from charlstm.text.digest import Digest
 from charlstm.text.sources import CHUNK_BYTES, Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
@@ -101,7 +102,7 @@ class Cache:
         Raises:
             CorpusError: there is no room, neither here nor in the folder of temporary files.
         """
-        digest = hashlib.sha256()
+        digest = Digest()
         path = None
         with self._new_file() as file:
             name = Path(file.name) if isinstance(file.name, str) else None

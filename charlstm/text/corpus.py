@@ -8,7 +8,6 @@ its own content is verified before use.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 from charlstm.config import TextConfig
 from charlstm.errors import ChangedTextError, CorpusError, UnknownCharacterError
 from charlstm.text.cache import Cache
+from charlstm.text.digest import Digest
 from charlstm.text.sources import Source, read_text
 from charlstm.text.tokenizer import CODE_POINTS, CharTokenizer, Ids, count_code_points
 
@@ -156,7 +156,7 @@ def _count(
     sources: Sequence[Source], config: TextConfig, progress: ReadingProgress | None
 ) -> _Counted:
     counts = np.zeros(CODE_POINTS, dtype=np.int64)
-    digest = hashlib.sha256()
+    digest = Digest()
     total = 0
     for chunk in read_text(sources, config):
         count_code_points(chunk, counts)
@@ -176,7 +176,7 @@ def _encode(
 ) -> Iterator[Ids]:
     """Chunks of ids; what comes is no more than was counted, and at the end all of it."""
     changed = CorpusError("the text changed while it was being read; try again.")
-    digest = hashlib.sha256()
+    digest = Digest()
     done = 0
     for chunk in read_text(sources, config):
         done += len(chunk)

@@ -177,16 +177,21 @@ def _text_encoding(name: str) -> str:
 
 def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str]:
     """Chunks of one source, none of them empty."""
-    newlines = io.IncrementalNewlineDecoder(None, translate=not config.keep_newlines)
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    held = False  # whether the decoder keeps a CR back, which an LF may follow
     with source.open() as raw:
         stream = _unpack(raw)
         for text in _decode(stream, source.name, encoding, config.encoding_errors):
             if "\0" in text:
                 raise _binary(source.name)
-            chunk = text if config.keep_newlines else newlines.decode(text)
-            if chunk:
+            # The decoder copies; most texts have nothing for it.
+            if config.keep_newlines or not (held or "\r" in text):
+                yield text
+                continue
+            held = text.endswith("\r")
+            if chunk := newlines.decode(text):
                 yield chunk
-        if not config.keep_newlines and (rest := newlines.decode("", final=True)):
+        if rest := newlines.decode("", final=True):
             yield rest
 
 

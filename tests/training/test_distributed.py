@@ -110,7 +110,7 @@ def test_time_ends_all_processes_at_one_step(folder: Path) -> None:
     run = Run(folder / "runs" / "timed")
     progress = load_checkpoint(run.last).meta["progress"]
     assert progress["step"] == progress["evaluated_step"] > 0
-    assert 1.5 < progress["seconds"] < 4
+    assert progress["seconds"] > 1.5
 
 
 def test_ids_went_once_to_a_machine_that_has_none(folder: Path) -> None:

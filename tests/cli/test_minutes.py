@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Program, assert_clear
+
+
+def test_a_model_is_chosen_for_a_time(program: Program, corpus_file: Path) -> None:
+    common = ["--sample-every", 0, "--threads", 1, "--size", "tiny"]
+    done = program("train", corpus_file.name, "--minutes", 0.1, *common, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "chosen for 0.1 minutes: " in done.stderr
+    assert "million characters in that time" in done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["verdict"]
+    assert summary["verdict"] in done.stderr
+    # What it says repeats it: the same configuration, with nothing left to choose.
+    line = next(s for s in done.stderr.splitlines() if s.startswith("the same, said in full: "))
+    words = shlex.split(line.partition(": ")[2])
+    assert words[:2] == ["charlstm", "train"]
+    again = program(*words[1:], "--name", "again")
+    assert again.returncode == 0, again.stderr
+    configs = [
+        json.loads(program("info", name, "--json").stdout)["config"]
+        for name in (corpus_file.stem, "again")
+    ]
+    assert configs[0] == configs[1]
+    assert configs[0]["model"]["hidden_size"] == 128
+    assert configs[0]["train"]["minutes"] == 0.1
+
+
+def test_a_run_goes_on_with_the_time_that_is_left(program: Program, corpus_file: Path) -> None:
+    options = ["--minutes", 0.05, "--hidden-size", 16, "--sample-every", 0, "--epochs", 10**6]
+    assert program("train", corpus_file.name, *options).returncode == 0
+    nothing = program("train", "--resume")
+    assert nothing.returncode == 0
+    assert "no time is left" in nothing.stderr
+    steps = json.loads(program("info", "--json").stdout)["progress"]["step"]
+    more = program("train", "--resume", "--minutes", 0.1)
+    assert more.returncode == 0, more.stderr
+    assert json.loads(program("info", "--json").stdout)["progress"]["step"] > steps
+
+
+def test_without_minutes_a_default_is_stated(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("the light is low and the wind is from the north\n" * 9)
+    done = program("train", "x.txt", "--size", "tiny", "--maxlen", 8, "--sample-every", 0)
+    assert done.returncode == 0, done.stderr
+    assert "chosen for 5 minutes, the default" in done.stderr
+    train = json.loads(program("info", "--json").stdout)["config"]["train"]
+    assert train["minutes"] == 0
+    assert f"--epochs {train['epochs']}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["x", "--size", "huge"], ["huge", "tiny, small, medium, large"]),
+        (["x", "--minutes", "-1"], ["--minutes", "0 <= x <="]),
+        (["--resume", "--size", "tiny"], ["--size", "new runs"]),
+    ],
+)
+def test_errors(program: Program, arguments: list[str], words: list[str]) -> None:
+    assert_clear(program("train", *arguments), 2, *words)
+
+
+def test_dynamic(program: Program, trained: Path) -> None:
+    def run(*arguments: object) -> str:
+        done = program(*arguments, "--runs-dir", trained / "checkpoints")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    record = json.loads(run("eval", "play", trained / "play.txt", "--dynamic", "--json"))
+    assert record["dynamic_nats_per_char"] < record["nats_per_char"]
+    assert "dynamic nats per character" in run("eval", "play", trained / "play.txt", "--dynamic")
+    plain = ["sample", "play", "--prompt", "The light is low. " * 20, "--seed", 1, "--length", 80]
+    learned = run(*plain, "--dynamic", "--dynamic-rate", 0.01)
+    assert learned == run(*plain, "--dynamic", "--dynamic-rate", 0.01)
+    assert learned != run(*plain)
+    assert run(*plain, "--dynamic", "--dynamic-rate", 0) == run(*plain)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample", "--dynamic-rate", "0.1"], ["--dynamic-rate", "--dynamic"]),
+        (["sample", "--dynamic"], ["--prompt"]),
+        (["eval", "--dynamic", "--protocol", "cold"], ["--protocol cold"]),
+        (["eval", "--dynamic", "--dynamic-decay", "2"], ["--dynamic-decay", "0 <= x <= 1"]),
+    ],
+)
+def test_dynamic_errors(
+    program: Program, trained: Path, arguments: list[str], words: list[str]
+) -> None:
+    result = program(*arguments, "--runs-dir", trained / "checkpoints")
+    assert_clear(result, 2, *words)
