@@ -1,9 +1,10 @@
 """One stream's loop compiled by numba: draw, step, draw again, without the interpreter between.
 
-It is `Sampler.choose_one` and `Session.step` of a stack of LSTM layers, written out, for the
-extra `charlstm[fast]`. Importing this module imports numba, which takes most of a second, and
-compiles where nothing compiled is cached; `charlstm.inference.sampling` does so only where the
-text is long enough. A test holds both loops equal.
+It is `Sampler.choose_one` and `Session.step` of a stack of LSTM layers, their input gate coupled
+or not, written out, for the extra `charlstm[fast]`. Importing this module imports numba, which
+takes most of a second, and compiles where nothing compiled is cached;
+`charlstm.inference.sampling` does so only where the text is long enough. A test holds both loops
+equal.
 
 Products go to scipy's BLAS through `np.dot`. That leaves, at small sizes, the tanh: libm's is
 made for one number at a time, `_tanh` for many.
@@ -56,14 +57,21 @@ def _tanh(x: np.float32) -> np.float32:
 
 @_compiled
 def _advance(x: Floats, recurrent: Floats, gates: Floats, c: Floats, h: Floats) -> None:
-    """`LSTMState.advance`: gates i, f, o, g, the first three halved before their tanh."""
+    """`LSTMState.advance`, and `CoupledState.advance` where there are three gates.
+
+    Gates (i,) f, o, g, all but the last halved before their tanh.
+    """
     hidden = len(c)
-    for j in range(4 * hidden):
+    for j in range(len(gates)):
         gates[j] = _tanh(x[j] + recurrent[j])
-    i, f = gates[:hidden], gates[hidden : 2 * hidden]
-    o, g = gates[2 * hidden : 3 * hidden], gates[3 * hidden :]
-    for j in range(hidden):
-        c[j] = _HALF * ((i[j] + _ONE) * g[j] + (f[j] + _ONE) * c[j])
+    g, o, f = gates[-hidden:], gates[-2 * hidden : -hidden], gates[-3 * hidden : -2 * hidden]
+    if len(gates) == 3 * hidden:
+        for j in range(hidden):
+            c[j] = g[j] + _HALF * (f[j] + _ONE) * (c[j] - g[j])
+    else:
+        i = gates[:hidden]
+        for j in range(hidden):
+            c[j] = _HALF * ((i[j] + _ONE) * g[j] + (f[j] + _ONE) * c[j])
     for j in range(hidden):
         h[j] = _HALF * (o[j] + _ONE) * _tanh(c[j])
 
@@ -99,11 +107,11 @@ def _write(
     """Draw a character for each uniform number, and read it.
 
     Args:
-        table: (V, 4H), what the first layer takes of each character.
+        table: (V, GH) for G gates, what the first layer takes of each character.
         columns: all products one after the other, see `Engine.columns`.
         h: (L, H + 1), with a one behind each h.
         c: (L, H).
-        outs: (L, max(8H, 4H + V)), what the last step's products gave.
+        outs: (L, max(2GH, GH + V)), what the last step's products gave.
         divisor: the temperature.
         uniforms: (n,).
         ids: (n,), filled.

@@ -102,8 +102,6 @@ class Engine:
         ]
         # Whether what layer l+1 reads is h(l) itself, so that its product can be stacked.
         self.stacked = not (config.layer_norm or config.residual)
-        # What compiled code knows.
-        self.plain_lstm = config.cell == "lstm" and self.stacked and not config.dense_output
         self.rows = self.state_type.gates * hidden
         # (rows, H + 1). Rows: the recurrent term; then what the layer above takes; then the
         # softmax's share.
@@ -129,6 +127,12 @@ class Engine:
             part.reshape(hidden + 1, -1) for part in np.split(self.columns, ends[:-1])
         ]
         self.head = np.ascontiguousarray(head, dtype=np.float32)  # (V, width)
+
+    @property
+    def plain_lstm(self) -> bool:
+        """Whether compiled code knows it."""
+        known = self.config.cell in ("lstm", "coupled")
+        return known and self.stacked and not self.config.dense_output
 
     @cached_property
     def table_columns(self) -> Floats:

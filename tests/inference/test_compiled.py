@@ -56,9 +56,10 @@ def fresh() -> Iterator[None]:
 @pytest.mark.parametrize("vocab", [2, 65, 300])
 @pytest.mark.parametrize("hidden", [1, 7, 33, 128])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_same_logits_and_ids(layers: int, hidden: int, vocab: int) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+def test_same_logits_and_ids(cell: str, layers: int, hidden: int, vocab: int) -> None:
     compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
-    engine = make_engine(layers, hidden, vocab, compiled=True)
+    engine = make_engine(layers, hidden, vocab, compiled=True, cell=cell)
     session = engine.session()
     writer = compiled.Writer(session, session.step(1))
     uniforms = np.random.default_rng(4).random(300)
@@ -86,11 +87,12 @@ def test_its_tanh() -> None:
     assert compiled._tanh(np.float32(np.inf)) == pytest.approx(1)
 
 
-def test_the_same_text_by_both(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+def test_the_same_text_by_both(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
     monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
     texts = [
-        written(make_engine(2, 33, 40, compiled=compiled), 700, length)
+        written(make_engine(2, 33, 40, compiled=compiled, cell=cell), 700, length)
         for compiled, length in ((False, 0), (True, 0), (None, 0), (None, 10**6))
     ]
     assert texts[0] == texts[1] == texts[2] == texts[3]
