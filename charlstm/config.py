@@ -78,6 +78,7 @@ class ModelConfig(Section):
         "what is forgotten); gru (no memory of its own); rnn (no gates: it forgets).",
         group="Model",
         choices=("lstm", "peephole", "coupled", "gru", "rnn"),
+        chosen=True,
     )
     direction: str = option(
         "forward",
@@ -89,13 +90,16 @@ class ModelConfig(Section):
     num_layers: int = option(
         1, "Layers, one above the other.", group="Model", within=Range(1, 64), flag="--layers"
     )
-    hidden_size: int = option(512, "Units in each layer.", group="Model", within=Range(1, 65536))
+    hidden_size: int = option(
+        512, "Units in each layer.", group="Model", within=Range(1, 65536), chosen=True
+    )
     embedding: int = option(
         0,
         "Learn a vector of N numbers for each character in place of its one-hot (0): fewer "
         "weights where there are many characters, and often quicker to learn.",
         group="Model",
         within=Range(0, 65536),
+        chosen=True,
     )
     residual: bool = option(
         False,
@@ -114,6 +118,7 @@ class ModelConfig(Section):
         "against learning a small text by heart.",
         group="Regularisation",
         within=FRACTION,
+        chosen=True,
     )
     locked_dropout: float = option(
         0.0,
@@ -132,6 +137,7 @@ class ModelConfig(Section):
         "Share of recurrent weights dropped for a window: against learning long passages by heart.",
         group="Regularisation",
         within=FRACTION,
+        chosen=True,
     )
     zoneout: float = option(
         0.0,
@@ -170,7 +176,11 @@ class WindowConfig(Section):
     """How the training text is cut into windows."""
 
     maxlen: int = option(
-        32, "Characters in a window: how far gradients flow back.", group="Windows", within=COUNT
+        32,
+        "Characters in a window: how far gradients flow back.",
+        group="Windows",
+        within=COUNT,
+        chosen=True,
     )
     batch_size: int = option(32, "Windows in a batch.", group="Windows", within=COUNT)
     stateless: bool = option(
@@ -178,6 +188,7 @@ class WindowConfig(Section):
         "Start each window from a zero state, windows shuffled. Otherwise the batch is "
         "parallel streams whose state is carried from window to window.",
         group="Windows",
+        chosen=True,
     )
     reset: float = option(
         0.0,
@@ -185,6 +196,7 @@ class WindowConfig(Section):
         "little before it (streams only).",
         group="Windows",
         within=FRACTION,
+        chosen=True,
     )
     step: int = option(
         3,
@@ -210,6 +222,7 @@ class TrainConfig(Section):
         group="Training",
         within=COUNT_OR_ZERO,
         on_resume=True,
+        chosen=True,
     )
     minutes: float = option(
         0.0,
@@ -249,6 +262,7 @@ class TrainConfig(Section):
         group="Optimizer",
         within=Range(0, 1e6, open_low=True),
         on_resume=True,
+        chosen=True,
     )
     schedule: str = option(
         "linear",
@@ -286,6 +300,7 @@ class TrainConfig(Section):
         "Biases, peepholes and norms are exempt.",
         group="Regularisation",
         within=Range(0, 1e6),
+        chosen=True,
     )
     l1: float = option(
         0.0,
@@ -300,6 +315,7 @@ class TrainConfig(Section):
         "average where it predicts better.",
         group="Regularisation",
         within=FRACTION,
+        chosen=True,
     )
     label_smoothing: float = option(
         0.0,

@@ -47,6 +47,7 @@ def option(
     flag: str = "",
     on_resume: bool = False,
     zero: str = "",
+    chosen: bool = False,
 ) -> Any:
     """A dataclass field with what the command line must know of it.
 
@@ -59,6 +60,8 @@ def option(
         flag: the option's name where it is not the field's name with dashes.
         on_resume: whether a resumed run may change it.
         zero: a word that stands for 0 on the command line.
+        chosen: whether the command line chooses a value for text and time where none is given,
+            and no recipe; `default` is what stands elsewhere.
     """
     meta = {
         "help": text,
@@ -68,6 +71,7 @@ def option(
         "flag": flag,
         "on_resume": on_resume,
         "zero": zero,
+        "chosen": chosen,
     }
     return field(default=default, metadata=meta)
 

@@ -94,8 +94,20 @@ def recipe(name: str) -> Mapping[str, Any]:
 DEFAULT_MINUTES = 5.0
 """The time that a model is chosen for where none is given."""
 
-REFERENCE: Mapping[str, Any] = MappingProxyType({"num_layers": 1, "hidden_size": 512})
-"""The model whose speed is measured; another's cost is told in it."""
+ALWAYS: Mapping[str, Any] = MappingProxyType(
+    {
+        "cell": "coupled",
+        "embedding": 64,
+        "maxlen": 48,
+        "batch_size": 32,
+        "reset": 0.03,
+        "weight_decay": 0.1,
+    }
+)
+"""What is chosen for every text and time."""
+
+REFERENCE: Mapping[str, Any] = MappingProxyType({**ALWAYS, "num_layers": 1, "hidden_size": 512})
+"""The model whose speed is measured; what others cost is told in it."""
 
 SIZES: Mapping[str, int] = MappingProxyType(
     {"tiny": 128, "small": 256, "medium": 512, "large": 1024}
@@ -122,16 +134,37 @@ class _Rung:
 
 
 _LADDER = (
-    _Rung(128, 0.12, 0.0, 8e-3),
-    _Rung(256, 0.35, 0.0, 8e-3),
-    _Rung(384, 0.62, 5e5, 8e-3),
+    _Rung(128, 0.25, 0.0, 8e-3),
+    _Rung(256, 0.4, 0.0, 8e-3),
+    _Rung(384, 0.62, 6e5, 6e-3),
     _Rung(512, 1.0, 2e6, 5e-3),
-    _Rung(768, 2.2, 6e6, 4e-3),
-    _Rung(1024, 4.1, 2e7, 4e-3),
+    _Rung(768, 2.2, 2.5e7, 4e-3),
+    _Rung(1024, 4.2, 1e8, 4e-3),
 )
 
-# Passes over the training text, and the dropout that suits so many.
-_DROPOUT = ((2.0, 0.0), (4.0, 0.1), (7.0, 0.2), (12.0, 0.3), (20.0, 0.4), (1e9, 0.5))
+
+@dataclass(frozen=True)
+class _Restraint:
+    """What holds a model back from learning a text by heart.
+
+    Attributes:
+        epochs: up to so many passes over the training text.
+        dropout, recurrent_dropout: shares.
+    """
+
+    epochs: float
+    dropout: float
+    recurrent_dropout: float
+
+
+_RESTRAINTS = (
+    _Restraint(1.5, 0.0, 0.0),
+    _Restraint(4.0, 0.1, 0.0),
+    _Restraint(8.0, 0.3, 0.2),
+    _Restraint(15.0, 0.4, 0.2),
+    _Restraint(float("inf"), 0.5, 0.4),
+)
+
 MOST_EPOCHS = 30
 """More passes teach a text by heart, whatever holds the model back."""
 
@@ -163,18 +196,20 @@ def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: floa
     work = speed * seconds
     layers, hidden = given.get("num_layers", 1), given.get("hidden_size")
     if hidden is None:
-        rungs = [rung for rung in _LADDER if work >= rung.least_work * layers]
-        rung = rungs[-1]
+        rung = [rung for rung in _LADDER if work >= rung.least_work * layers][-1]
+        hidden = rung.hidden_size
     else:
         rung = min(_LADDER, key=lambda rung: abs(rung.hidden_size - hidden))
-    size = rung.hidden_size if hidden is None else hidden
-    cost = rung.cost * layers * (size / rung.hidden_size) ** 2
+    cost = rung.cost * layers * (hidden / rung.hidden_size) ** 2
     chars = work / cost
     epochs = given.get("epochs") or min(MOST_EPOCHS, chars / max(1, num_chars))
+    restraint = next(one for one in _RESTRAINTS if epochs <= one.epochs)
     chosen = {
-        "hidden_size": size,
+        **ALWAYS,
+        "hidden_size": hidden,
         "lr": rung.lr,
-        "dropout": next(dropout for most, dropout in _DROPOUT if epochs <= most),
+        "dropout": restraint.dropout,
+        "recurrent_dropout": restraint.recurrent_dropout,
         "epochs": MOST_EPOCHS if given.get("minutes") else max(1, round(epochs)),
     }
     overrides = {name: value for name, value in chosen.items() if name not in given}

@@ -102,7 +102,9 @@ def _option(
             keywords["metavar"] = f"N|{meta['zero']}"
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
-        if spec.default is not None:
+        if meta["chosen"]:
+            notes.append("default: chosen for text and time")
+        elif spec.default is not None:
             notes.append(f"default: {_shown(spec.default)}")
         if meta["within"] is not None:
             notes.append(str(meta["within"]))

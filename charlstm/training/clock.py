@@ -12,29 +12,31 @@ class Clock:
 
     Args:
         budget: seconds, all told.
+        looks: how often the validation part is predicted at the end.
 
     Attributes:
-        look: seconds that predicting the validation part takes.
+        look: seconds that predicting the validation part takes, once.
         save: seconds that a save takes.
     """
 
-    def __init__(self, budget: float) -> None:
+    def __init__(self, budget: float, looks: int = 1) -> None:
         self.budget = budget
-        self.look = VALIDATION_SHARE * budget
+        self.looks = looks
+        self.look = VALIDATION_SHARE * budget / looks
         self.save = 0.0
         self._looked = 0.0
 
     @property
     def end(self) -> float:
         """When learning has to end, in seconds from the start: then comes the last evaluation."""
-        return max(0.0, self.budget - self.look - 2 * self.save)
+        return max(0.0, self.budget - self.looks * self.look - 2 * self.save)
 
     def share(self, spent: float) -> float:
         """How much of the time for learning is gone: 0 to 1."""
         return min(1.0, spent / self.end) if self.end else 1.0
 
     def looked(self, spent: float, seconds: float) -> None:
-        """Take down an evaluation that has just ended."""
+        """Take down an evaluation that has just ended, and what one prediction took of it."""
         self._looked, self.look = spent, seconds
 
     def may_look(self, spent: float) -> bool:

@@ -25,6 +25,7 @@ from torch.optim.swa_utils import get_swa_multi_avg_fn
 from charlstm.config import Config, SampleConfig
 from charlstm.errors import ConfigError, DivergenceError
 from charlstm.inference.language_model import LanguageModel
+from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
@@ -105,7 +106,8 @@ class Trainer:
         self._nats = math.nan
         self.average: list[Tensor] = []  # of the weights, once it has begun
         minutes = config.train.minutes
-        self._clock = Clock(60 * minutes) if minutes else None
+        looks = 2 if config.train.average else 1
+        self._clock = Clock(60 * minutes, looks) if minutes else None
         self._time_gone = 0.0  # the share of the time that is gone, as all processes know it
         self._look_agreed = False
         self.saved_step = -1  # none yet
@@ -424,9 +426,11 @@ class Trainer:
         progress = self.progress
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = average_nats = None
-        begun = time.monotonic()
+        took = 0.0
         if len(self.corpus.val) >= 2:
+            begun = time.monotonic()
             val_nats = self._validate()
+            took = time.monotonic() - begun
             if val_nats is not None and self.average:
                 with self._averaged_weights():
                     average_nats = self._validate()
@@ -434,7 +438,7 @@ class Trainer:
                 self._stop_agreed = True
                 return None
         if self._clock is not None:
-            self._clock.looked(self.seconds, time.monotonic() - begun)
+            self._clock.looked(self.seconds, took)
         nats = train_nats if val_nats is None else val_nats
         averaged = average_nats is not None and nats is not None and average_nats < nats
         if averaged:
@@ -484,9 +488,10 @@ class Trainer:
         if self.world.leads and len(val) >= 2:
             per_char = seconds_per_char(self.network)
             if not progress.val_chars:
-                room = VALIDATION_SHARE * clock.budget / per_char
+                room = VALIDATION_SHARE * clock.budget / clock.looks / per_char
                 progress.val_chars = min(len(val), max(_LEAST_VALIDATED, int(room)))
-            clock.looked(0.0, progress.val_chars * per_char)
+            plan = plan_streams(progress.val_chars)
+            clock.looked(0.0, per_char * plan.count * (plan.length - plan.start))
         if self.world.leads:
             clock.save = self._save_seconds
             gone = clock.share(self.seconds)
