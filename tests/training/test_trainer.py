@@ -237,7 +237,7 @@ def test_an_average_that_does_not_fit_is_refused(start: Start) -> None:
 def test_time_ends_a_run(start: Start, whole: bool) -> None:
     """The rate falls to 0 by the clock, the end is evaluated and saved, and time is kept."""
     begun = time.monotonic()
-    trainer = start("timed", minutes=3 / 60, epochs=10**6, eval_every=0, average=0.2)
+    trainer = start("timed", minutes=6 / 60, epochs=10**6, eval_every=0, average=0.2, warmup=1)
     rates = [0.0]
     for event in trainer.train():
         if isinstance(event, Stepped):
