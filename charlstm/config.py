@@ -190,6 +190,14 @@ class WindowConfig(Section):
         group="Windows",
         chosen=True,
     )
+    grow: float = option(
+        0.0,
+        "Share of the run over which windows grow: quarters of a window at first, then halves, "
+        "then whole ones. Short ones learn faster while there is little to remember.",
+        group="Windows",
+        within=Range(0, 1),
+        chosen=True,
+    )
     reset: float = option(
         0.0,
         "Share of windows that a stream begins from a zero state: teaches what to do with "

@@ -33,6 +33,20 @@ class Batch:
     fresh: bool
     reset: NDArray[np.bool_] | None = None
 
+    def piece(self, number: int, count: int) -> Batch:
+        """One of `count` parts of about equal length, in which a window is read one by one."""
+        if count == 1:
+            return self
+        length = len(self.inputs)
+        part = slice(number * length // count, (number + 1) * length // count)
+        first = number == 0
+        return Batch(
+            self.inputs[part],
+            self.targets[part],
+            fresh=self.fresh and first,
+            reset=self.reset if first else None,
+        )
+
 
 class Windows(Protocol):
     """A plan of windows over a training text."""

@@ -84,7 +84,7 @@ class World:
 
         Args:
             network: with the same weights in each.
-            maxlen: the windows' length.
+            maxlen: the length of the shortest window.
         """
         if self.size == 1:
             return network

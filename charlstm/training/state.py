@@ -10,7 +10,7 @@ from typing import Any
 from charlstm.errors import CheckpointError
 
 # Not in the first checkpoints of format 1.
-_LATER = {"val_chars", "averaged"}
+_LATER = {"val_chars", "averaged", "piece", "pieces"}
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds")
 
 
@@ -21,7 +21,8 @@ class Progress:
     Attributes:
         step: optimizer steps done.
         epoch: epochs done.
-        index: batches done of the current epoch.
+        index: windows done of the current epoch.
+        piece, pieces: how much of the next window is done: so many of so many pieces.
         best_nats: the lowest nats per character at an evaluation; inf before the first.
         best_step: when that was.
         stale: evaluations since then.
@@ -49,6 +50,8 @@ class Progress:
     epoch_nats: float = 0.0
     epoch_steps: int = 0
     seconds: float = 0.0
+    piece: int = 0
+    pieces: int = 1
     val_chars: int = 0
     averaged: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
@@ -82,7 +85,10 @@ class Progress:
                 good = type(value) is int and lowest <= value < 2**53
             if not good:
                 raise CheckpointError(f"the run's progress is not readable: {name!r}.")
-        return cls(**values)
+        progress = cls(**values)
+        if not 0 <= progress.piece < progress.pieces <= 4:
+            raise CheckpointError("the run's progress is not readable: 'pieces'.")
+        return progress
 
 
 def _is_number(value: object) -> bool:

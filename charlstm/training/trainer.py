@@ -45,6 +45,7 @@ _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
 _GPU_STEPS = 32  # that a GPU may be ahead of what is known of their losses
 _AVERAGE_EVERY = 8  # steps
+_MOST_PIECES = 4  # of a window, while windows grow
 _LEAST_VALIDATED = 20_000  # characters
 _AGREE_WORK = 5e10  # floating point operations: about a third of a second of two cores
 PREVIEW = SampleConfig(temperature=0.8, length=200)
@@ -126,19 +127,40 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of the whole run; where time ends it, what the speed so far lets expect."""
-        steps, done = self._most_steps, self.progress.step
+        total, most, grow = self._total_windows, self._most_pieces, self.config.windows.grow
+        quarters = math.ceil(total * grow / 2)
+        halves = math.ceil(total * grow) - quarters
+        steps = total + (most - 1) * quarters + (min(2, most) - 1) * halves
+        done = self.progress.step
         if self._time_gone and done:
             steps = min(steps, max(done, round(done / self._time_gone)))
         return steps
 
     @property
-    def _most_steps(self) -> int:
+    def _total_windows(self) -> int:
         return self.config.train.epochs * self.windows.batches_per_epoch
 
     @property
     def share(self) -> float:
-        """How much of the run is done: of its steps, or of its time if more of that is gone."""
-        return max(self.progress.step / max(1, self._most_steps), self._time_gone)
+        """How much of the run is done: of its windows, or of its time if more of that is gone."""
+        progress = self.progress
+        windows = progress.epoch * self.windows.batches_per_epoch + progress.index
+        done = (windows + progress.piece / progress.pieces) / max(1, self._total_windows)
+        return max(done, self._time_gone)
+
+    @property
+    def _most_pieces(self) -> int:
+        """Into how many pieces a window is cut at most."""
+        windows = self.config.windows
+        whole = not windows.grow or windows.targets == "last"
+        return 1 if whole else min(_MOST_PIECES, windows.maxlen)
+
+    def _pieces(self) -> int:
+        """Into how many pieces the next window is cut; each is a step."""
+        share, grow = self.share, self.config.windows.grow
+        if share >= grow:
+            return 1
+        return min(self._most_pieces, _MOST_PIECES if share < grow / 2 else 2)
 
     @property
     def seconds(self) -> float:
@@ -174,7 +196,8 @@ class Trainer:
             )
         own = world.columns(self.batch_size)
         self.state = [tuple(part[own].clone() for part in layer) for layer in self.state]
-        self.learner = world.wrap(self.network, self.config.windows.maxlen)
+        shortest = self.config.windows.maxlen // self._most_pieces
+        self.learner = world.wrap(self.network, shortest)
         if not self._defers:
             weights = sum(parameter.numel() for parameter in self.parameters)
             work = 6.0 * weights * self.chars_per_step  # forward and backward
@@ -248,14 +271,20 @@ class Trainer:
     def _step(self) -> Stepped:
         start = time.perf_counter()
         progress, train = self.progress, self.config.train
-        batch = self.windows.batch(progress.epoch, progress.index)
+        if progress.piece == 0:
+            progress.pieces = self._pieces()
+        window = self.windows.batch(progress.epoch, progress.index)
+        batch = window.piece(progress.piece, progress.pieces)
         share = self.share
         rate = learning_rate(train, progress.step, progress.epoch, share)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         chars = self._learn(batch)
         progress.step += 1
-        progress.index += 1
+        progress.piece += 1
+        if progress.piece == progress.pieces:
+            progress.piece = 0
+            progress.index += 1
         if share > 1 - train.average and progress.step % _AVERAGE_EVERY == 0:
             self._take_average()
         if progress.index == self.windows.batches_per_epoch:
@@ -374,6 +403,11 @@ class Trainer:
             loss, objective = losses(logits.flatten(0, 1), targets.flatten(), train.label_smoothing)
             # Gradients are averaged over processes, whatever each one's share is.
             torch.autograd.backward(objective * (part * self.world.size))
+        for parameter in self.parameters:
+            # A window of one character has nothing for a backward stack; a checkpoint holds the
+            # optimizer's memory of all weights or of none.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         norm = self._clip()
         self._unread.append((loss.detach() * part, norm))
         if not self._defers:
@@ -414,6 +448,8 @@ class Trainer:
             return True
         if self._clock is not None and not self.config.train.eval_every:
             return self._look_agreed
+        if progress.piece:
+            return False
         if progress.index == 0:
             return True
         every = self.config.train.eval_every or max(

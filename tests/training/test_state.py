@@ -29,7 +29,7 @@ def test_json_round_trip() -> None:
         {"step": -1}, {"step": 2**63}, {"step": 10**400}, {"step": 1.5}, {"step": True},
         {"evaluated_step": -2}, {"best_nats": 10**400}, {"best_nats": "low"},
         {"seconds": math.nan}, {"seconds": math.inf}, {"history": 3}, {"history": [3]},
-        {"history": [{"step": 1}]}, {"extra": 1},
+        {"history": [{"step": 1}]}, {"extra": 1}, {"piece": 1}, {"pieces": 0}, {"pieces": 5},
         {"history": [{"step": 1, "epoch": 1, "train_nats": [], "val_nats": None}]},
     ],
     ids=lambda change: str(change)[:30],

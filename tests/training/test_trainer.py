@@ -91,7 +91,8 @@ VARIANTS: list[dict[str, Any]] = [
         "locked_dropout": 0.2, "input_dropout": 0.1, "recurrent_dropout": 0.2, "l1": 1e-3,
         "label_smoothing": 0.1, "optimizer": "sgd", "lr": 0.1,
     },
-    {"average": 0.6, "reset": 0.3},
+    {"average": 0.6, "reset": 0.3, "grow": 0.6},
+    {"grow": 1.0, "stateless": True, "step": 5, "direction": "both", "maxlen": 7},
 ]  # fmt: skip
 
 
@@ -259,6 +260,46 @@ def test_time_ends_a_run(start: Start, whole: bool) -> None:
     again = resume(trainer)
     assert finish(again) == "finished"
     assert again.progress.step == trainer.progress.step
+
+
+@pytest.mark.parametrize(
+    ("options", "lengths"),
+    [
+        ({"grow": 0.0}, {8: 1.0}),
+        ({"grow": 0.5}, {2: 0.25, 4: 0.25, 8: 0.5}),
+        ({"grow": 1.0, "maxlen": 2}, {1: 1.0}),
+        ({"grow": 1.0, "stateless": True, "targets": "last"}, {8: 1.0}),
+    ],
+    ids=str,
+)
+def test_windows_grow_and_nothing_is_left_out(
+    start: Start, options: dict[str, Any], lengths: dict[int, float]
+) -> None:
+    trainer = start("grow", epochs=4, **options)
+    expected = trainer.total_steps
+    read: list[Any] = []
+    learn = trainer._learn
+
+    def spy(batch: Any) -> int:
+        read.append((len(batch.inputs), batch))
+        return learn(batch)
+
+    trainer._learn = spy  # type: ignore[method-assign]
+    finish(trainer)
+    assert trainer.progress.step == len(read) == expected
+    total = sum(length for length, _ in read)
+    for length, share in lengths.items():
+        assert sum(n for n, _ in read if n == length) / total == pytest.approx(share, abs=0.05)
+    assert [n for n, _ in read] == sorted(n for n, _ in read)
+    if not trainer.config.windows.stateless:  # what is read is the text, piece after piece
+        per_epoch = trainer.windows.batches_per_epoch
+        whole = [trainer.windows.batch(e, i) for e in range(4) for i in range(per_epoch)]
+        for name in ("inputs", "targets"):
+            joined = np.concatenate([getattr(batch, name) for _, batch in read])
+            np.testing.assert_array_equal(
+                joined, np.concatenate([getattr(batch, name) for batch in whole])
+            )
+        assert sum(batch.fresh for _, batch in read) == 4
 
 
 def test_it_learns(start: Start) -> None:
