@@ -98,9 +98,9 @@ ALWAYS: Mapping[str, Any] = MappingProxyType(
     {
         "cell": "coupled",
         "embedding": 64,
-        "maxlen": 48,
+        "maxlen": 64,
         "batch_size": 32,
-        "reset": 0.03,
+        "reset": 0.04,
         "weight_decay": 0.1,
     }
 )
@@ -159,11 +159,19 @@ class _Restraint:
 
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
-    _Restraint(4.0, 0.1, 0.0),
-    _Restraint(8.0, 0.3, 0.2),
-    _Restraint(15.0, 0.4, 0.2),
+    _Restraint(5.0, 0.1, 0.0),
+    _Restraint(8.0, 0.3, 0.1),
+    _Restraint(16.0, 0.4, 0.2),
     _Restraint(float("inf"), 0.5, 0.4),
 )
+
+_SHORT_TEXT = 250_000
+"""Characters below which a batch of 16 does better: more steps in as many passes."""
+_SHORT_BATCH, _SHORT_COST = 16, 1.35
+_GROWING, _MOST_GROW = 1.5e6, 0.55
+"""Characters over which windows grow, and the share of a short run that this may be at most."""
+_GROWTH_COST = 1.28
+"""What a character takes while windows grow, against whole windows."""
 
 MOST_EPOCHS = 30
 """More passes teach a text by heart, whatever holds the model back."""
@@ -201,11 +209,22 @@ def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: floa
     else:
         rung = min(_LADDER, key=lambda rung: abs(rung.hidden_size - hidden))
     cost = rung.cost * layers * (hidden / rung.hidden_size) ** 2
-    chars = work / cost
-    epochs = given.get("epochs") or min(MOST_EPOCHS, chars / max(1, num_chars))
+    if given.get("direction") == "both":
+        cost *= 2
+    batch_size = ALWAYS["batch_size"]
+    if num_chars < _SHORT_TEXT:
+        batch_size, cost = _SHORT_BATCH, cost * _SHORT_COST
+    growing = min(_GROWING, _MOST_GROW * work / cost)
+    chars = work / cost - (_GROWTH_COST - 1) * growing
+    most = given.get("epochs") or MOST_EPOCHS
+    epochs = min(most, chars / max(1, num_chars))
+    if given.get("epochs") and not given.get("minutes"):
+        epochs = most  # however long they take
     restraint = next(one for one in _RESTRAINTS if epochs <= one.epochs)
     chosen = {
         **ALWAYS,
+        "batch_size": batch_size,
+        "grow": round(min(_MOST_GROW, _GROWING / max(1.0, epochs * num_chars)), 2),
         "hidden_size": hidden,
         "lr": rung.lr,
         "dropout": restraint.dropout,

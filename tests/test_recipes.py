@@ -43,6 +43,12 @@ def test_what_is_given_stays() -> None:
     # Three passes, whatever the time has room for.
     assert chosen({"epochs": 3}, 1000, 3000)["dropout"] == chosen({"epochs": 3}, 1000, 3)["dropout"]
     assert choose(given, MILLION, 300, 30_000).epochs == 3
+    # By the clock they are a bound, which may be far away.
+    far = {"epochs": 10**6, "minutes": 1.0}
+    assert (
+        choose(far, MILLION, 60, 30_000).epochs
+        == choose({"minutes": 1.0}, MILLION, 60, 30_000).epochs
+    )
 
 
 def test_by_time_epochs_are_only_a_bound() -> None:
