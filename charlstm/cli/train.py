@@ -340,8 +340,8 @@ def _announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
         f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
         f"{trainer.device.type} {train.precision}{threads}; {_length(train)} of "
-        f"{trainer.windows.batches_per_epoch:,} steps, {windows.batch_size} {plan} of "
-        f"{windows.maxlen}"
+        f"{trainer.windows.batches_per_epoch:,} {'windows' if windows.grow else 'steps'}, "
+        f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen}"
     )
     if resumed:
         progress = trainer.progress
