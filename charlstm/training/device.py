@@ -14,6 +14,7 @@ from charlstm.training.distributed import World
 from charlstm.training.optim import losses, make_optimizer
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS says else
+_CPU = torch.device("cpu")
 _MEASURE_SECONDS = 0.7  # for each number of processes
 
 
@@ -137,22 +138,27 @@ def fastest_count(world: World, config: Config, vocab_size: int) -> tuple[int, d
     return max(speeds, key=speeds.__getitem__), speeds
 
 
-def speed_of(config: Config, vocab_size: int) -> float:
+def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
     """Characters per second that a configuration learns from here, measured for a moment.
 
     Args:
         config: with sizes and precision settled.
         vocab_size: V.
+        device: where to train.
     """
-    seconds = _seconds_of_steps(World(), config, vocab_size)
+    seconds = _seconds_of_steps(World(), config, vocab_size, device)
     return config.windows.batch_size * config.windows.maxlen / seconds
 
 
-def _seconds_of_steps(world: World, config: Config, vocab_size: int) -> float:
+def _seconds_of_steps(
+    world: World, config: Config, vocab_size: int, device: torch.device = _CPU
+) -> float:
     """The time a step takes in a world, the best of some."""
     share_threads(config.train.threads, world)
     dtype = product_type(config.train.precision)
-    network = CharLSTM(config.model, vocab_size, dtype=dtype)
+    network = CharLSTM(config.model, vocab_size, dtype=dtype).to(device)
+    if device.type != "cpu":
+        network.generator = torch.Generator(device)
     learner = world.wrap(network, config.windows.maxlen)
     optimizer = make_optimizer(network, config.train)
     streams = config.windows.batch_size
@@ -160,7 +166,7 @@ def _seconds_of_steps(world: World, config: Config, vocab_size: int) -> float:
     network.share = (own, streams) if world.size > 1 else None
     generator = torch.Generator().manual_seed(1)
     shape = (config.windows.maxlen + 1, own.stop - own.start)
-    text = torch.randint(vocab_size, shape, generator=generator)
+    text = torch.randint(vocab_size, shape, generator=generator).to(device)
     state = network.initial_state(shape[1])
     times: list[float] = []
     while len(times) < 2 or (sum(times[1:]) < _MEASURE_SECONDS and len(times) < 50):
@@ -170,6 +176,7 @@ def _seconds_of_steps(world: World, config: Config, vocab_size: int) -> float:
         torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        loss.item()  # a GPU is waited for
         # The mean of all clocks, so that all stop at the same step.
         times.append(world.sum([time.perf_counter() - start])[0] / world.size)
     return min(times[1:])  # the first has made the kernels

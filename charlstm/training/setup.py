@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import torch
+
 from charlstm.checkpoint import Checkpoint, replace_file
 from charlstm.config import SECTIONS, Config
 from charlstm.errors import CheckpointError, RunError
@@ -90,7 +92,8 @@ def new_run(
     config = config.override({"precision": precision})
     choice = None
     if given is not None and size > 1:
-        config, choice = _choose(config, given, corpus, begun)
+        config, choice = _choose(config, given, corpus, device, begun)
+        share_threads(config.train.threads, world)  # measuring took all
     windows = fit(size, config.windows)
     for old, new, flag in (
         (config.windows.maxlen, windows.maxlen, "--maxlen"),
@@ -141,7 +144,11 @@ def new_run(
 
 
 def _choose(
-    config: Config, given: Mapping[str, Any], corpus: Corpus, begun: float
+    config: Config,
+    given: Mapping[str, Any],
+    corpus: Corpus,
+    device: torch.device,
+    begun: float,
 ) -> tuple[Config, Choice]:
     """Choose what was not given, from the text's size, the time, and the machine's speed."""
     seconds = 60 * (config.train.minutes or DEFAULT_MINUTES)
@@ -149,7 +156,9 @@ def _choose(
     if not config.train.minutes:
         settled.pop("minutes", None)
     by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(settled)
-    speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer)) if by_speed else 0.0
+    speed = 0.0
+    if by_speed:
+        speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer), device)
     left = max(1.0, begun + seconds - time.monotonic())
     choice = choose(settled, len(corpus.train), left, speed)
     return config.override(choice.overrides), choice
