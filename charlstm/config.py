@@ -474,13 +474,13 @@ class DynamicConfig(Section):
     """How weights follow the text that is read (`--dynamic`)."""
 
     dynamic_rate: float = option(
-        1e-4,
+        8e-4,
         "How far each window moves the weights (--dynamic).",
         group="Dynamic",
         within=Range(0, 1),
     )
     dynamic_decay: float = option(
-        2e-3,
+        5e-3,
         "How far they lean back to what was trained after each window (--dynamic).",
         group="Dynamic",
         within=Range(0, 1),
