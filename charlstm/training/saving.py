@@ -66,7 +66,7 @@ def snapshot(trainer: Trainer) -> Contents:
         for name, part in zip(cell.state_names, parts, strict=True):
             arrays[f"carry/{layer}.{name}"] = _to_numpy(trainer.whole(part.float()))
     names = [name for name, _ in trainer.network.named_parameters()]
-    for name, mean in zip(names, trainer.average, strict=False):  # empty until it begins
+    for name, mean in zip(names, trainer.average.means, strict=False):  # empty until it begins
         arrays[f"average/{name}"] = _to_numpy(mean)
     return meta | {"paths": trainer.paths}, arrays
 
@@ -91,7 +91,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     average = checkpoint.part("average")
     if average:
         check_weights(average, trainer.config.model, len(trainer.corpus.tokenizer))
-        trainer.average = [
+        trainer.average.means = [
             torch.from_numpy(average[name].copy()).to(trainer.device)
             for name, _ in network.named_parameters()
         ]

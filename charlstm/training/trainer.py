@@ -12,7 +12,7 @@ import math
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 from charlstm.config import Config, SampleConfig
 from charlstm.errors import ConfigError, DivergenceError
@@ -32,6 +31,7 @@ from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import Ids
 from charlstm.text.windows import Batch, make_windows
+from charlstm.training.average import EVERY, WeightAverage
 from charlstm.training.clock import VALIDATION_SHARE, Clock
 from charlstm.training.device import allow_tf32, product_type
 from charlstm.training.distributed import World
@@ -44,7 +44,6 @@ from charlstm.training.validation import seconds_per_char, validate
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
 _GPU_STEPS = 32  # that a GPU may be ahead of what is known of their losses
-_AVERAGE_EVERY = 8  # steps
 _MOST_PIECES = 4  # of a window, while windows grow
 _LEAST_VALIDATED = 20_000  # characters
 _AGREE_WORK = 5e10  # floating point operations: about a third of a second of two cores
@@ -105,7 +104,7 @@ class Trainer:
         self._unread: list[tuple[Tensor, Tensor]] = []  # nats and gradient norm of each step
         self._known: list[float] = []  # nats that the other processes do not know yet
         self._nats = math.nan
-        self.average: list[Tensor] = []  # of the weights, once it has begun
+        self.average = WeightAverage(self.parameters)
         minutes = config.train.minutes
         looks = 2 if config.train.average else 1
         self._clock = Clock(60 * minutes, looks) if minutes else None
@@ -285,8 +284,9 @@ class Trainer:
         if progress.piece == progress.pieces:
             progress.piece = 0
             progress.index += 1
-        if share > 1 - train.average and progress.step % _AVERAGE_EVERY == 0:
-            self._take_average()
+        if share > 1 - train.average and progress.step % EVERY == 0:
+            self.average.take(progress.averaged)
+            progress.averaged += 1
         if progress.index == self.windows.batches_per_epoch:
             progress.epoch += 1
             progress.index = 0
@@ -296,15 +296,6 @@ class Trainer:
         self._step_chars += chars
         self._step_seconds += time.perf_counter() - start
         return Stepped(progress.step, progress.epoch, self._nats, rate, chars)
-
-    def _take_average(self) -> None:
-        """Let the weights of this step into the average of those before (Izmailov et al. 2018)."""
-        if not self.average:
-            self.average = [parameter.detach().clone() for parameter in self.parameters]
-        else:
-            update = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
-            update(self.average, self.parameters, self.progress.averaged)
-        self.progress.averaged += 1
 
     def _agree(self) -> None:
         """Tell the other processes what only this one knows, and learn the same of them."""
@@ -468,7 +459,7 @@ class Trainer:
             val_nats = self._validate()
             took = time.monotonic() - begun
             if val_nats is not None and self.average:
-                with self._averaged_weights():
+                with self.average.in_place():
                     average_nats = self._validate()
             if val_nats is None or (self.average and average_nats is None):
                 self._stop_agreed = True
@@ -497,23 +488,11 @@ class Trainer:
         )
         self._log(val_nats, average_nats)
         if is_best:
-            with self._averaged_weights() if averaged else nullcontext():
+            with self.average.in_place() if averaged else nullcontext():
                 contents = best_snapshot(self)
             if self.world.leads:
                 self.run.save_best(*contents)
         return Evaluated(progress.step, progress.epoch, train_nats, val_nats, average_nats, is_best)
-
-    @contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """The network with the average of its weights in place of them."""
-        own = [parameter.data for parameter in self.parameters]
-        try:
-            for parameter, mean in zip(self.parameters, self.average, strict=True):
-                parameter.data = mean
-            yield
-        finally:
-            for parameter, values in zip(self.parameters, own, strict=True):
-                parameter.data = values
 
     def _set_clock(self) -> None:
         """Learn how much time is gone, and how much of the validation part there is time for."""

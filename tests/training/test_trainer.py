@@ -200,7 +200,7 @@ def test_the_average_is_that_of_the_steps_it_names(start: Start) -> None:
         if isinstance(event, Stepped) and event.step % 8 == 0 and (event.step - 1) / total > 0.5:
             seen.append([p.detach().clone() for p in trainer.parameters])
     assert len(seen) == trainer.progress.averaged > 3
-    for mean, *each in zip(trainer.average, *seen, strict=True):
+    for mean, *each in zip(trainer.average.means, *seen, strict=True):
         torch.testing.assert_close(mean, torch.stack(each).mean(0))
 
 
@@ -212,7 +212,7 @@ def test_best_takes_the_average_where_it_is_better(start: Start) -> None:
             assert event.val_nats is not None
             better = event.average_nats < event.val_nats
             took[better] += 1
-            weights = trainer.average if better else trainer.parameters
+            weights = trainer.average.means if better else trainer.parameters
             best = load_checkpoint(trainer.run.best)
             for (name, _), tensor in zip(trainer.network.named_parameters(), weights, strict=True):
                 np.testing.assert_array_equal(best.arrays[f"model/{name}"], tensor.detach())
