@@ -160,15 +160,14 @@ class _Restraint:
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
     _Restraint(5.0, 0.1, 0.0),
-    _Restraint(8.0, 0.3, 0.1),
-    _Restraint(16.0, 0.4, 0.2),
+    _Restraint(16.0, 0.3, 0.05),
     _Restraint(float("inf"), 0.5, 0.4),
 )
 
 _SHORT_TEXT = 250_000
 """Characters below which a batch of 16 does better: more steps in as many passes."""
 _SHORT_BATCH, _SHORT_COST = 16, 1.35
-_GROWING, _MOST_GROW = 1.5e6, 0.55
+_GROWING, _MOST_GROW = 3e6, 0.55
 """Characters over which windows grow, and the share of a short run that this may be at most."""
 _GROWTH_COST = 1.28
 """What a character takes while windows grow, against whole windows."""
