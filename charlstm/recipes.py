@@ -160,7 +160,7 @@ class _Restraint:
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
     _Restraint(5.0, 0.1, 0.0),
-    _Restraint(16.0, 0.3, 0.05),
+    _Restraint(16.0, 0.2, 0.1),
     _Restraint(float("inf"), 0.5, 0.4),
 )
 
