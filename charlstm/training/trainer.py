@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from charlstm.config import Config, SampleConfig
-from charlstm.errors import ConfigError, DivergenceError
+from charlstm.errors import ConfigError
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM, NetworkState
@@ -37,6 +37,7 @@ from charlstm.training.device import allow_tf32, product_type
 from charlstm.training.distributed import World
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
+from charlstm.training.readings import Readings
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
 from charlstm.training.state import Progress
 from charlstm.training.validation import seconds_per_char, validate
@@ -101,7 +102,7 @@ class Trainer:
         # A GPU's losses are read some steps later, so that it need not wait for what is told.
         self._defers = device.type == "cuda"
         self._agree_every = _GPU_STEPS if self._defers else 1
-        self._unread: list[tuple[Tensor, Tensor]] = []  # nats and gradient norm of each step
+        self._readings = Readings(config.train, late=self._defers)
         self._known: list[float] = []  # nats that the other processes do not know yet
         self._nats = math.nan
         self.average = WeightAverage(self.parameters)
@@ -299,8 +300,8 @@ class Trainer:
 
     def _agree(self) -> None:
         """Tell the other processes what only this one knows, and learn the same of them."""
-        if self._unread:
-            self._known += self._read()
+        if self._readings:
+            self._known += self._readings.read(self.progress.step + 1)
         stop, save, look, gone = self._stop_asked or self.world.orphaned, False, False, 0.0
         if self.world.leads:
             save = self._save_is_due()
@@ -323,37 +324,6 @@ class Trainer:
             or (every > 0 and step % every == 0)
             or self._log_is_due()
             or (self._clock is None and self._evaluation_is_due())
-        )
-
-    def _read(self) -> list[float]:
-        """Wait for the losses of steps that were started: this process's part of each mean.
-
-        Raises:
-            DivergenceError: one of them is not finite, or a gradient.
-        """
-        values = torch.stack([value for pair in self._unread for value in pair]).tolist()
-        first = self.progress.step + 2 - len(self._unread)
-        self._unread = []
-        for number, (nats, norm) in enumerate(zip(values[::2], values[1::2], strict=True)):
-            if not (math.isfinite(nats) and math.isfinite(norm)):
-                raise self._divergence(
-                    "gradient" if math.isfinite(nats) else "loss", first + number
-                )
-        return values[::2]
-
-    def _divergence(self, what: str, step: int) -> DivergenceError:
-        train = self.config.train
-        unchanged = (
-            "what was saved is whole" if self._defers else "the weights were not changed by it"
-        )
-        return DivergenceError(
-            f"the {what} is no longer finite at step {step}; {unchanged}.\n"
-            f"Lower --lr (it is {train.lr:g})"
-            + (
-                f" or --clip-norm (it is {train.clip_norm:g})."
-                if train.clip_norm
-                else ", or give a --clip-norm such as 1."
-            )
         )
 
     def _count(self, means: list[float]) -> None:
@@ -400,9 +370,9 @@ class Trainer:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         norm = self._clip()
-        self._unread.append((loss.detach() * part, norm))
+        self._readings.add(loss.detach() * part, norm)
         if not self._defers:
-            self._known += self._read()
+            self._known += self._readings.read(self.progress.step + 2)
         self.optimizer.step()
         shrink(self.optimizer, train)
         self.optimizer.zero_grad(set_to_none=True)

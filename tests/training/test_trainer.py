@@ -18,6 +18,7 @@ from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.cells import CELLS
 from charlstm.training import setup
 from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
+from charlstm.training.readings import Readings
 from charlstm.training.setup import default_epochs, new_run, resume_run
 from charlstm.training.trainer import Trainer
 from charlstm.training.validation import validate
@@ -493,7 +494,7 @@ def test_losses_that_are_read_later_are_the_same(start: Start, options: dict[str
     later._agree_every = 4
     most = 0
     for _ in later.train():
-        most = max(most, len(later._unread))
+        most = max(most, len(later._readings))
     assert most == 3  # the fourth is read with the others
     assert losses(later) == losses(at_once)
     one, other = load_checkpoint(at_once.run.last), load_checkpoint(later.run.last)
@@ -504,10 +505,22 @@ def test_losses_that_are_read_later_are_the_same(start: Start, options: dict[str
 def test_divergence_that_is_read_later_names_its_step_and_saves_nothing(start: Start) -> None:
     trainer = start("late", lr=1e5, optimizer="sgd", clip_norm=0.0, log_every=1000)
     trainer._defers = True
+    trainer._readings = Readings(trainer.config.train, late=True)
     trainer._agree_every = 5
     with pytest.raises(DivergenceError, match=r"no longer finite at step \d+; what was saved"):
         finish(trainer)
     assert load_checkpoint(trainer.run.last).meta["progress"]["step"] == 0
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+def test_a_reading_that_is_not_finite_names_its_step(bad: int) -> None:
+    readings = Readings(Config().train, late=True)
+    for number in range(3):  # steps 8, 9 and 10
+        nats = torch.tensor(math.nan if number == bad else 1.0)
+        readings.add(nats, torch.tensor(1.0))
+    with pytest.raises(DivergenceError, match=f"loss is no longer finite at step {8 + bad};"):
+        readings.read(11)
+    assert len(readings) == 0
 
 
 def test_a_reset_stream_starts_from_zero(start: Start) -> None:
