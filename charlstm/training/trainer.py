@@ -33,6 +33,7 @@ from charlstm.text.tokenizer import Ids
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.average import EVERY, WeightAverage
 from charlstm.training.clock import VALIDATION_SHARE, Clock
+from charlstm.training.course import Course
 from charlstm.training.device import allow_tf32, product_type
 from charlstm.training.distributed import World
 from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
@@ -45,7 +46,6 @@ from charlstm.training.validation import seconds_per_char, validate
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
 _GPU_STEPS = 32  # that a GPU may be ahead of what is known of their losses
-_MOST_PIECES = 4  # of a window, while windows grow
 _LEAST_VALIDATED = 20_000  # characters
 _AGREE_WORK = 5e10  # floating point operations: about a third of a second of two cores
 PREVIEW = SampleConfig(temperature=0.8, length=200)
@@ -94,6 +94,7 @@ class Trainer:
         self.parameters = list(self.network.parameters())
         self.optimizer = make_optimizer(self.network, config.train)
         self.windows = make_windows(corpus.train, config.windows, config.train.seed)
+        self.course = Course(config, self.windows.batches_per_epoch)
         self.progress = Progress()
         self.state: NetworkState = self.network.initial_state(self.batch_size)
         self.world = World()
@@ -127,40 +128,12 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of the whole run; where time ends it, what the speed so far lets expect."""
-        total, most, grow = self._total_windows, self._most_pieces, self.config.windows.grow
-        quarters = math.ceil(total * grow / 2)
-        halves = math.ceil(total * grow) - quarters
-        steps = total + (most - 1) * quarters + (min(2, most) - 1) * halves
-        done = self.progress.step
-        if self._time_gone and done:
-            steps = min(steps, max(done, round(done / self._time_gone)))
-        return steps
-
-    @property
-    def _total_windows(self) -> int:
-        return self.config.train.epochs * self.windows.batches_per_epoch
+        return self.course.total_steps(self.progress, self._time_gone)
 
     @property
     def share(self) -> float:
-        """How much of the run is done: of its windows, or of its time if more of that is gone."""
-        progress = self.progress
-        windows = progress.epoch * self.windows.batches_per_epoch + progress.index
-        done = (windows + progress.piece / progress.pieces) / max(1, self._total_windows)
-        return max(done, self._time_gone)
-
-    @property
-    def _most_pieces(self) -> int:
-        """Into how many pieces a window is cut at most."""
-        windows = self.config.windows
-        whole = not windows.grow or windows.targets == "last"
-        return 1 if whole else min(_MOST_PIECES, windows.maxlen)
-
-    def _pieces(self) -> int:
-        """Into how many pieces the next window is cut; each is a step."""
-        share, grow = self.share, self.config.windows.grow
-        if share >= grow:
-            return 1
-        return min(self._most_pieces, _MOST_PIECES if share < grow / 2 else 2)
+        """How much of the run is done."""
+        return self.course.share(self.progress, self._time_gone)
 
     @property
     def seconds(self) -> float:
@@ -196,7 +169,7 @@ class Trainer:
             )
         own = world.columns(self.batch_size)
         self.state = [tuple(part[own].clone() for part in layer) for layer in self.state]
-        shortest = self.config.windows.maxlen // self._most_pieces
+        shortest = self.config.windows.maxlen // self.course.most_pieces
         self.learner = world.wrap(self.network, shortest)
         if not self._defers:
             weights = sum(parameter.numel() for parameter in self.parameters)
@@ -272,7 +245,7 @@ class Trainer:
         start = time.perf_counter()
         progress, train = self.progress, self.config.train
         if progress.piece == 0:
-            progress.pieces = self._pieces()
+            progress.pieces = self.course.pieces(self.share)
         window = self.windows.batch(progress.epoch, progress.index)
         batch = window.piece(progress.piece, progress.pieces)
         share = self.share

@@ -1,0 +1,53 @@
+"""The course of a run: how much of it is done, and in what pieces its windows are read."""
+
+from __future__ import annotations
+
+import math
+
+from charlstm.config import Config
+from charlstm.training.state import Progress
+
+_MOST_PIECES = 4  # of a window, while windows grow
+
+
+class Course:
+    """A run's length, which the learning rate and the growth of windows follow.
+
+    Args:
+        config: with epochs and sizes settled.
+        batches_per_epoch: how many batches of windows the text is.
+    """
+
+    def __init__(self, config: Config, batches_per_epoch: int) -> None:
+        self._windows = config.windows
+        self._per_epoch = batches_per_epoch
+        self._total = config.train.epochs * batches_per_epoch
+
+    def share(self, progress: Progress, time_gone: float) -> float:
+        """How much of the run is done: of its windows, or of its time if more of that is gone."""
+        windows = progress.epoch * self._per_epoch + progress.index
+        done = (windows + progress.piece / progress.pieces) / max(1, self._total)
+        return max(done, time_gone)
+
+    @property
+    def most_pieces(self) -> int:
+        """Into how many pieces a window is cut at most."""
+        windows = self._windows
+        whole = not windows.grow or windows.targets == "last"
+        return 1 if whole else min(_MOST_PIECES, windows.maxlen)
+
+    def pieces(self, share: float) -> int:
+        """Into how many pieces a window is cut that begins there; each is a step."""
+        if share >= self._windows.grow:
+            return 1
+        return min(self.most_pieces, _MOST_PIECES if share < self._windows.grow / 2 else 2)
+
+    def total_steps(self, progress: Progress, time_gone: float) -> int:
+        """Steps of the whole run; where time ends it, what the speed so far lets expect."""
+        most, grow = self.most_pieces, self._windows.grow
+        quarters = math.ceil(self._total * grow / 2)
+        halves = math.ceil(self._total * grow) - quarters
+        steps = self._total + (most - 1) * quarters + (min(2, most) - 1) * halves
+        if time_gone and progress.step:
+            steps = min(steps, max(progress.step, round(progress.step / time_gone)))
+        return steps
