@@ -267,17 +267,18 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
 
 def _explain(plan: _Plan, config: Config, choice: Choice, say: Any) -> None:
     """Say what was chosen and why, and how to ask for just that."""
-    from charlstm.recipes import DEFAULT_MINUTES
+    from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS
 
     chosen = [f"{flag_of(spec)} {getattr(section, spec.name)}" for section, spec in _fields(config)
               if spec.name in choice.overrides]  # fmt: skip
     minutes = config.train.minutes
     time = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
     say(f"chosen for {time}: {' '.join(chosen)}")
-    say(
-        f"for this machine reads about {choice.chars / 1e6:.1f} million characters in that time, "
-        f"the training text {choice.epochs:.1f} times"
-    )
+    reads = f"about {choice.chars / 1e6:.1f} million characters, the text {choice.epochs:.1f} times"
+    if choice.epochs >= MOST_EPOCHS:
+        say(f"for {reads}: more would teach it by heart; that time is not needed")
+    else:
+        say(f"for this machine reads {reads}, in that time")
     given = [
         word for section, spec in _fields(config)
         if spec.name in plan.changes and spec.name not in choice.overrides

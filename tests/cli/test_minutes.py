@@ -14,7 +14,7 @@ def test_a_model_is_chosen_for_a_time(program: Program, corpus_file: Path) -> No
     done = program("train", corpus_file.name, "--minutes", 0.1, *common, "--json")
     assert done.returncode == 0, done.stderr
     assert "chosen for 0.1 minutes: " in done.stderr
-    assert "million characters in that time" in done.stderr
+    assert "million characters, the text" in done.stderr
     summary = json.loads(done.stdout)
     assert summary["verdict"]
     assert summary["verdict"] in done.stderr

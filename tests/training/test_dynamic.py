@@ -80,3 +80,11 @@ def test_what_it_cannot_read() -> None:
         reader().score(IDS[:1])
     with pytest.raises(DirectionError, match="left to right"):
         DynamicReader(WEIGHTS, ModelConfig(direction="both"), 5, DynamicConfig())
+
+
+def test_what_cannot_be_learned_is_not_predicted() -> None:
+    """Each window is counted before it is learned from: chance stays chance."""
+    ids = np.random.default_rng(5).integers(len(TOKENIZER), size=6000).astype(np.uint8)
+    for window in (1, 8, 64):
+        score = reader(dynamic_rate=1e-3, dynamic_window=window).score(ids[: 100 * window])
+        assert score.nats_per_char > np.log(len(TOKENIZER)) - 0.05
