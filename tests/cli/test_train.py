@@ -94,7 +94,7 @@ def test_ten_epochs_and_ten_more_equal_twenty(
 def test_more_epochs_under_a_constant_schedule(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
-    common = [corpus_file.name, *TINY, "--schedule", "constant"]
+    common = [corpus_file.name, *TINY, "--schedule", "constant", "--grow", 0]
     assert program("train", *common, "--name", "whole", "--epochs", 4).returncode == 0
     assert program("train", *common, "--name", "half", "--epochs", 2).returncode == 0
     assert program("train", "--resume", "half", "--epochs", 4).returncode == 0
