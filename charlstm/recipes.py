@@ -215,10 +215,9 @@ def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: floa
         batch_size, cost = _SHORT_BATCH, cost * _SHORT_COST
     growing = min(_GROWING, _MOST_GROW * work / cost)
     chars = work / cost - (_GROWTH_COST - 1) * growing
-    most = given.get("epochs") or MOST_EPOCHS
-    epochs = min(most, chars / max(1, num_chars))
-    if given.get("epochs") and not given.get("minutes"):
-        epochs = most  # however long they take
+    epochs = given.get("epochs") or MOST_EPOCHS
+    if given.get("minutes") or not given.get("epochs"):  # those given take what they take
+        epochs = min(epochs, chars / max(1, num_chars))
     restraint = next(one for one in _RESTRAINTS if epochs <= one.epochs)
     chosen = {
         **ALWAYS,

@@ -19,6 +19,7 @@ from charlstm.fields import Range
 if TYPE_CHECKING:
     from charlstm.checkpoint import Checkpoint
     from charlstm.inference.language_model import LanguageModel
+    from charlstm.inference.scoring import Score
     from charlstm.text.tokenizer import Ids
 
 
@@ -114,9 +115,8 @@ def command(
         split = split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
-    reader = (
-        None if how is None else dynamic_reader(model, how)
-    )  # if it cannot be had, that is said first
+    # If it cannot be had, that is said before anything is scored.
+    reader = None if how is None else dynamic_reader(model, how)
     score = model.score_ids(ids, cold_window=cold_window)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
@@ -126,18 +126,12 @@ def command(
         "text": what,
         "protocol": f"cold {cold_window}" if cold_window else protocol,
         "characters": score.count,
-        f"{kind}nats_per_char": score.nats_per_char,
-        f"{kind}bits_per_char": score.bits_per_char,
-        f"{kind}perplexity": score.perplexity,
+        **_figures(score, kind),
         "unknown_characters": sum(left_out.values()),
     }
     if reader is not None:
         adapted = reader.score(ids)
-        record |= {
-            "dynamic_nats_per_char": adapted.nats_per_char,
-            "dynamic_bits_per_char": adapted.bits_per_char,
-            "dynamic_perplexity": adapted.perplexity,
-        }
+        record |= _figures(adapted, "dynamic_")
     if left_out:
         say_unknown(left_out, unknown)
     if as_json:
@@ -149,22 +143,34 @@ def command(
         ["text", output.escape(what, newlines=False)],
         ["characters", f"{score.count:,}"],
         ["protocol", str(record["protocol"])],
-        [f"{kind.replace('_', '-')}nats per character", f"{score.nats_per_char:.4f}"],
-        [f"{kind.replace('_', '-')}bits per character", f"{score.bits_per_char:.4f}"],
-        [f"{kind.replace('_', '-')}perplexity", f"{score.perplexity:.3f}"],
+        *_rows(score, kind.replace("_", "-")),
     ]
     if reader is not None:
-        rows += [
-            ["dynamic nats per character", f"{adapted.nats_per_char:.4f}"],
-            ["dynamic bits per character", f"{adapted.bits_per_char:.4f}"],
-            ["dynamic perplexity", f"{adapted.perplexity:.3f}"],
-        ]
+        rows += _rows(adapted, "dynamic ")
     if model.reads_both_ways:
         output.say(
             "this model reads both sides of each character: its pseudo-likelihood is not to be "
             "compared with a one-way model's likelihood."
         )
     output.data_line(output.table(rows))
+
+
+def _figures(score: Score, kind: str) -> dict[str, float]:
+    """A score for JSON, its names beginning with `kind`."""
+    return {
+        f"{kind}nats_per_char": score.nats_per_char,
+        f"{kind}bits_per_char": score.bits_per_char,
+        f"{kind}perplexity": score.perplexity,
+    }
+
+
+def _rows(score: Score, kind: str) -> list[list[str]]:
+    """The same for the table."""
+    return [
+        [f"{kind}nats per character", f"{score.nats_per_char:.4f}"],
+        [f"{kind}bits per character", f"{score.bits_per_char:.4f}"],
+        [f"{kind}perplexity", f"{score.perplexity:.3f}"],
+    ]
 
 
 def _cold_window(protocol: str, window: int | None) -> int:

@@ -357,7 +357,9 @@ def _length(train: TrainConfig) -> str:
     """How long a run is, in words; of the epochs that a time may hold, nobody knows."""
     if not train.minutes:
         return f"{train.epochs} epochs"
-    most = f", {train.epochs} epochs at most," if train.epochs < 2**31 - 1 else ", epochs"
+    from charlstm.training.setup import ENDLESS
+
+    most = f", {train.epochs} epochs at most," if train.epochs < ENDLESS else ", epochs"
     return f"{train.minutes:g} minutes{most}"
 
 

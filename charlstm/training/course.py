@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 from charlstm.config import Config
-from charlstm.training.state import Progress
-
-_MOST_PIECES = 4  # of a window, while windows grow
+from charlstm.training.state import MOST_PIECES, Progress
 
 
 class Course:
@@ -34,13 +32,13 @@ class Course:
         """Into how many pieces a window is cut at most."""
         windows = self._windows
         whole = not windows.grow or windows.targets == "last"
-        return 1 if whole else min(_MOST_PIECES, windows.maxlen)
+        return 1 if whole else min(MOST_PIECES, windows.maxlen)
 
     def pieces(self, share: float) -> int:
         """Into how many pieces a window is cut that begins there; each is a step."""
         if share >= self._windows.grow:
             return 1
-        return min(self.most_pieces, _MOST_PIECES if share < self._windows.grow / 2 else 2)
+        return min(self.most_pieces, MOST_PIECES if share < self._windows.grow / 2 else 2)
 
     def total_steps(self, progress: Progress, time_gone: float) -> int:
         """Steps of the whole run; where time ends it, what the speed so far lets expect."""

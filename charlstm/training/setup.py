@@ -38,7 +38,7 @@ Notice = Callable[[str], None]
 # laptop's processor reads in a few minutes, but no text more often than it stays useful.
 _DEFAULT_CHARS = 6_000_000
 _MOST_EPOCHS = 15
-_ENDLESS = 2**31 - 1  # epochs: time ends the run
+ENDLESS = 2**31 - 1  # epochs: time ends the run
 
 
 def default_epochs(num_chars: int) -> int:
@@ -112,7 +112,7 @@ def new_run(
         notice("no validation part: the best checkpoint is chosen by the training loss.")
     train = replace(
         config.train,
-        epochs=config.train.epochs or (_ENDLESS if config.train.minutes else default_epochs(size)),
+        epochs=config.train.epochs or (ENDLESS if config.train.minutes else default_epochs(size)),
         processes=config.train.processes if world.size == 1 else world.size,
     )
     config = replace(config, windows=windows, train=train)
@@ -152,15 +152,12 @@ def _choose(
 ) -> tuple[Config, Choice]:
     """Choose what was not given, from the text's size, the time, and the machine's speed."""
     seconds = 60 * (config.train.minutes or DEFAULT_MINUTES)
-    settled = dict(given)
-    if not config.train.minutes:
-        settled.pop("minutes", None)
-    by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(settled)
+    by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(given)
     speed = 0.0
     if by_speed:
         speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer), device)
     left = max(1.0, begun + seconds - time.monotonic())
-    choice = choose(settled, len(corpus.train), left, speed)
+    choice = choose(given, len(corpus.train), left, speed)
     return config.override(choice.overrides), choice
 
 

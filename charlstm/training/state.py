@@ -11,6 +11,8 @@ from charlstm.errors import CheckpointError
 
 # Not in the first checkpoints of format 1.
 _LATER = {"val_chars", "averaged", "piece", "pieces"}
+MOST_PIECES = 4
+"""Into how many pieces a window is cut at most, while windows grow."""
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds")
 
 
@@ -86,7 +88,7 @@ class Progress:
             if not good:
                 raise CheckpointError(f"the run's progress is not readable: {name!r}.")
         progress = cls(**values)
-        if not 0 <= progress.piece < progress.pieces <= 4:
+        if not 0 <= progress.piece < progress.pieces <= MOST_PIECES:
             raise CheckpointError("the run's progress is not readable: 'pieces'.")
         return progress
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -32,38 +33,38 @@ def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> 
     Returns:
         The mean over all characters but the first; None if asked to stop before the end.
     """
-    was_training, dtype = network.training, network.dtype
-    network.eval()
-    network.dtype = torch.float32
     measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
-    try:
-        with torch.inference_mode():
-            nats = measure(network, ids, asked_to_stop)
-    finally:
-        network.dtype = dtype
-        network.train(was_training)
+    with _predicting(network):
+        nats = measure(network, ids, asked_to_stop)
     return None if nats is None else nats / (len(ids) - 1)
 
 
 def seconds_per_char(network: CharLSTM) -> float:
     """About how long `validate` takes for each character of a long text."""
-    ids = np.zeros(_WINDOW * 64 + 1, dtype=np.uint8)
+    ids = np.zeros(_WINDOW * 64, dtype=np.uint8)
+    best = math.inf
+    with _predicting(network):
+        window = _tensor(ids.reshape(_WINDOW, 64), network)
+        for _ in range(2):  # the first makes the kernels
+            begun = time.perf_counter()
+            logits, _ = network(window, network.initial_state(64), targets=window)
+            nn.functional.cross_entropy(logits.flatten(0, 1), window.flatten()).item()
+            best = min(best, time.perf_counter() - begun)
+    return best / window.numel()
+
+
+@contextmanager
+def _predicting(network: CharLSTM) -> Iterator[None]:
+    """The network in float32 and without dropout, for prediction alone."""
     was_training, dtype = network.training, network.dtype
     network.eval()
     network.dtype = torch.float32
-    best = math.inf
     try:
         with torch.inference_mode():
-            window = _tensor(ids[:-1].reshape(_WINDOW, 64), network)
-            for _ in range(2):  # the first makes the kernels
-                begun = time.perf_counter()
-                logits, _ = network(window, network.initial_state(64), targets=window)
-                nn.functional.cross_entropy(logits.flatten(0, 1), window.flatten()).item()
-                best = min(best, time.perf_counter() - begun)
+            yield
     finally:
         network.dtype = dtype
         network.train(was_training)
-    return best / window.numel()
 
 
 def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
