@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
 from charlstm.config import DynamicConfig
 from charlstm.errors import ConfigError
+from charlstm.fields import flag_of
 
 if TYPE_CHECKING:
     from charlstm.inference.language_model import LanguageModel
@@ -36,8 +38,8 @@ def dynamic_config(dynamic: bool, options: dict[str, Any]) -> DynamicConfig | No
     """
     settings = given(options, [DynamicConfig])
     if settings and not dynamic:
-        flag = "--" + next(iter(settings)).replace("_", "-")
-        raise ConfigError(f"{flag} is for --dynamic: add that, or leave it out.")
+        flags = [flag_of(spec) for spec in fields(DynamicConfig) if spec.name in settings]
+        raise ConfigError(f"{flags[0]} is for --dynamic: add that, or leave it out.")
     return DynamicConfig(**settings) if dynamic else None
 
 

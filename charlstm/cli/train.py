@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shlex
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -269,36 +271,33 @@ def _explain(plan: _Plan, config: Config, choice: Choice, say: Any) -> None:
     """Say what was chosen and why, and how to ask for just that."""
     from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS
 
-    chosen = [f"{flag_of(spec)} {getattr(section, spec.name)}" for section, spec in _fields(config)
-              if spec.name in choice.overrides]  # fmt: skip
-    minutes = config.train.minutes
-    time = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
-    say(f"chosen for {time}: {' '.join(chosen)}")
+    minutes, overrides = config.train.minutes, choice.overrides
+    chosen = _as_options(config, overrides)
+    budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
+    say(f"chosen for {budget}: {chosen}")
     reads = f"about {choice.chars / 1e6:.1f} million characters, the text {choice.epochs:.1f} times"
     if choice.epochs >= MOST_EPOCHS:
         say(f"for {reads}: more would teach it by heart; that time is not needed")
     else:
         say(f"for this machine reads {reads}, in that time")
-    given = [
-        word for section, spec in _fields(config)
-        if spec.name in plan.changes and spec.name not in choice.overrides
-        for word in _as_option(spec, getattr(section, spec.name))
-    ]  # fmt: skip
-    words = ["charlstm", "train", *map(shlex.quote, plan.texts), *given, *chosen]
-    say(f"the same, said in full: {' '.join(words)}")
+    given = _as_options(config, plan.changes.keys() - overrides.keys())
+    words = ["charlstm", "train", *map(shlex.quote, plan.texts), given, chosen]
+    say(f"the same, said in full: {' '.join(word for word in words if word)}")
 
 
-def _fields(config: Config) -> list[tuple[Any, Any]]:
-    import dataclasses
-
-    sections = [getattr(config, name) for name in SECTIONS]
-    return [(section, spec) for section in sections for spec in dataclasses.fields(section)]
-
-
-def _as_option(spec: Any, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [flag_of(spec)] if value else []
-    return [flag_of(spec), shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))]
+def _as_options(config: Config, names: Collection[str]) -> str:
+    """What the command line says for some fields, in their order."""
+    words = []
+    for name in SECTIONS:
+        section = getattr(config, name)
+        for spec in dataclasses.fields(section):
+            value = getattr(section, spec.name)
+            if spec.name not in names or value is False:
+                continue
+            words.append(flag_of(spec))
+            if value is not True:
+                words.append(shlex.quote(str(value)))  # a float whole, so that it is the same
+    return " ".join(words)
 
 
 def _nothing(_text: str) -> None:
