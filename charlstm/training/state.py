@@ -10,10 +10,10 @@ from typing import Any
 from charlstm.errors import CheckpointError
 
 # Not in the first checkpoints of format 1.
-_LATER = {"val_chars", "averaged", "piece", "pieces"}
+_LATER = {"val_chars", "averaged", "piece", "pieces", "ended"}
 MOST_PIECES = 4
 """Into how many pieces a window is cut at most, while windows grow."""
-_FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds")
+_FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Progress:
         pending_steps: ...of this many steps.
         epoch_nats, epoch_steps: the same since the last evaluation.
         seconds: time spent training, over all sessions.
+        ended: the time, in seconds, that the run was given and came to the end of; 0: none.
         val_chars: how much of the validation part is evaluated; 0: all of it.
         averaged: steps whose weights are in the average.
         history: one entry an evaluation: step, epoch, train_nats, val_nats, average_nats.
@@ -52,6 +53,7 @@ class Progress:
     epoch_nats: float = 0.0
     epoch_steps: int = 0
     seconds: float = 0.0
+    ended: float = 0.0
     piece: int = 0
     pieces: int = 1
     val_chars: int = 0

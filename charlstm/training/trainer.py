@@ -281,10 +281,11 @@ class Trainer:
             if self._clock is not None:
                 look, gone = self._clock.may_look(self.seconds), self._clock.share(self.seconds)
         told = [float(stop), float(save), float(look), gone, *self._known]
-        stops, saves, looks, self._time_gone, *nats = self.world.sum(told)
+        stops, saves, looks, gone, *nats = self.world.sum(told)
         self._stop_agreed, self._save_agreed, self._look_agreed = stops > 0, saves > 0, looks > 0
         self._known = []
         self._count(nats)
+        self._take_time(gone)
 
     def _agreement_is_due(self) -> bool:
         """Whether to agree at this step: all processes must say the same.
@@ -452,8 +453,15 @@ class Trainer:
             clock.looked(0.0, per_char * plan.count * (plan.length - plan.start))
         if self.world.leads:
             clock.save = self._save_seconds
-            gone = clock.share(self.seconds)
-        self._time_gone = self.world.sum([gone])[0]
+            # What an end of the run left over, because a save was quick, is no time to learn in.
+            gone = 1.0 if progress.ended >= clock.budget else clock.share(self.seconds)
+        self._take_time(self.world.sum([gone])[0])
+
+    def _take_time(self, gone: float) -> None:
+        """Take down what share of the time is gone."""
+        self._time_gone = gone
+        if self._clock is not None and gone >= 1:
+            self.progress.ended = max(self.progress.ended, self._clock.budget)
 
     @property
     def validated(self) -> Ids:

@@ -11,9 +11,9 @@ from tests.conftest import Program, assert_clear
 
 def test_a_model_is_chosen_for_a_time(program: Program, corpus_file: Path) -> None:
     common = ["--sample-every", 0, "--threads", 1, "--size", "tiny"]
-    done = program("train", corpus_file.name, "--minutes", 0.1, *common, "--json")
+    done = program("train", corpus_file.name, "--minutes", 0.2, *common, "--json")
     assert done.returncode == 0, done.stderr
-    assert "chosen for 0.1 minutes: " in done.stderr
+    assert "chosen for 0.2 minutes: " in done.stderr
     assert "million characters, the text" in done.stderr
     summary = json.loads(done.stdout)
     assert summary["verdict"]
@@ -30,19 +30,26 @@ def test_a_model_is_chosen_for_a_time(program: Program, corpus_file: Path) -> No
     ]
     assert configs[0] == configs[1]
     assert configs[0]["model"]["hidden_size"] == 128
-    assert configs[0]["train"]["minutes"] == 0.1
+    assert configs[0]["train"]["minutes"] == 0.2
 
 
 def test_a_run_goes_on_with_the_time_that_is_left(program: Program, corpus_file: Path) -> None:
     options = ["--minutes", 0.05, "--hidden-size", 16, "--sample-every", 0, "--epochs", 10**6]
+
+    def steps() -> int:
+        step = json.loads(program("info", "--json").stdout)["progress"]["step"]
+        assert isinstance(step, int)
+        return step
+
     assert program("train", corpus_file.name, *options).returncode == 0
+    first = steps()
     nothing = program("train", "--resume")
     assert nothing.returncode == 0
-    assert "no time is left" in nothing.stderr
-    steps = json.loads(program("info", "--json").stdout)["progress"]["step"]
-    more = program("train", "--resume", "--minutes", 0.1)
+    assert "no time is left; --minutes above 0.0" in nothing.stderr
+    assert steps() == first  # whatever the end left over of the time
+    more = program("train", "--resume", "--minutes", 0.2)
     assert more.returncode == 0, more.stderr
-    assert json.loads(program("info", "--json").stdout)["progress"]["step"] > steps
+    assert steps() > first
 
 
 def test_without_minutes_a_default_is_stated(program: Program, tmp_path: Path) -> None:

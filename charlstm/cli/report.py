@@ -1,0 +1,170 @@
+"""What a run says of itself: what was chosen, what begins, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charlstm.cli.output import duration
+from charlstm.cli.verdict import verdict
+from charlstm.config import SECTIONS, Config
+from charlstm.fields import flag_of
+
+if TYPE_CHECKING:
+    from charlstm.config import TrainConfig
+    from charlstm.recipes import Choice
+    from charlstm.training.trainer import Trainer
+
+
+def explain(
+    texts: Sequence[str], changes: Mapping[str, Any], config: Config, choice: Choice, say: Any
+) -> None:
+    """Say what was chosen and why, and how to ask for just that.
+
+    Args:
+        texts: the files that were given.
+        changes: the options that were given.
+        config: with what was chosen.
+        choice: what was chosen.
+        say: says a line.
+    """
+    from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS
+
+    minutes, overrides = config.train.minutes, choice.overrides
+    chosen = _as_options(config, overrides)
+    budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
+    say(f"chosen for {budget}: {chosen}")
+    reads = f"about {choice.chars / 1e6:.1f} million characters, the text {choice.epochs:.1f} times"
+    if choice.epochs >= MOST_EPOCHS:
+        say(f"for {reads}: more would teach it by heart; that time is not needed")
+    else:
+        say(f"for this machine reads {reads}, in that time")
+    given = _as_options(config, changes.keys() - overrides.keys())
+    words = ["charlstm", "train", *map(shlex.quote, texts), given, chosen]
+    say(f"the same, said in full: {' '.join(word for word in words if word)}")
+
+
+def _as_options(config: Config, names: Collection[str]) -> str:
+    """What the command line says for some fields, in their order."""
+    words = []
+    for name in SECTIONS:
+        section = getattr(config, name)
+        for spec in dataclasses.fields(section):
+            value = getattr(section, spec.name)
+            if spec.name not in names or value is False:
+                continue
+            words.append(flag_of(spec))
+            if value is not True:
+                words.append(shlex.quote(str(value)))  # a float whole, so that it is the same
+    return " ".join(words)
+
+
+def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
+    """Say what is about to be trained, and where."""
+    import torch
+
+    config, corpus = trainer.config, trainer.corpus
+    model, windows, train = config.model, config.windows, config.train
+    weights = sum(p.numel() for p in trainer.parameters)
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' if count > 1 else ''}" if trainer.device.type == "cpu" else ""
+    if trainer.world.size > 1:
+        threads += f" in each of {trainer.world.size} processes"
+    plan = "shuffled windows" if windows.stateless else "streams"
+    say(
+        f"{trainer.run.folder}: {len(corpus):,} characters, {len(corpus.tokenizer)} distinct; "
+        f"train {len(corpus.train):,}, validation {len(corpus.val):,}, test {len(corpus.test):,}"
+    )
+    say(
+        f"{model.cell} {model.num_layers}x{model.hidden_size}"
+        f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
+        f"{trainer.device.type} {train.precision}{threads}; {_length(train)} of "
+        f"{trainer.windows.batches_per_epoch:,} {'windows' if windows.grow else 'steps'}, "
+        f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen}"
+    )
+    if resumed:
+        progress = trainer.progress
+        say(f"resumed at step {progress.step:,}; {progress.epoch} epochs are done")
+        if progress.epoch >= train.epochs:
+            say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
+        elif train.minutes and _minutes_spent(trainer) >= train.minutes:
+            say(f"no time is left; --minutes above {_minutes_spent(trainer):.3g} trains on.")
+
+
+def _minutes_spent(trainer: Trainer) -> float:
+    """What a run took of its time: all of it where it came to the end of it."""
+    return max(trainer.progress.ended, trainer.seconds) / 60
+
+
+def _length(train: TrainConfig) -> str:
+    """How long a run is, in words; of the epochs that a time may hold, nobody knows."""
+    if not train.minutes:
+        return f"{train.epochs} epochs"
+    from charlstm.training.setup import ENDLESS
+
+    most = f", {train.epochs} epochs at most," if train.epochs < ENDLESS else ", epochs"
+    return f"{train.minutes:g} minutes{most}"
+
+
+def report(trainer: Trainer, reason: str, say: Any) -> None:
+    """Say how a run ended, and what to do with it."""
+    progress, train = trainer.progress, trainer.config.train
+    folder = shlex.quote(str(trainer.run.folder))
+    why = {
+        "finished": f"done: {progress.epoch} epochs",
+        "patience": f"stopped early: no better for {progress.stale} evaluations",
+        "paused": f"paused after epoch {progress.epoch} of {train.epochs}",
+    }[reason]
+    line = f"{why}, {progress.step:,} steps, {duration(trainer.seconds)}"
+    if math.isfinite(progress.best_nats):
+        kind = "validation" if len(trainer.corpus.val) >= 2 else "training"
+        kind += " pseudo-likelihood" if trainer.config.model.direction == "both" else ""
+        line += (
+            f"; best {kind} {progress.best_nats:.4f} nats, "
+            f"{progress.best_nats / math.log(2):.4f} bits/char, at step {progress.best_step:,}"
+        )
+    say(line)
+    if not progress.step:
+        say("getting ready took all of the time: the model has learned nothing yet.")
+    if judged := verdict(progress.history):
+        say(judged)
+    if 0 < progress.val_chars < len(trainer.corpus.val):
+        say(
+            f"validation is its first {progress.val_chars:,} characters here, for the time's sake; "
+            f"all of it: charlstm eval {folder}"
+        )
+    if trainer.config.model.direction == "both":
+        say(f"Fill blanks: charlstm fill {folder} 'a text with ___ in it'")
+    else:
+        say(f"Write text:  charlstm sample {folder}")
+    if reason == "paused":
+        say(f"Go on:       charlstm train --resume {folder}")
+    elif train.minutes and progress.epoch < train.epochs:
+        more = f"{2 * max(train.minutes, _minutes_spent(trainer)):.3g}"
+        say(f"Train more:  charlstm train --resume {folder} --minutes {more}")
+    else:
+        epochs = max(progress.epoch, train.epochs) * 2
+        say(f"Train more:  charlstm train --resume {folder} --epochs {epochs}")
+
+
+def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
+    """How a run ended, for programs."""
+    progress = trainer.progress
+    best = progress.best_nats if math.isfinite(progress.best_nats) else None
+    kind = "best_pseudo_" if trainer.config.model.direction == "both" else "best_"
+    return {
+        "run": str(Path(trainer.run.folder)),
+        "stopped": reason,
+        "step": progress.step,
+        "epoch": progress.epoch,
+        f"{kind}nats_per_char": best,
+        f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
+        "best_step": progress.best_step,
+        "verdict": verdict(progress.history),
+        "validated": len(trainer.corpus.val) >= 2,
+        "seconds": round(trainer.seconds, 3),
+    }
