@@ -76,7 +76,8 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 @click.group(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.",
+    epilog="Exit codes: 0 done, 1 failure, 2 wrong usage, 129 closed terminal, 130 Ctrl-C, "
+    "143 SIGTERM.",
 )
 @click.option(
     "--version",

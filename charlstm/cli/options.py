@@ -124,7 +124,10 @@ class _NumberOr(click.ParamType[int]):
         """The number."""
         if value == self._zero:
             return 0
-        return int(click.INT.convert(value, param, ctx))
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor {self._zero!r}.", param, ctx)
 
 
 def _shown(value: object) -> str:

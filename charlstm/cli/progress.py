@@ -26,13 +26,38 @@ def reading(quiet: bool) -> Iterator[Any]:
     from tqdm import tqdm
 
     # No bar for a text that is read in a moment.
-    with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=sys.stderr) as bar:
+    with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=_Screen()) as bar:
 
         def progress(what: str, done: int) -> None:
             bar.set_description_str(what, refresh=False)
             bar.update(done - bar.n)
 
         yield progress
+
+
+class _Screen:
+    """stderr, for tqdm: a terminal that is gone ends the showing and not the training."""
+
+    def __init__(self) -> None:
+        self.encoding = sys.stderr.encoding or "utf-8"
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+        except OSError:
+            output.discard_stderr()
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            output.discard_stderr()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
 
 
 class View:
@@ -54,7 +79,7 @@ class View:
                 total=trainer.total_steps,
                 initial=trainer.progress.step,
                 unit="step",
-                file=sys.stderr,
+                file=_Screen(),
                 dynamic_ncols=True,
                 leave=False,
                 mininterval=0.2,

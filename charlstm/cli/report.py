@@ -41,6 +41,8 @@ def explain(
     reads = f"about {choice.chars / 1e6:.1f} million characters, the text {choice.epochs:.1f} times"
     if choice.epochs >= MOST_EPOCHS:
         say(f"for {reads}: more would teach it by heart; that time is not needed")
+    elif not minutes and "epochs" in changes:
+        say(f"for {reads}, as --epochs says")
     else:
         say(f"for this machine reads {reads}, in that time")
     given = _as_options(config, changes.keys() - overrides.keys())
@@ -58,7 +60,9 @@ def _as_options(config: Config, names: Collection[str]) -> str:
             if spec.name not in names or value is False:
                 continue
             words.append(flag_of(spec))
-            if value is not True:
+            if not value and spec.metadata["zero"]:
+                words.append(spec.metadata["zero"])
+            elif value is not True:
                 words.append(shlex.quote(str(value)))  # a float whole, so that it is the same
     return " ".join(words)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a model is trained."""
+"""Ctrl-C, SIGTERM and a terminal that is closed, while a model is trained."""
 
 from __future__ import annotations
 
@@ -15,25 +15,39 @@ if TYPE_CHECKING:
     from charlstm.training.trainer import Trainer
 
 
+_AT_ONCE = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+_HANDLED = (*_AT_ONCE, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+
+
 class Signals:
-    """Ctrl-C and SIGTERM ask the trainer to stop; a second one ends the process at once.
+    """Ctrl-C, SIGTERM and SIGHUP ask the trainer to stop; a second one ends the process at once.
+
+    SIGHUP, which a terminal that is closed sends, is never the second one: the shell may send it
+    again. Where it is ignored (nohup), it stays so.
 
     Python runs a handler only between two of its own instructions, which a product of large
     matrices can keep waiting. The second signal is therefore met by a thread, woken by the
     system's own handler.
+
+    Args:
+        silent: whether another process says what is to be said.
 
     Attributes:
         trainer: whom to ask, once there is one; before that, the first signal is the last.
         received: the first signal's number, or 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         self.trainer: Trainer | None = None
+        self._silent = silent
         self.received = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _HANDLED:
+            if number not in _AT_ONCE and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._handle)
         reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
@@ -53,14 +67,14 @@ class Signals:
             raise _StoppedError(number)
         self.trainer.ask_to_stop()
 
-    @staticmethod
-    def _watch(reader: socket.socket) -> None:
+    def _watch(self, reader: socket.socket) -> None:
         seen = 0
         while data := reader.recv(64):
-            ours = [n for n in data if n in (signal.SIGINT, signal.SIGTERM)]
+            ours = [n for n in data if n in _AT_ONCE]
             seen += len(ours)
             if seen > 1:
-                os.write(2, b"\nError: stopped at once; what was saved before is whole.\n")
+                if not self._silent:
+                    os.write(2, b"\nError: stopped at once; what was saved before is whole.\n")
                 os._exit(128 + ours[-1])
         reader.close()
 
@@ -70,4 +84,4 @@ class _StoppedError(CharlstmError):
 
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number  # type: ignore[misc]
-        super().__init__("stopped; nothing was trained yet.")
+        super().__init__("stopped before training began.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from charlstm.cli.report import announce, explain, report, summary
 from charlstm.cli.signals import Signals
 from charlstm.config import SECTIONS, Config, check_values
 from charlstm.errors import CharlstmError, ConfigError, DistributedError
-from charlstm.training.place import place_from
+from charlstm.training.place import Place, place_from
 
 if TYPE_CHECKING:
     from charlstm.runs.folder import Run
@@ -40,8 +41,8 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
     "train",
     cls=GroupedCommand,
     epilog="Ctrl-C or SIGTERM finishes the step, saves, and prints the command that resumes; a "
-    "second one stops at once. Exit codes: 0 done, 1 failure, 2 wrong usage, 130 Ctrl-C, "
-    "143 SIGTERM.",
+    "second one stops at once; a terminal that is closed saves, too. Exit codes: 0 done, "
+    "1 failure, 2 wrong usage, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("texts", nargs=-1)
 @click.option(
@@ -98,6 +99,10 @@ def command(
     joined in order. The run's folder keeps the best and the last checkpoint.
     """
     begun = time.monotonic()
+    place = place_from()
+    if place is not None and place.rank:
+        _follow(place)
+        return
     changes = given(options, SECTIONS.values())
     if resume is None and not texts:
         raise ConfigError("give a text to train on, such as: charlstm train corpus.txt")
@@ -108,13 +113,9 @@ def command(
     say = _nothing if quiet else output.say
     changes = {**_of_size(size), **changes}
     plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun)
-    place = place_from()
     if place is None:
         _launch_if_several(plan)
     with Signals() as signals:
-        if place is not None and place.rank:
-            _follow(signals)
-            return
         trainer = _set_up(plan, say, quiet)
         signals.trainer = trainer
         reason = _show(trainer, say, quiet, resumed=resume is not None)
@@ -131,9 +132,9 @@ def command(
         import json
 
         output.data_line(json.dumps(summary(trainer, reason)))
-    if signals.received:
+    if signals.received or reason == "interrupted":  # perhaps by a signal to another process
         output.flush()
-        sys.exit(128 + signals.received)
+        sys.exit(128 + (signals.received or signal.SIGINT))
 
 
 @dataclass(frozen=True)
@@ -211,21 +212,23 @@ def _launch_if_several(plan: _Plan) -> None:
         sys.exit(launch(processes, arguments))
 
 
-def _follow(signals: Signals) -> None:
-    """Train as one of several processes, in silence: the leader reports."""
+def _follow(place: Place) -> None:
+    """Train as one of several processes, in silence: the leader reports, and its options count."""
     from charlstm.training.distributed import World
     from charlstm.training.sharing import follow
 
-    world = World.join()
+    speaks = place.local_rank == 0  # on a machine without the leader, nobody else says it
     try:
-        trainer = follow(world)
-        signals.trainer = trainer
-        if trainer is not None:
-            for _ in trainer.train():
-                continue
-            world.leave()
+        with Signals(silent=not speaks) as signals:
+            world = World.join(output.say if speaks else _nothing)
+            trainer = follow(world)
+            signals.trainer = trainer
+            if trainer is not None:
+                for _ in trainer.train():
+                    continue
+                world.leave()
     except CharlstmError as error:
-        if world.local_rank == 0:  # on a machine without the leader, nobody else says it
+        if speaks:
             raise
         sys.exit(error.exit_code)
 
@@ -239,7 +242,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
     from charlstm.training.distributed import World
     from charlstm.training.setup import new_run, resume_run
 
-    world = World.join()
+    world = World.join(say)
     if plan.changes.get("processes", 0) > 1 and plan.changes["processes"] != world.size:
         raise ConfigError(
             f"--processes {plan.changes['processes']}: torchrun started {world.size}. Leave the "

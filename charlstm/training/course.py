@@ -40,12 +40,22 @@ class Course:
             return 1
         return min(self.most_pieces, MOST_PIECES if share < self._windows.grow / 2 else 2)
 
-    def total_steps(self, progress: Progress, time_gone: float) -> int:
-        """Steps of the whole run; where time ends it, what the speed so far lets expect."""
+    def _steps(self, windows: int) -> int:
+        """Steps that so many windows take, from the first one on."""
         most, grow = self.most_pieces, self._windows.grow
         quarters = math.ceil(self._total * grow / 2)
-        halves = math.ceil(self._total * grow) - quarters
-        steps = self._total + (most - 1) * quarters + (min(2, most) - 1) * halves
+        halves = math.ceil(self._total * grow)
+        return (
+            windows
+            + (most - min(2, most)) * min(windows, quarters)
+            + (min(2, most) - 1) * min(windows, halves)
+        )
+
+    def total_steps(self, progress: Progress, time_gone: float) -> int:
+        """Steps of the whole run; where time ends it, what the speed so far lets expect."""
+        done = progress.epoch * self._per_epoch + progress.index
+        # Resumed with another length, a run has done other steps than this length would have had.
+        steps = progress.step - progress.piece + self._steps(self._total) - self._steps(done)
         if time_gone and progress.step:
             steps = min(steps, max(progress.step, round(progress.step / time_gone)))
         return steps

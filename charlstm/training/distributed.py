@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from charlstm.training.place import Place, place_from
 
 # A process that dies is noticed at once; a machine that falls silent, after so long.
 _TIMEOUT = datetime.timedelta(minutes=30)
+_SLOW_SECONDS = 10.0  # to meet: whoever waits longer wants to know what for
 CHUNK_BYTES = 16 << 20  # sent at a time
 # What errors say that come from the processes' connection and not from the work.
 _SIGNS = ("gloo", "nccl", "connection", "process group", "tcpstore", "timed out", "socket")
@@ -50,8 +52,11 @@ class World:
         self._parent = os.getppid()
 
     @classmethod
-    def join(cls) -> World:
+    def join(cls, notice: Callable[[str], None]) -> World:
         """Meet the other processes that torchrun has started; without it, a world of one.
+
+        Args:
+            notice: says that they are waited for, if that takes long.
 
         Raises:
             DistributedError: they cannot be reached.
@@ -60,8 +65,12 @@ class World:
         if place is None:
             return cls()
         cuda = torch.cuda.is_available()
+        backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         with _told("the other processes cannot be reached"):
-            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
+            _in_thread(
+                lambda: dist.init_process_group(backend, timeout=_TIMEOUT),
+                lambda: notice(f"waiting for all {place.size} processes to start"),
+            )
         return cls(place, dist.group.WORLD)
 
     @property
@@ -166,6 +175,27 @@ class World:
         """Part from the others."""
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _in_thread(work: Callable[[], None], is_slow: Callable[[], None]) -> None:
+    """Do what waits for other processes where signals can still be met meanwhile."""
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # whatever it is, raised below
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_SLOW_SECONDS)
+    if thread.is_alive():
+        is_slow()
+    while thread.is_alive():
+        thread.join(0.2)
+    if failed:
+        raise failed[0]
 
 
 @contextlib.contextmanager

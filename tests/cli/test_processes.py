@@ -94,6 +94,63 @@ def test_ctrl_c_saves_and_another_number_goes_on_with_a_word(
     assert f"resumed at step {step}" in alone.stderr
 
 
+def test_a_signal_to_a_follower_stops_all(corpus_file: Path, tmp_path: Path) -> None:
+    process = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO)
+    wait_for(lambda: reached(tmp_path / "checkpoints" / "play", 30))
+    _leader, follower = workers(tmp_path)
+    os.kill(follower, signal.SIGTERM)
+    said = finish(process)
+    assert process.returncode == 130, said  # it did not end by itself
+    assert said.count("everything saved") == 1
+
+
+def machine(folder: Path, rank: int, *arguments: object) -> subprocess.Popen[bytes]:
+    """torchrun as it is started on one of two machines."""
+    folder.mkdir(exist_ok=True)
+    port = 29_500 + os.getpid() % 400
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
+            f"--node-rank={rank}", "--master-addr=127.0.0.1", f"--master-port={port}",
+            "-m", "charlstm", *map(str, arguments),
+        ],
+        cwd=folder, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_only_the_first_machine_keeps_the_run(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    options = [*TINY, "--epochs", 2, "--stop-after", 1]
+    assert program("train", corpus_file.name, *options, "--name", "two").returncode == 0
+    # The command is the same on both; the other knows neither the text nor the run.
+    command = ["train", "--resume", "two"]
+    both = [machine(tmp_path, 0, *command), machine(tmp_path / "other", 1, *command)]
+    said = [finish(process) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert "was trained by 1 process(es) and goes on with 2" in said[0]
+    assert load_checkpoint(tmp_path / "checkpoints/two/last.npz").meta["progress"]["epoch"] == 2
+    assert not (tmp_path / "other" / "checkpoints").exists()
+
+
+def test_ctrl_c_while_another_machine_is_waited_for(corpus_file: Path, tmp_path: Path) -> None:
+    # What torchrun sets where the other machine's process has failed before it met this one.
+    place = {
+        "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29_500 + os.getpid() % 400),
+    }  # fmt: skip
+    errors = tmp_path / "errors.txt"
+    with errors.open("wb") as file:
+        first = subprocess.Popen(
+            [sys.executable, "-m", "charlstm", "train", corpus_file.name, *TINY],
+            cwd=tmp_path, stderr=file, env={**os.environ, **place},
+        )  # fmt: skip
+    wait_for(lambda: "waiting for all 2 processes to start" in errors.read_text())
+    first.send_signal(signal.SIGINT)
+    assert first.wait(10) == 130
+    assert "stopped before training began" in errors.read_text()
+
+
 def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
     def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

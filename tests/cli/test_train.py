@@ -154,6 +154,36 @@ def test_signals_save_and_say_how_to_go_on(
     assert_same_run(runs / "whole", runs / "cut short")
 
 
+def test_a_closed_terminal_saves(corpus_file: Path, tmp_path: Path) -> None:
+    last = tmp_path / "checkpoints" / "play" / "last.npz"
+    process, primary = pty.fork()
+    if process == 0:  # the leader of a session whose terminal this is
+        os.chdir(tmp_path)
+        options = [*TINY, "--epochs", "100000", "--sample-every", "0"]
+        os.execv(sys.executable, [sys.executable, "-m", "charlstm", "train", "play.txt", *options])
+    shown = b""
+    while b"%|" not in shown:
+        shown += os.read(primary, 4096)
+    before = load_checkpoint(last).meta["progress"]["step"]
+    os.close(primary)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert load_checkpoint(last).meta["progress"]["step"] > before
+
+
+def test_nohup_is_heeded(corpus_file: Path, tmp_path: Path) -> None:
+    log = tmp_path / "checkpoints" / "play" / "metrics.jsonl"
+    process = begin(
+        tmp_path, "train", corpus_file.name, *TINY, *LONG,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    wait_for(lambda: log.exists() and '"step": 50' in log.read_text())
+    process.send_signal(signal.SIGHUP)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert b"done: 6 epochs" in errors
+
+
 def test_a_second_ctrl_c_stops_at_once(corpus_file: Path, tmp_path: Path) -> None:
     # Steps of some seconds each, so that the second signal comes before the first step's end.
     process = begin(

@@ -194,6 +194,18 @@ def test_a_pause_keeps_any_schedule_exact(start: Start) -> None:
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("epochs", [2, 3, 12])
+def test_the_steps_foreseen_are_those_done_whatever_length_a_run_began_with(
+    start: Start, epochs: int
+) -> None:
+    begun = start("begun", grow=0.5, epochs=8, stop_after=1)
+    assert finish(begun) == "paused"
+    again = resume(begun, epochs=epochs, stop_after=0)
+    foreseen = again.total_steps
+    assert finish(again) == "finished"
+    assert again.progress.step == foreseen
+
+
 def test_the_average_is_that_of_the_steps_it_names(start: Start) -> None:
     trainer = start("average", average=0.5, epochs=4, schedule="constant")
     total, seen = trainer.total_steps, []

@@ -52,7 +52,7 @@ def train(world: World, folder: Path, case: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    world = World.join()
+    world = World.join(print)
     for case in json.loads(sys.argv[2]):
         if case.get("apart"):  # as if each were a machine of its own
             world.local_rank = 0
