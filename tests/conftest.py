@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -103,10 +105,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
     return folder
 
 
-def read_terminal(primary: int) -> bytes:
-    """All that is shown on a terminal until the last program there has ended."""
-    shown = b""
-    while True:
+def read_terminal(primary: int, until: bytes | None = None) -> bytes:
+    """All that is shown on a terminal until some bytes, or the end of the last program there."""
+    shown, deadline = b"", time.monotonic() + 60
+    while until is None or until not in shown:
+        assert time.monotonic() < deadline, shown
+        if not select.select([primary], [], [], 1)[0]:
+            continue
         try:
             data = os.read(primary, 65536)
         except OSError:  # how Linux reports the end
@@ -114,6 +119,7 @@ def read_terminal(primary: int) -> bytes:
         if not data:
             return shown
         shown += data
+    return shown
 
 
 def assert_clear(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

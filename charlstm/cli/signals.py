@@ -52,7 +52,7 @@ class Signals:
         reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
+        threading.Thread(target=self._watch, args=(reader, self._silent), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,13 +67,15 @@ class Signals:
             raise _StoppedError(number)
         self.trainer.ask_to_stop()
 
-    def _watch(self, reader: socket.socket) -> None:
+    @staticmethod
+    def _watch(reader: socket.socket, silent: bool) -> None:
+        # It must not hold the trainer: torch's objects may not end in this thread.
         seen = 0
         while data := reader.recv(64):
             ours = [n for n in data if n in _AT_ONCE]
             seen += len(ours)
             if seen > 1:
-                if not self._silent:
+                if not silent:
                     os.write(2, b"\nError: stopped at once; what was saved before is whole.\n")
                 os._exit(128 + ours[-1])
         reader.close()

@@ -161,9 +161,8 @@ def test_a_closed_terminal_saves(corpus_file: Path, tmp_path: Path) -> None:
         os.chdir(tmp_path)
         options = [*TINY, "--epochs", "100000", "--sample-every", "0"]
         os.execv(sys.executable, [sys.executable, "-m", "charlstm", "train", "play.txt", *options])
-    shown = b""
-    while b"%|" not in shown:
-        shown += os.read(primary, 4096)
+    termios.tcsetwinsize(primary, (24, 80))  # without a width there is no bar
+    read_terminal(primary, until=b"%|")
     before = load_checkpoint(last).meta["progress"]["step"]
     os.close(primary)
     _, status = os.waitpid(process, 0)
