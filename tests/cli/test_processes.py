@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -104,10 +105,15 @@ def test_a_signal_to_a_follower_stops_all(corpus_file: Path, tmp_path: Path) -> 
     assert said.count("everything saved") == 1
 
 
-def machine(folder: Path, rank: int, *arguments: object) -> subprocess.Popen[bytes]:
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def machine(folder: Path, rank: int, port: int, *arguments: object) -> subprocess.Popen[bytes]:
     """torchrun as it is started on one of two machines."""
     folder.mkdir(exist_ok=True)
-    port = 29_500 + os.getpid() % 400
     return subprocess.Popen(
         [
             sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
@@ -125,7 +131,8 @@ def test_only_the_first_machine_keeps_the_run(
     assert program("train", corpus_file.name, *options, "--name", "two").returncode == 0
     # The command is the same on both; the other knows neither the text nor the run.
     command = ["train", "--resume", "two"]
-    both = [machine(tmp_path, 0, *command), machine(tmp_path / "other", 1, *command)]
+    port = free_port()
+    both = [machine(tmp_path, 0, port, *command), machine(tmp_path / "other", 1, port, *command)]
     said = [finish(process) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "was trained by 1 process(es) and goes on with 2" in said[0]
@@ -137,7 +144,7 @@ def test_ctrl_c_while_another_machine_is_waited_for(corpus_file: Path, tmp_path:
     # What torchrun sets where the other machine's process has failed before it met this one.
     place = {
         "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29_500 + os.getpid() % 400),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
     }  # fmt: skip
     errors = tmp_path / "errors.txt"
     with errors.open("wb") as file:
