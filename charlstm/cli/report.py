@@ -96,12 +96,17 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         if progress.epoch >= train.epochs:
             say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
         elif train.minutes and _minutes_spent(trainer) >= train.minutes:
-            say(f"no time is left; --minutes above {_minutes_spent(trainer):.3g} trains on.")
+            say(f"no time is left; --minutes above {_short(_minutes_spent(trainer))} trains on.")
 
 
 def _minutes_spent(trainer: Trainer) -> float:
     """What a run took of its time: all of it where it came to the end of it."""
     return max(trainer.progress.ended, trainer.seconds) / 60
+
+
+def _short(minutes: float) -> str:
+    """Three digits, or all that are before the point."""
+    return f"{minutes:.3g}" if minutes < 100 else f"{minutes:.0f}"
 
 
 def _length(train: TrainConfig) -> str:
@@ -148,7 +153,7 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
     if reason == "paused":
         say(f"Go on:       charlstm train --resume {folder}")
     elif train.minutes and progress.epoch < train.epochs:
-        more = f"{2 * max(train.minutes, _minutes_spent(trainer)):.3g}"
+        more = _short(2 * max(train.minutes, _minutes_spent(trainer)))
         say(f"Train more:  charlstm train --resume {folder} --minutes {more}")
     else:
         epochs = max(progress.epoch, train.epochs) * 2
