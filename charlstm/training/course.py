@@ -23,9 +23,11 @@ class Course:
 
     def share(self, progress: Progress, time_gone: float) -> float:
         """How much of the run is done: of its windows, or of its time if more of that is gone."""
-        windows = progress.epoch * self._per_epoch + progress.index
-        done = (windows + progress.piece / progress.pieces) / max(1, self._total)
-        return max(done, time_gone)
+        windows = self._windows_done(progress) + progress.piece / progress.pieces
+        return max(windows / max(1, self._total), time_gone)
+
+    def _windows_done(self, progress: Progress) -> int:
+        return progress.epoch * self._per_epoch + progress.index
 
     @property
     def most_pieces(self) -> int:
@@ -53,9 +55,9 @@ class Course:
 
     def total_steps(self, progress: Progress, time_gone: float) -> int:
         """Steps of the whole run; where time ends it, what the speed so far lets expect."""
-        done = progress.epoch * self._per_epoch + progress.index
         # Resumed with another length, a run has done other steps than this length would have had.
-        steps = progress.step - progress.piece + self._steps(self._total) - self._steps(done)
+        left = self._steps(self._total) - self._steps(self._windows_done(progress))
+        steps = progress.step - progress.piece + left
         if time_gone and progress.step:
             steps = min(steps, max(progress.step, round(progress.step / time_gone)))
         return steps

@@ -111,17 +111,24 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def torchrun(rank: int, address: str, port: int, *arguments: object) -> list[str]:
+    """The command that starts it on one of two machines."""
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
+        f"--node-rank={rank}", f"--master-addr={address}", f"--master-port={port}",
+        "-m", "charlstm", *map(str, arguments),
+    ]  # fmt: skip
+
+
 def machine(folder: Path, rank: int, port: int, *arguments: object) -> subprocess.Popen[bytes]:
-    """torchrun as it is started on one of two machines."""
+    """One of two machines, which is a folder here."""
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
-            f"--node-rank={rank}", "--master-addr=127.0.0.1", f"--master-port={port}",
-            "-m", "charlstm", *map(str, arguments),
-        ],
-        cwd=folder, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        torchrun(rank, "127.0.0.1", port, *arguments),
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 def test_only_the_first_machine_keeps_the_run(
@@ -159,7 +166,7 @@ def test_ctrl_c_while_another_machine_is_waited_for(corpus_file: Path, tmp_path:
 
 
 def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
-    def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def standalone(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 sys.executable, "-m", "torch.distributed.run", "--standalone",
@@ -168,13 +175,13 @@ def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
 
-    done = torchrun(corpus_file.name, *TINY, "--epochs", 1, "--json")
+    done = standalone(corpus_file.name, *TINY, "--epochs", 1, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stopped"] == "finished"  # one of them reports
     assert done.stderr.count("epoch 1 of 1") == 1
     meta = load_checkpoint(tmp_path / "checkpoints/play/last.npz").meta
     assert meta["config"]["train"]["processes"] == 2
-    wrong = torchrun(corpus_file.name, *TINY, "--processes", 3, "--name", "wrong")
+    wrong = standalone(corpus_file.name, *TINY, "--processes", 3, "--name", "wrong")
     assert wrong.returncode != 0
     assert "--processes 3: torchrun started 2" in wrong.stderr
 
@@ -225,10 +232,8 @@ def test_two_hosts(corpus_file: Path, tmp_path: Path) -> None:
         folder.mkdir(exist_ok=True)
         return subprocess.Popen(
             [
-                "ip", "netns", "exec", names[side], sys.executable, "-m", "torch.distributed.run",
-                "--nnodes=2", "--nproc-per-node=1", f"--node-rank={side}",
-                "--master-addr=10.77.0.1", "--master-port=29511", "-m", "charlstm", "train",
-                str(corpus_file), *LONG, "--name", run,
+                "ip", "netns", "exec", names[side],
+                *torchrun(side, "10.77.0.1", 29511, "train", corpus_file, *LONG, "--name", run),
             ],
             cwd=folder, stderr=subprocess.PIPE,
             env={
