@@ -372,6 +372,14 @@ class TrainConfig(Section):
         group="Machine",
         choices=("auto", "float32", "tf32", "bfloat16"),
     )
+    kernel: str = option(
+        "auto",
+        "What computes LSTM windows on a CPU: torch, or compiled code (the extra charlstm[fast]); "
+        "auto is the compiled where it is there and a probe finds it faster.",
+        group="Machine",
+        choices=("auto", "torch", "compiled"),
+        on_resume=True,
+    )
     processes: int = option(
         1,
         "Processes that share the work (auto: as many as a short measurement finds fastest). "

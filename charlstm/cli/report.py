@@ -78,6 +78,7 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     threads = f", {count} thread{'s' if count > 1 else ''}" if trainer.device.type == "cpu" else ""
     if trainer.world.size > 1:
         threads += f" in each of {trainer.world.size} processes"
+    kernel = " compiled" if train.kernel == "compiled" else ""
     plan = "shuffled windows" if windows.stateless else "streams"
     say(
         f"{trainer.run.folder}: {len(corpus):,} characters, {len(corpus.tokenizer)} distinct; "
@@ -86,7 +87,7 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     say(
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
         f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
-        f"{trainer.device.type} {train.precision}{threads}; {_length(train)} of "
+        f"{trainer.device.type} {train.precision}{kernel}{threads}; {_length(train)} of "
         f"{trainer.windows.batches_per_epoch:,} {'windows' if windows.grow else 'steps'}, "
         f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen}"
     )

@@ -7,55 +7,22 @@ takes most of a second, and compiles where nothing compiled is cached;
 equal.
 
 Products go to scipy's BLAS through `np.dot`. That leaves, at small sizes, the tanh: libm's is
-made for one number at a time, `_tanh` for many.
+made for one number at a time, ours for many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.compiled import compiled, tanh
 from charlstm.inference.cells import Floats
 from charlstm.inference.engine import Session
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-# Sums may be reordered and fused, which vectors need; infinities stay what they are.
-_LOOSE = {"contract", "reassoc", "nsz", "arcp"}
-
-
-def _compiled(function: _Function) -> _Function:
-    """`function`, compiled at its first call, the result kept on disk.
-
-    Raises:
-        RuntimeError: there is no folder to keep it in.
-    """
-    return cast(_Function, numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy")(function))
-
-
-# tanh(x) = x * p(x^2) / q(x^2) up to |x| = 8, where 1 - tanh(x) is below a float32's resolution:
-# least squares over that range, reweighted until the largest error was the smallest. In float32
-# it is off by at most 4e-7.
-_END = np.float32(8)
-_P1, _P2, _P3, _P4 = map(np.float32, (0.13444474, 3.5715695e-3, 2.1894185e-5, 1.522973e-8))
-_Q1, _Q2, _Q3, _Q4 = map(np.float32, (0.46777801, 0.026164335, 3.4112451e-4, 8.5221712e-7))
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
 
-@_compiled
-def _tanh(x: np.float32) -> np.float32:
-    x = min(max(x, -_END), _END)
-    y = x * x
-    above = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _ONE
-    below = (((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + _ONE
-    return x * above / below
-
-
-@_compiled
+@compiled
 def _advance(x: Floats, recurrent: Floats, gates: Floats, c: Floats, h: Floats) -> None:
     """`LSTMState.advance`, and `CoupledState.advance` where there are three gates.
 
@@ -63,7 +30,7 @@ def _advance(x: Floats, recurrent: Floats, gates: Floats, c: Floats, h: Floats) 
     """
     hidden = len(c)
     for j in range(len(gates)):
-        gates[j] = _tanh(x[j] + recurrent[j])
+        gates[j] = tanh(x[j] + recurrent[j])
     g, o, f = gates[-hidden:], gates[-2 * hidden : -hidden], gates[-3 * hidden : -2 * hidden]
     if len(gates) == 3 * hidden:
         for j in range(hidden):
@@ -73,10 +40,10 @@ def _advance(x: Floats, recurrent: Floats, gates: Floats, c: Floats, h: Floats) 
         for j in range(hidden):
             c[j] = _HALF * ((i[j] + _ONE) * g[j] + (f[j] + _ONE) * c[j])
     for j in range(hidden):
-        h[j] = _HALF * (o[j] + _ONE) * _tanh(c[j])
+        h[j] = _HALF * (o[j] + _ONE) * tanh(c[j])
 
 
-@_compiled
+@compiled
 def _draw(logits: Floats, divisor: np.float32, uniform: float, powers: Floats) -> int:
     """`Sampler.choose_one`; `powers` is scratch memory, (V,)."""
     top = logits[0]
@@ -93,7 +60,7 @@ def _draw(logits: Floats, divisor: np.float32, uniform: float, powers: Floats) -
     return chosen
 
 
-@_compiled
+@compiled
 def _write(
     table: Floats,
     columns: Floats,

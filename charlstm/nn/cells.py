@@ -57,8 +57,8 @@ class Cell(nn.Module, ABC):
         biases: how many blocks of H the bias has.
         state_names: what the state's parts are called; the first is the output.
         forget_gate: which block is the forget gate's, if the cell has one.
-        exact_state: whether the state is float32 whatever the type of the products.
         gathers: whether `window` takes ids in place of one-hot rows, on a CPU.
+        compiled: whether `window` may be compiled code (`charlstm.nn.compiled`), on a CPU.
         weight_ih: (gates * H, inputs).
         weight_hh: (gates * H, H).
         bias: (biases * H,).
@@ -68,12 +68,12 @@ class Cell(nn.Module, ABC):
     biases: ClassVar[int]
     state_names: ClassVar[tuple[str, ...]]
     forget_gate: ClassVar[int | None] = None
-    exact_state: ClassVar[bool] = False
     gathers: ClassVar[bool] = False
 
     def __init__(self, inputs: int, hidden_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
+        self.compiled = False
         self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden_size, inputs))
         self.weight_hh = nn.Parameter(torch.empty(self.gates * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(self.biases * hidden_size))
@@ -117,12 +117,29 @@ class Cell(nn.Module, ABC):
         return torch.stack(outputs), state
 
 
-class LSTMCell(Cell):
+class _LSTM(Cell):
+    """What the cells have in common whose windows may be compiled."""
+
+    def _compiles(self, weight_hh: Tensor) -> bool:
+        paired = weight_hh.dtype == torch.bfloat16 and self.hidden_size % 2 == 0
+        fits = paired or weight_hh.dtype == torch.float32
+        return self.compiled and fits and weight_hh.device.type == "cpu"
+
+    def _compiled_window(self, xs: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
+        from charlstm.nn import compiled  # noqa: PLC0415 - numba takes its time
+
+        inputs = _input_products(xs, self.weight_ih, self.bias, weight_hh.dtype)
+        outputs, h, c = compiled.lstm_window(inputs, state[0], state[1], weight_hh)
+        return outputs, (h, c)
+
+
+class LSTMCell(_LSTM):
     """Long short-term memory, as in the module's head."""
 
     gates = biases = 4
     state_names = ("h", "c")
     forget_gate = 1
+    gathers = True
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         h, c = state
@@ -134,15 +151,18 @@ class LSTMCell(Cell):
     def window(  # noqa: D102 - see Cell
         self, xs: Tensor, state: State, weight_hh: Tensor
     ) -> tuple[Tensor, State]:
+        if self._compiles(weight_hh):
+            return self._compiled_window(xs, state, weight_hh)
         return _fused_lstm(xs, state, (self.weight_ih, weight_hh, self.bias), self.training)
 
 
-class CoupledCell(Cell):
+class CoupledCell(_LSTM):
     """An LSTM whose input gate is what its forget gate leaves, as in the module's head."""
 
     gates = biases = 3
     state_names = ("h", "c")
     forget_gate = 0
+    gathers = True
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         h, c = state
@@ -155,6 +175,8 @@ class CoupledCell(Cell):
     def window(  # noqa: D102 - see Cell
         self, xs: Tensor, state: State, weight_hh: Tensor
     ) -> tuple[Tensor, State]:
+        if self._compiles(weight_hh):
+            return self._compiled_window(xs, state, weight_hh)
         # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
         # negated. Gradients of both flow into the one.
         hidden = self.hidden_size
@@ -177,7 +199,7 @@ class PeepholeCell(Cell):
     gates = biases = 4
     state_names = ("h", "c")
     forget_gate = 1
-    exact_state = gathers = True
+    gathers = True
 
     def __init__(self, inputs: int, hidden_size: int) -> None:
         super().__init__(inputs, hidden_size)
@@ -239,7 +261,7 @@ class GRUCell(Cell):
     gates = 3
     biases = 4
     state_names = ("h",)
-    exact_state = gathers = True
+    gathers = True
 
     def step(self, x: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         (h,) = state
@@ -285,23 +307,25 @@ class RNNCell(Cell):
         weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[2]))
         outputs, h = torch.rnn_tanh(
-            xs, state[0][None], weights, has_biases=True, num_layers=1, dropout=0.0,
+            xs, state[0][None].to(xs.dtype), weights, has_biases=True, num_layers=1, dropout=0.0,
             train=self.training, bidirectional=False, batch_first=False,
         )  # fmt: skip
-        return outputs, (h[0],)
+        return outputs, (h[0].to(state[0].dtype),)
 
 
 def _fused_lstm(
     xs: Tensor, state: State, weights: tuple[Tensor, Tensor, Tensor], training: bool
 ) -> tuple[Tensor, State]:
-    """Run torch's LSTM in the type of `xs`, from weights ih, hh and bias."""
+    """Run torch's LSTM in the type of the weights hh, from weights ih, hh and bias."""
+    dtype = weights[1].dtype
+    xs = one_hot(xs, weights[0].shape[1], dtype) if xs.dtype == torch.int64 else xs.to(dtype)
     h, c = state
     # The kernel adds two biases; the second is zero and not a weight.
     both = (*weights, torch.zeros_like(weights[2]))
     outputs, h, c = torch.lstm(
         xs,
-        (h[None], c[None]),  # (1, B, H)
-        [weight.to(xs.dtype) for weight in both],
+        (h[None].to(dtype), c[None].to(dtype)),  # (1, B, H)
+        [weight.to(dtype) for weight in both],
         has_biases=True,
         num_layers=1,
         dropout=0.0,
@@ -309,7 +333,7 @@ def _fused_lstm(
         bidirectional=False,
         batch_first=False,
     )
-    return outputs, (h[0], c[0])
+    return outputs, (h[0].to(state[0].dtype), c[0].to(state[1].dtype))
 
 
 def _input_products(xs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
@@ -320,6 +344,12 @@ def _input_products(xs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
     if xs.dtype == torch.int64:
         return bptt.rows_of((weight.T + bias).to(dtype), xs)
     return functional.linear(xs.to(dtype), weight.to(dtype), bias.to(dtype))
+
+
+def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Ids of any shape -> rows of zeros with a single one, along a new last axis."""
+    rows = torch.zeros(*ids.shape, size, dtype=dtype, device=ids.device)
+    return rows.scatter_(-1, ids[..., None], 1.0)
 
 
 CELLS: dict[str, type[Cell]] = {

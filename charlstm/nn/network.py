@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from charlstm.config import ModelConfig
-from charlstm.nn.cells import CELLS, Cell, PeepholeCell, Share, State
+from charlstm.nn.cells import CELLS, Cell, PeepholeCell, Share, State, one_hot
 
 NetworkState = list[State]
 """One state for each layer that reads forward, the lowest first."""
@@ -22,7 +22,8 @@ class CharLSTM(nn.Module):
         config: the shape.
         vocab_size: V.
         seed: of the initial weights and of dropout.
-        dtype: the type of the products; weights and logits are float32 whatever it is.
+        dtype: the type of the products; weights, state and logits are float32 whatever it is.
+        compiled: whether windows are compiled code on a CPU, for the cells that have it.
 
     Attributes:
         share: which of the batch's streams are read here; None: all. Dropout is drawn for the
@@ -38,6 +39,7 @@ class CharLSTM(nn.Module):
         *,
         seed: int = 1,
         dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -56,6 +58,8 @@ class CharLSTM(nn.Module):
             self.backward_cells = self._make_cells()
             self.backward_norms = self._make_norms()
         self.backward_layers = nn.ModuleList(self.backward_cells)
+        for cell in (*self.cells, *self.backward_cells):
+            cell.compiled = compiled
         self.head = nn.Linear(width, vocab_size)
         # Dropout goes on with the generator, which a checkpoint can hold.
         self.generator = torch.Generator().manual_seed(seed)
@@ -92,12 +96,11 @@ class CharLSTM(nn.Module):
         return self.head.weight.device
 
     def initial_state(self, batch_size: int) -> NetworkState:
-        """The zero state of B streams."""
+        """The zero state of B streams, in float32."""
         return [self._zero_state(cell, batch_size) for cell in self.cells]
 
     def _zero_state(self, cell: Cell, batch_size: int) -> State:
-        dtype = torch.float32 if cell.exact_state else self.dtype
-        zeros = torch.zeros(batch_size, self.config.hidden_size, dtype=dtype, device=self.device)
+        zeros = torch.zeros(batch_size, self.config.hidden_size, device=self.device)
         return tuple(zeros for _ in cell.state_names)
 
     def forward(
@@ -202,12 +205,6 @@ class CharLSTM(nn.Module):
         if config.locked_dropout:
             xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator, self.share)
         return xs
-
-
-def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """Ids of any shape -> rows of zeros with a single one, along a new last axis."""
-    rows = torch.zeros(*ids.shape, size, dtype=dtype, device=ids.device)
-    return rows.scatter_(-1, ids[..., None], 1.0)
 
 
 def dropout_mask(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
+from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +17,8 @@ from charlstm.training.distributed import World
 from charlstm.training.optim import losses, make_optimizer
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS says else
+COMPILED_CELLS = ("lstm", "coupled")
+_Kind = TypeVar("_Kind")
 _CPU = torch.device("cpu")
 _MEASURE_SECONDS = 0.7  # for each number of processes
 
@@ -70,12 +75,62 @@ def pick_precision(name: str, device: torch.device) -> str:
     shape = ModelConfig(num_layers=1, hidden_size=512, dropout=0.0)
     kinds = (torch.float32, torch.bfloat16)
     networks = {kind: CharLSTM(shape, 64, dtype=kind).to(device) for kind in kinds}
-    times: dict[torch.dtype, list[float]] = {kind: [] for kind in kinds}
-    for _ in range(6):
-        for kind, network in networks.items():
-            times[kind].append(_seconds(network))
-    faster = min(times[torch.bfloat16]) < 0.9 * min(times[torch.float32])
+    times = _probe(networks)
+    faster = times[torch.bfloat16] < 0.9 * times[torch.float32]
     return "bfloat16" if faster else "float32"
+
+
+def pick_kernel(name: str, cell: str, precision: str, device: torch.device) -> str:
+    """What computes windows: `torch` or `compiled`; `auto` is what a probe finds faster.
+
+    Without bfloat16 products `auto` is torch, whose float32 kernel is as fast.
+
+    Raises:
+        DeviceError: compiled code does not work here, or is not made for that.
+    """
+    if name == "compiled":
+        if cell not in COMPILED_CELLS or device.type != "cpu":
+            cells = " and ".join(COMPILED_CELLS)
+            raise DeviceError(
+                f"--kernel compiled is made for --cell {cells} on a CPU, not for {cell} on "
+                f"{device.type}; use auto."
+            )
+        why = compiled_fault(precision)
+        if why:
+            raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
+    if name != "auto":
+        return name
+    fits = cell in COMPILED_CELLS and precision == "bfloat16" and device.type == "cpu"
+    if not fits or compiled_fault(precision):
+        return "torch"
+    shape = ModelConfig(cell=cell, num_layers=1, hidden_size=512, dropout=0.0)
+    kernels = {"torch": False, "compiled": True}
+    networks = {
+        kernel: CharLSTM(shape, 64, dtype=product_type(precision), compiled=compiled)
+        for kernel, compiled in kernels.items()
+    }
+    return min(kernels, key=_probe(networks).__getitem__)
+
+
+def compiled_fault(precision: str) -> str:
+    """Why compiled code does not work here; empty if it does."""
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed (pip install 'charlstm[fast]')."
+    try:
+        from charlstm.compiled import has_bfloat16  # noqa: PLC0415 - it takes its time
+        from charlstm.nn.compiled import lstm_window  # noqa: PLC0415
+
+        if precision == "bfloat16" and not has_bfloat16():
+            return "this processor has no bfloat16 products that it could use."
+        dtype = product_type(precision)
+        weight = torch.zeros(8, 2, dtype=dtype, requires_grad=True)
+        outputs, _h, _c = lstm_window(
+            torch.zeros(1, 1, 8, dtype=dtype), torch.zeros(1, 2), torch.zeros(1, 2), weight
+        )
+        torch.autograd.backward(outputs.float().sum())
+    except Exception as error:  # whatever numba meets on a machine that it was not made for
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error}"
+    return ""
 
 
 def product_type(precision: str) -> torch.dtype:
@@ -87,6 +142,15 @@ def allow_tf32(allowed: bool) -> None:
     """Whether a GPU may round float32 factors to TF32's 10 bits, which is several times faster."""
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
+
+
+def _probe(networks: Mapping[_Kind, CharLSTM]) -> dict[_Kind, float]:
+    """The time of the best of six passes of each, which take turns."""
+    times: dict[_Kind, list[float]] = {kind: [] for kind in networks}
+    for _ in range(6):
+        for kind, network in networks.items():
+            times[kind].append(_seconds(network))
+    return {kind: min(passes) for kind, passes in times.items()}
 
 
 def _seconds(network: CharLSTM) -> float:
@@ -156,7 +220,8 @@ def _seconds_of_steps(
     """The time a step takes in a world, the best of some."""
     share_threads(config.train.threads, world)
     dtype = product_type(config.train.precision)
-    network = CharLSTM(config.model, vocab_size, dtype=dtype).to(device)
+    compiled = config.train.kernel == "compiled"
+    network = CharLSTM(config.model, vocab_size, dtype=dtype, compiled=compiled).to(device)
     if device.type != "cpu":
         network.generator = torch.Generator(device)
     learner = world.wrap(network, config.windows.maxlen)

@@ -129,8 +129,7 @@ def _carried_state(trainer: Trainer, arrays: Mapping[str, NDArray[Any]]) -> Netw
             if array is None or array.shape != (rows, width) or array.dtype != np.float32:
                 raise CheckpointError("the carried state is missing or does not fit.")
             part = torch.from_numpy(array.copy())
-            dtype = torch.float32 if cell.exact_state else trainer.network.dtype
-            parts.append(part.to(trainer.device, dtype))
+            parts.append(part.to(trainer.device))
         state.append(tuple(parts))
     return state
 

@@ -18,14 +18,21 @@ from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
 from charlstm.inference.language_model import read_meta
 from charlstm.inference.own_text import read_own_text
-from charlstm.recipes import DEFAULT_MINUTES, REFERENCE, Choice, choose
+from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
-from charlstm.training.device import pick_device, pick_precision, share_threads, speed_of
+from charlstm.training.device import (
+    compiled_fault,
+    pick_device,
+    pick_kernel,
+    pick_precision,
+    share_threads,
+    speed_of,
+)
 from charlstm.training.distributed import World
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
@@ -89,7 +96,9 @@ def new_run(
     set_threads(config, notice, world)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
-    config = config.override({"precision": precision})
+    cell = config.model.cell if given is None or "cell" in given else str(ALWAYS["cell"])
+    kernel = pick_kernel(config.train.kernel, cell, precision, device)
+    config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
         config, choice = _choose(config, given, corpus, device, begun)
@@ -217,6 +226,7 @@ def _resume(
             f"{world.size}: the same mathematics, but not to the last bit."
         )
     device = pick_device(config.train.device, world.local_rank)
+    config = config.override({"kernel": _kernel(saved, config, device, notice)})
     own = read_own_text(
         run,
         path,
@@ -237,6 +247,27 @@ def _resume(
     run.metrics.rewind(trainer.progress.logged_step)
     lead(world, trainer, path, notice)
     return trainer
+
+
+def _kernel(saved: Config, config: Config, device: torch.device, notice: Notice) -> str:
+    """What goes on computing windows: what did, if it can."""
+    before = saved.train.kernel
+    before = "torch" if before == "auto" else before  # of a run before there was a choice
+    asked = config.train.kernel
+    if asked == "auto":
+        asked = before
+    if asked == before == "compiled":
+        why = "it is for a CPU." if device.type != "cpu" else compiled_fault(config.train.precision)
+        if why:
+            notice(
+                f"the run was trained by compiled code and goes on with torch, not to the last "
+                f"bit the same: {why}"
+            )
+            return "torch"
+    elif asked != before:
+        asked = pick_kernel(asked, config.model.cell, config.train.precision, device)
+        notice(f"the run goes on with --kernel {asked}: not to the last bit the same.")
+    return asked
 
 
 def _resumable(run: Run, notice: Notice) -> tuple[Path, Checkpoint]:

@@ -86,7 +86,13 @@ class Trainer:
         if device.type == "cuda":
             allow_tf32(config.train.precision == "tf32")
         vocab_size = len(corpus.tokenizer)
-        self.network = CharLSTM(config.model, vocab_size, seed=config.train.seed, dtype=dtype)
+        self.network = CharLSTM(
+            config.model,
+            vocab_size,
+            seed=config.train.seed,
+            dtype=dtype,
+            compiled=config.train.kernel == "compiled",
+        )
         self.network.to(device)
         if device.type != "cpu":
             # A generator belongs to a device; the seed differs from that of the weights.
@@ -328,7 +334,7 @@ class Trainer:
             self.state = self.network.initial_state(ids.shape[1])
         elif batch.reset is not None:
             kept = torch.from_numpy(~batch.reset[own]).to(self.device)[:, None]
-            self.state = [tuple(part * kept.to(part.dtype) for part in s) for s in self.state]
+            self.state = [tuple(part * kept for part in s) for s in self.state]
         self.network.train()
         last_only = windows.targets == "last"
         with self.world.guard():

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from charlstm.nn.cells import CELLS, Cell, PeepholeCell
-from charlstm.nn.network import one_hot
+from charlstm.nn.cells import CELLS, Cell, PeepholeCell, one_hot
 
 # Tiny and unequal, so that no two sizes can be mistaken for each other.
 TIME, BATCH, INPUTS, HIDDEN = 5, 3, 4, 2

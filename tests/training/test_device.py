@@ -6,7 +6,9 @@ import torch
 from charlstm.errors import DeviceError
 from charlstm.training.device import (
     allow_tf32,
+    compiled_fault,
     pick_device,
+    pick_kernel,
     pick_precision,
     product_type,
     share_threads,
@@ -31,6 +33,46 @@ def test_a_slow_bfloat16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     speeds[torch.bfloat16] = 0.5
     assert pick_precision("auto", cpu) == "bfloat16"
     assert pick_precision("float32", cpu) == "float32"
+
+
+def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    speeds = {False: 1.0, True: 0.5}
+    monkeypatch.setattr(
+        "charlstm.training.device._seconds", lambda network: speeds[network.cells[0].compiled]
+    )
+    monkeypatch.setattr("charlstm.training.device.compiled_fault", lambda _precision: "")
+    assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "compiled"
+    assert pick_kernel("auto", "lstm", "float32", cpu) == "torch"
+    assert pick_kernel("auto", "gru", "bfloat16", cpu) == "torch"
+    assert pick_kernel("auto", "lstm", "bfloat16", torch.device("cuda")) == "torch"
+    assert pick_kernel("torch", "lstm", "bfloat16", cpu) == "torch"
+    assert pick_kernel("compiled", "coupled", "float32", cpu) == "compiled"
+    speeds[True] = 2.0
+    assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "torch"
+    with pytest.raises(DeviceError, match="--kernel compiled is made for --cell lstm and coupled"):
+        pick_kernel("compiled", "gru", "float32", cpu)
+
+
+def test_where_nothing_compiled_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert "numba is not installed" in compiled_fault("float32")
+    assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "torch"
+    with pytest.raises(DeviceError, match=r"charlstm\[fast\].*\nUse --kernel torch"):
+        pick_kernel("compiled", "lstm", "float32", cpu)
+
+
+def test_a_fault_of_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = pytest.importorskip(
+        "charlstm.nn.compiled", reason="numba is not installed: pip install 'charlstm[fast]'"
+    )
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no folder to keep it in\nand more")
+
+    monkeypatch.setattr(compiled, "lstm_window", fail)
+    assert compiled_fault("float32") == "RuntimeError: no folder to keep it in"
 
 
 def test_the_probe_is_deterministic_here() -> None:

@@ -81,7 +81,9 @@ VARIANTS: list[dict[str, Any]] = [
     {"stateless": True, "step": 5, "targets": "last", "optimizer": "adam"},
     {"optimizer": "sgd", "lr": 0.1, "schedule": "step", "decay_after": 1.0},
     {"val_fraction": 0.0, "schedule": "cosine"},
-    {"precision": "bfloat16"},
+    {"precision": "bfloat16", "kernel": "torch"},
+    {"kernel": "compiled", "num_layers": 2, "recurrent_dropout": 0.2, "grow": 0.6},
+    {"kernel": "compiled", "cell": "coupled", "stateless": True, "step": 5},
     *({"cell": cell, "num_layers": 2} for cell in ("peephole", "coupled", "gru", "rnn")),
     {"cell": "peephole", "precision": "bfloat16", "zoneout": 0.2, "optimizer": "rmsprop"},
     {
@@ -99,6 +101,8 @@ VARIANTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_resume_is_exact_from_anywhere(start: Start, options: dict[str, Any]) -> None:
+    if options.get("kernel") == "compiled":
+        pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
     whole = start("whole", **options)
     assert finish(whole) == "finished"
     total = whole.progress.step

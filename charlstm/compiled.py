@@ -1,0 +1,465 @@
+"""Windows of LSTM compiled by numba, for the extra `charlstm[fast]`.
+
+A step of a window is one product with the recurrent weights and some work on each unit. torch's
+kernel shares each product among the processor's threads; here each thread takes some of the
+streams through the whole window instead, forward or backward, and meets the others once, at its
+end. The products are made by a loop of our own:
+
+    out[r, n] = sum over k of rows[r, k] * matrix[k, n]
+
+Eight rows times 32 columns are summed at a time, all in registers. The matrix is laid out once
+for a window (`pack`): 32 columns make a panel, in which the loop reads 64 or 128 bytes after
+another. In bfloat16 two k's are multiplied at once, by the processor's `vdpbf16ps`, which adds to
+a float32; that is why a panel holds the numbers of k and k + 1 side by side. In float32 it is a
+fused multiply-add.
+
+bfloat16 numbers stand in arrays of uint16, as numpy has no such type: they are the upper half of
+a float32's bits.
+
+The equations, with a = W x + b for all steps made before, and gates as in `charlstm.nn.cells`:
+
+    lstm:     c' = f c + i g                coupled:  c' = f c + (1 - f) g
+    u = tanh(c'), h' = o u
+
+and back, from dh' (of this step's output and of the step after) and dc':
+
+    da_o = dh' u o (1 - o)      ds = dc' + dh' o (1 - u^2)      dc = ds f
+    lstm:     da_i = ds g i (1 - i)      da_f = ds c f (1 - f)          da_g = ds i (1 - g^2)
+    coupled:                             da_f = ds (c - g) f (1 - f)    da_g = ds (1 - f)(1 - g^2)
+    dh = U^T da
+
+Importing this module imports numba, which takes most of a second. What is compiled, at the first
+call, is kept on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils as _cgutils
+from numba.core.types import CPointer
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import overload
+from numpy.typing import NDArray
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+# What numba does not declare.
+cgutils, intrinsic, pointer_to = cast(Any, _cgutils), cast(Any, _intrinsic), cast(Any, CPointer)
+
+# Sums may be reordered and fused, which vectors need; infinities stay what they are.
+_LOOSE = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def compiled(function: _Function) -> _Function:
+    """`function`, compiled at its first call, the result kept on disk; other threads run meanwhile.
+
+    Raises:
+        RuntimeError: there is no folder to keep it in.
+    """
+    make = numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy", nogil=True)
+    return cast(_Function, make(function))
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers in the way that is used here."""
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512bf16"))
+
+
+# ---------------------------------------------------------------- numbers
+
+# tanh(x) = x * p(x^2) / q(x^2) up to |x| = 8, where 1 - tanh(x) is below a float32's resolution:
+# least squares over that range, reweighted until the largest error was the smallest. In float32
+# it is off by at most 4e-7.
+_END = np.float32(8)
+_P1, _P2, _P3, _P4 = map(np.float32, (0.13444474, 3.5715695e-3, 2.1894185e-5, 1.522973e-8))
+_Q1, _Q2, _Q3, _Q4 = map(np.float32, (0.46777801, 0.026164335, 3.4112451e-4, 8.5221712e-7))
+_HALF, _ONE = np.float32(0.5), np.float32(1)
+
+
+@compiled
+def tanh(x: np.float32) -> np.float32:
+    """The hyperbolic tangent, for many numbers at a time: libm's is made for one."""
+    x = min(max(x, -_END), _END)
+    y = x * x
+    above = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _ONE
+    below = (((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + _ONE
+    return x * above / below
+
+
+@compiled
+def _sigmoid(x: np.float32) -> np.float32:
+    return _HALF * tanh(_HALF * x) + _HALF
+
+
+def _wide(x: Any) -> Any:
+    """A number of either kind as a float32; compiled code only."""
+    raise NotImplementedError
+
+
+def _narrow(x: Any, like: Any) -> Any:
+    """A float32 rounded to the kind of `like`; compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_wide, inline="always")
+def _make_wide(x: Any) -> Any:
+    def widened(x: Any) -> Any:
+        return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
+
+    def same(x: Any) -> Any:
+        return x
+
+    return widened if isinstance(x, types.Integer) else same
+
+
+@overload(_narrow, inline="always")
+def _make_narrow(x: Any, like: Any) -> Any:
+    def rounded(x: Any, like: Any) -> Any:
+        bits = np.float32(x).view(np.uint32)
+        half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))  # ties to even
+        return np.uint16((bits + half) >> np.uint32(16))
+
+    def same(x: Any, like: Any) -> Any:
+        return x
+
+    return rounded if isinstance(like, types.Integer) else same
+
+
+# ---------------------------------------------------------------- products
+
+LANES = 16
+"""Columns in a vector."""
+WIDTH = 2 * LANES
+"""Columns in a panel."""
+
+
+class _BFloat(ir.types._BaseFloatType):  # type: ignore[misc]  # llvmlite lacks the type
+    def __str__(self) -> str:
+        return "bfloat"
+
+
+_BFloat._create_instance()
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_SUMS = ir.VectorType(ir.FloatType(), LANES)
+_PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
+_ZEROS = ir.Constant(_SUMS, [0.0] * LANES)
+
+
+def _tile(rows: int) -> Any:
+    """Code for a product of so many rows with one panel."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def multiply(_: Any, out: Any, ldo: Any, left: Any, lda: Any, panel: Any, depth: Any) -> Any:
+        """out[r, :WIDTH] = left[r, :depth] times the panel; rows lie ldo and lda numbers apart."""
+        paired = isinstance(left.dtype, types.Integer)
+
+        def generate(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+            out, ldo, left, lda, panel, depth = arguments
+            vector, scalar = (_PAIRS, _I32) if paired else (_SUMS, ir.FloatType())
+            each = 2 if paired else 1  # numbers of a row, and of a column, that go in at once
+            if paired:
+                name = "llvm.x86.avx512bf16.dpbf16ps.512"
+                fused = ir.FunctionType(_SUMS, [_SUMS, _PAIRS, _PAIRS])
+            else:
+                name = "llvm.fma.v16f32"
+                fused = ir.FunctionType(_SUMS, [_SUMS, _SUMS, _SUMS])
+            function = cgutils.get_or_insert_function(b.module, fused, name)
+
+            def number(value: int) -> Any:
+                return ir.Constant(_I64, value)
+
+            lefts = [b.gep(left, [b.mul(lda, number(r))]) for r in range(rows)]
+            before = b.basic_block
+            loop, after = b.append_basic_block("product"), b.append_basic_block("product.done")
+            b.branch(loop)
+            b.position_at_end(loop)
+            k = b.phi(_I64)
+            k.add_incoming(number(0), before)
+            sums = [[b.phi(_SUMS) for _ in range(2)] for _ in range(rows)]
+            columns = []
+            for c in range(2):
+                place = b.add(b.mul(k, number(WIDTH)), number(c * LANES * each))
+                pointer = b.bitcast(b.gep(panel, [place]), vector.as_pointer())
+                columns.append(b.load(pointer, align=2 if paired else 4))
+            results = []
+            for r in range(rows):
+                pointer = b.bitcast(b.gep(lefts[r], [k]), scalar.as_pointer())
+                value = b.load(pointer, align=2 if paired else 4)
+                lanes = ir.VectorType(scalar, LANES)
+                undefined = ir.Constant(lanes, ir.Undefined)
+                one = b.insert_element(undefined, value, ir.Constant(_I32, 0))
+                mask = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
+                splat = b.shuffle_vector(one, undefined, mask)
+                if paired:
+                    splat = b.bitcast(splat, _PAIRS)
+                    results.append(
+                        [b.call(function, [sums[r][c], splat, columns[c]]) for c in (0, 1)]
+                    )
+                else:
+                    results.append(
+                        [b.call(function, [splat, columns[c], sums[r][c]]) for c in (0, 1)]
+                    )
+            following = b.add(k, number(each))
+            k.add_incoming(following, loop)
+            for r in range(rows):
+                for c in range(2):
+                    sums[r][c].add_incoming(_ZEROS, before)
+                    sums[r][c].add_incoming(results[r][c], loop)
+            b.cbranch(b.icmp_unsigned("<", following, depth), loop, after)
+            b.position_at_end(after)
+            for r in range(rows):
+                row = b.gep(out, [b.mul(ldo, number(r))])
+                for c in range(2):
+                    pointer = b.gep(row, [number(c * LANES)])
+                    b.store(results[r][c], b.bitcast(pointer, _SUMS.as_pointer()), align=4)
+            return context.get_dummy_value()
+
+        return types.void(out, ldo, left, lda, panel, depth), generate
+
+    return multiply
+
+
+_multiply_8, _multiply_4, _multiply_2, _multiply_1 = map(_tile, (8, 4, 2, 1))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _at(_: Any, array: Any, offset: Any) -> Any:
+    """A pointer to a contiguous array's number at that place."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.gep(data, [arguments[1]])
+
+    return pointer_to(array.dtype)(array, types.int64), generate
+
+
+def panels(depth: int, columns: int, like: NDArray[Any]) -> NDArray[Any]:
+    """Room for a packed matrix (K, N) of the type of `like`: (panels, K, WIDTH)."""
+    return np.empty((-(-columns // WIDTH), depth, WIDTH), dtype=like.dtype)
+
+
+@compiled
+def pack(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> None:
+    """Lay out a matrix (K, N) as panels, those from `first` up to `last`.
+
+    N is filled up with zeros. In a panel of a bfloat16 matrix, whose K must be even, the numbers
+    of k and k + 1 lie side by side.
+    """
+    depth, columns = matrix.shape
+    for p in range(first, last):
+        width = min(WIDTH, columns - p * WIDTH)
+        if width < WIDTH:
+            packed[p] = 0
+        if packed.itemsize == 2:
+            for k in range(0, depth, 2):
+                even, odd = matrix[k, p * WIDTH :], matrix[k + 1, p * WIDTH :]
+                into = packed[p, k : k + 2].reshape(2 * WIDTH)
+                for n in range(width):
+                    into[2 * n] = even[n]
+                    into[2 * n + 1] = odd[n]
+        else:
+            for k in range(depth):
+                row, into = matrix[k, p * WIDTH :], packed[p, k]
+                for n in range(width):
+                    into[n] = row[n]
+
+
+@compiled
+def pack_transposed(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> None:
+    """Lay out the transpose of a matrix (N, K): see `pack`."""
+    columns, depth = matrix.shape
+    for p in range(first, last):
+        width = min(WIDTH, columns - p * WIDTH)
+        if width < WIDTH:
+            packed[p] = 0
+        rows = matrix[p * WIDTH : p * WIDTH + width]
+        if packed.itemsize == 2:
+            pairs, into = rows.view(np.uint32), packed[p].view(np.uint32).reshape(depth // 2, WIDTH)
+            for k in range(depth // 2):
+                for n in range(width):
+                    into[k, n] = pairs[n, k]
+        else:
+            for k in range(depth):
+                for n in range(width):
+                    packed[p, k, n] = rows[n, k]
+
+
+@compiled
+def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32]) -> None:
+    """Rows (R, K) times a packed matrix -> out (R, panels * WIDTH)."""
+    count, depth = rows.shape
+    panels, width = packed.shape[0], out.shape[1]
+    lda, ldo, deep = np.int64(depth), np.int64(width), np.int64(depth)
+    for p in range(panels):
+        panel = _at(packed, np.int64(p * depth * WIDTH))
+        r = 0
+        while r + 8 <= count:
+            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
+            _multiply_8(to, ldo, at, lda, panel, deep)
+            r += 8
+        if r + 4 <= count:
+            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
+            _multiply_4(to, ldo, at, lda, panel, deep)
+            r += 4
+        if r + 2 <= count:
+            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
+            _multiply_2(to, ldo, at, lda, panel, deep)
+            r += 2
+        if r < count:
+            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
+            _multiply_1(to, ldo, at, lda, panel, deep)
+
+
+# ---------------------------------------------------------------- windows
+
+
+@compiled
+def _gates(a: NDArray[Any], sums: NDArray[np.float32], acts: NDArray[np.float32]) -> None:
+    """One stream's gates (i,) f, g, o from a and U h; `acts` (G + 1, H) has room for u, too."""
+    count, hidden = acts.shape
+    for gate in range(count - 1):
+        first = gate * hidden
+        inputs, products, out = a[first : first + hidden], sums[first : first + hidden], acts[gate]
+        if gate == count - 3:
+            for j in range(hidden):
+                out[j] = tanh(_wide(inputs[j]) + products[j])
+        else:
+            for j in range(hidden):
+                out[j] = _sigmoid(_wide(inputs[j]) + products[j])
+
+
+@compiled
+def _remember(
+    acts: NDArray[np.float32], c: NDArray[np.float32], new_c: NDArray[np.float32]
+) -> None:
+    """One stream's c' (H,)."""
+    count, hidden = acts.shape
+    f, g = acts[count - 4], acts[count - 3]
+    if count == 4:
+        for j in range(hidden):
+            new_c[j] = g[j] + f[j] * (c[j] - g[j])
+    else:
+        i = acts[0]
+        for j in range(hidden):
+            new_c[j] = f[j] * c[j] + i[j] * g[j]
+
+
+@compiled
+def forward(
+    a: NDArray[Any],
+    packed: NDArray[Any],
+    hs: NDArray[Any],
+    cs: NDArray[np.float32],
+    acts: NDArray[np.float32],
+    first: int,
+    last: int,
+) -> None:
+    """A window, for streams from `first` up to `last`.
+
+    Args:
+        a: W x + b, (T, B, G H), G = 4 gates i, f, g, o or 3 gates f, g, o.
+        packed: U^T of (H, G H), see `pack`.
+        hs: (T + 1, B, H); the first is given, the others are filled.
+        cs: the same, in float32.
+        acts: gates and u, (T, B, G + 1, H), filled; (0, B, G + 1, H) where nobody goes back.
+    """
+    steps, hidden = a.shape[0], hs.shape[2]
+    sums = np.empty((last - first, packed.shape[0] * WIDTH), np.float32)
+    # The way back can do with gates rounded like the products; the state cannot.
+    own = np.empty(acts.shape[2:], np.float32)
+    u, o, flat = own[len(own) - 1], own[len(own) - 2], own.reshape(own.size)
+    for t in range(steps):
+        multiply(hs[t, first:last], packed, sums)
+        for b in range(first, last):
+            new_c, new_h = cs[t + 1, b], hs[t + 1, b]
+            _gates(a[t, b], sums[b - first], own)
+            _remember(own, cs[t, b], new_c)
+            for j in range(hidden):
+                u[j] = tanh(new_c[j])
+            for j in range(hidden):
+                new_h[j] = _narrow(o[j] * u[j], new_h[j])
+            if len(acts) > 0:
+                kept = acts[t, b].reshape(own.size)
+                for j in range(own.size):
+                    kept[j] = _narrow(flat[j], kept[j])
+
+
+@compiled
+def _back_to_gates(
+    acts: NDArray[Any],
+    c: NDArray[np.float32],
+    dh: NDArray[np.float32],
+    dc: NDArray[np.float32],
+    da: NDArray[Any],
+) -> None:
+    """One stream's da (G H,) from dh'; dc' (H,) becomes dc."""
+    count, hidden = acts.shape
+    u, o, g, f = acts[count - 1], acts[count - 2], acts[count - 3], acts[count - 4]
+    da_f, da_g, da_o = da[-3 * hidden : -2 * hidden], da[-2 * hidden : -hidden], da[-hidden:]
+    for j in range(hidden):
+        dc[j] += dh[j] * _wide(o[j]) * (_ONE - _wide(u[j]) * _wide(u[j]))
+    for j in range(hidden):
+        da_o[j] = _narrow(dh[j] * _wide(u[j]) * _wide(o[j]) * (_ONE - _wide(o[j])), da_o[j])
+    if count == 4:
+        for j in range(hidden):
+            kept = _wide(f[j])
+            da_f[j] = _narrow(dc[j] * (c[j] - _wide(g[j])) * kept * (_ONE - kept), da_f[j])
+        for j in range(hidden):
+            new = _wide(g[j])
+            da_g[j] = _narrow(dc[j] * (_ONE - _wide(f[j])) * (_ONE - new * new), da_g[j])
+    else:
+        i, da_i = acts[0], da[:hidden]
+        for j in range(hidden):
+            taken = _wide(i[j])
+            da_i[j] = _narrow(dc[j] * _wide(g[j]) * taken * (_ONE - taken), da_i[j])
+        for j in range(hidden):
+            kept = _wide(f[j])
+            da_f[j] = _narrow(dc[j] * c[j] * kept * (_ONE - kept), da_f[j])
+        for j in range(hidden):
+            new = _wide(g[j])
+            da_g[j] = _narrow(dc[j] * _wide(i[j]) * (_ONE - new * new), da_g[j])
+    for j in range(hidden):
+        dc[j] *= _wide(f[j])
+
+
+@compiled
+def backward(
+    d_outputs: NDArray[Any],
+    packed: NDArray[Any],
+    cs: NDArray[np.float32],
+    acts: NDArray[np.float32],
+    dh: NDArray[np.float32],
+    dc: NDArray[np.float32],
+    das: NDArray[Any],
+    first: int,
+    last: int,
+) -> None:
+    """A window's way back, for streams from `first` up to `last`.
+
+    Args:
+        d_outputs: (T, B, H).
+        packed: U of (G H, H), see `pack`.
+        cs, acts: of the way forward.
+        dh, dc: of the last state, (B, H); they become those of the first.
+        das: (T, B, G H), filled.
+    """
+    steps, _, hidden = d_outputs.shape
+    sums = np.empty((last - first, packed.shape[0] * WIDTH), np.float32)
+    for t in range(steps - 1, -1, -1):
+        for b in range(first, last):
+            own_dh, d_out = dh[b], d_outputs[t, b]
+            for j in range(hidden):
+                own_dh[j] += _wide(d_out[j])
+            _back_to_gates(acts[t, b], cs[t, b], own_dh, dc[b], das[t, b])
+        multiply(das[t, first:last], packed, sums)
+        for b in range(first, last):
+            own_dh, products = dh[b], sums[b - first]
+            for j in range(hidden):
+                own_dh[j] = products[j]

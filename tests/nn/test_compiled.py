@@ -1,0 +1,175 @@
+"""Compiled windows against the equations, and their products against numpy's."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
+
+from charlstm.compiled import WIDTH, has_bfloat16, multiply, pack, pack_transposed, panels
+from charlstm.nn import threads
+from charlstm.nn.cells import CELLS
+from charlstm.nn.threads import share
+
+PAIRED = pytest.param(
+    torch.bfloat16,
+    marks=pytest.mark.skipif(
+        not has_bfloat16(), reason="this processor has no bfloat16 products (avx512_bf16)"
+    ),
+    id="bfloat16",
+)
+TYPES = [pytest.param(torch.float32, id="float32"), PAIRED]
+SIZES = [(7, 3, 10), (1, 1, 2), (4, 9, 34), (5, 33, 64)]  # T, B, H
+
+
+def bits(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = (
+        tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
+    ).numpy()
+    return array
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 15])
+@pytest.mark.parametrize(("depth", "columns"), [(2, 1), (6, 32), (20, 70)])
+def test_products(dtype: torch.dtype, rows: int, depth: int, columns: int) -> None:
+    torch.manual_seed(rows)
+    left, right = torch.randn(rows, depth).to(dtype), torch.randn(depth, columns).to(dtype)
+    expected = left.double() @ right.double()
+    for how, matrix in ((pack, right), (pack_transposed, right.t().contiguous())):
+        packed = panels(depth, columns, bits(matrix))
+        packed[:] = 1  # what was there before
+        how(bits(matrix), packed, 0, len(packed))
+        out = np.full((rows, len(packed) * WIDTH), np.nan, dtype=np.float32)
+        multiply(bits(left), packed, out)
+        np.testing.assert_allclose(out[:, :columns], expected, atol=1e-5, rtol=1e-5)
+        assert not out[:, columns:].any()
+
+
+def run(
+    name: str, shape: tuple[int, int, int], dtype: torch.dtype | None, seed: int = 0
+) -> list[Tensor]:
+    """Outputs, last state and gradients of a cell; dtype None: by its equations."""
+    torch.manual_seed(seed)
+    steps, batch, hidden = shape
+    cell = CELLS[name](5, hidden)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.normal_(0, 0.4)
+    xs = torch.randn(steps, batch, 5, requires_grad=True)
+    state = tuple(torch.randn(batch, hidden, requires_grad=True) for _ in range(2))
+    if dtype is None:
+        outputs, last = cell.step_window(xs, state)
+    else:
+        cell.compiled = True
+        outputs, last = cell.window(xs.to(dtype), state, cell.weight_hh.to(dtype))
+        assert outputs.dtype == dtype
+        assert {part.dtype for part in last} == {torch.float32}
+    weights = torch.linspace(-1, 1, outputs.numel()).view_as(outputs)
+    total = (outputs.float() * weights).sum() + sum((part**2).sum() for part in last)
+    return [outputs, *last, *torch.autograd.grad(total, [xs, *state, *cell.parameters()])]
+
+
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+@pytest.mark.parametrize("name", ["lstm", "coupled"])
+def test_it_computes_the_equations(name: str, shape: tuple[int, int, int]) -> None:
+    for found, expected in zip(
+        run(name, shape, torch.float32), run(name, shape, None), strict=True
+    ):
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16 products")
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+@pytest.mark.parametrize("name", ["lstm", "coupled"])
+def test_bfloat16_comes_near(name: str, shape: tuple[int, int, int]) -> None:
+    for found, expected in zip(
+        run(name, shape, torch.bfloat16), run(name, shape, None), strict=True
+    ):
+        off = (found.float() - expected).abs().max() / expected.detach().abs().max()
+        assert off < 0.04
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_the_same_bits_by_any_number_of_threads(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = run("lstm", (5, 33, 64), dtype)
+    usual = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            for found, expected in zip(run("lstm", (5, 33, 64), dtype), once, strict=True):
+                assert torch.equal(found, expected)
+    finally:
+        torch.set_num_threads(usual)
+    monkeypatch.setattr(threads, "_openmp", lambda: None)  # as where torch has another library
+    for found, expected in zip(run("lstm", (5, 33, 64), dtype), once, strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_sizes_that_it_is_not_for_go_to_torch() -> None:
+    cell = CELLS["lstm"](5, 3)
+    cell.initialize(torch.Generator().manual_seed(1))
+    cell.compiled = True
+    state = (torch.zeros(2, 3), torch.zeros(2, 3))
+    xs = torch.randn(4, 2, 5, dtype=torch.bfloat16)
+    outputs, _ = cell.window(xs, state, cell.weight_hh.to(torch.bfloat16))  # H is odd
+    expected, _ = cell.step_window(xs.float(), state)
+    torch.testing.assert_close(outputs.float(), expected, atol=0.02, rtol=0.02)
+
+
+def test_prediction_keeps_nothing_and_training_follows() -> None:
+    cell = CELLS["coupled"](5, 6)
+    cell.initialize(torch.Generator().manual_seed(1))
+    cell.compiled = True
+    state = (torch.zeros(2, 6), torch.zeros(2, 6))
+    xs = torch.randn(4, 2, 5)
+    with torch.inference_mode():
+        predicted, _ = cell.window(xs, state, cell.weight_hh)
+    learned, _ = cell.window(xs, state, cell.weight_hh)
+    torch.testing.assert_close(predicted.clone(), learned)
+    torch.autograd.backward(learned.sum())
+    assert cell.weight_hh.grad is not None
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("rows", [1, 4, 11])
+def test_every_row_is_done_once(
+    monkeypatch: pytest.MonkeyPatch, openmp: bool, count: int, rows: int
+) -> None:
+    if not openmp:
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+    done: list[int] = []
+    lock = threading.Lock()
+
+    def work(word: str, first: int, last: int) -> None:
+        assert word == "given"
+        with lock:
+            done.extend(range(first, last))
+
+    share(work, rows, "given")
+    assert sorted(done) == list(range(rows))
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_what_a_thread_raises_is_raised(monkeypatch: pytest.MonkeyPatch, openmp: bool) -> None:
+    if not openmp:
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def work(first: int, last: int) -> None:
+        if first:
+            raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one"):
+        share(work, 4)
