@@ -321,18 +321,24 @@ def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32])
 
 
 @compiled
-def _gates(a: NDArray[Any], sums: NDArray[np.float32], acts: NDArray[np.float32]) -> None:
-    """One stream's gates (i,) f, g, o from a and U h; `acts` (G + 1, H) has room for u, too."""
+def _gates(
+    x: NDArray[Any],
+    bias: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    acts: NDArray[np.float32],
+) -> None:
+    """One stream's gates (i,) f, g, o from W x, b and U h; acts (G + 1, H) has room for u, too."""
     count, hidden = acts.shape
     for gate in range(count - 1):
         first = gate * hidden
-        inputs, products, out = a[first : first + hidden], sums[first : first + hidden], acts[gate]
+        inputs, products = x[first : first + hidden], sums[first : first + hidden]
+        added, out = bias[first : first + hidden], acts[gate]
         if gate == count - 3:
             for j in range(hidden):
-                out[j] = tanh(_wide(inputs[j]) + products[j])
+                out[j] = tanh(_wide(inputs[j]) + added[j] + products[j])
         else:
             for j in range(hidden):
-                out[j] = _sigmoid(_wide(inputs[j]) + products[j])
+                out[j] = _sigmoid(_wide(inputs[j]) + added[j] + products[j])
 
 
 @compiled
@@ -353,7 +359,9 @@ def _remember(
 
 @compiled
 def forward(
-    a: NDArray[Any],
+    table: NDArray[Any],
+    places: NDArray[np.int64],
+    bias: NDArray[np.float32],
     packed: NDArray[Any],
     hs: NDArray[Any],
     cs: NDArray[np.float32],
@@ -364,13 +372,16 @@ def forward(
     """A window, for streams from `first` up to `last`.
 
     Args:
-        a: W x + b, (T, B, G H), G = 4 gates i, f, g, o or 3 gates f, g, o.
+        table: rows W x, (N, G H), G = 4 gates i, f, g, o or 3 gates f, g, o.
+        places: which of its rows is read when, (T, B). A table of characters is small, and
+            stays in the processor's cache, where copies of its rows would not.
+        bias: b, (G H,).
         packed: U^T of (H, G H), see `pack`.
         hs: (T + 1, B, H); the first is given, the others are filled.
         cs: the same, in float32.
         acts: gates and u, (T, B, G + 1, H), filled; (0, B, G + 1, H) where nobody goes back.
     """
-    steps, hidden = a.shape[0], hs.shape[2]
+    steps, hidden = len(places), hs.shape[2]
     sums = np.empty((last - first, packed.shape[0] * WIDTH), np.float32)
     # The way back can do with gates rounded like the products; the state cannot.
     own = np.empty(acts.shape[2:], np.float32)
@@ -379,7 +390,7 @@ def forward(
         multiply(hs[t, first:last], packed, sums)
         for b in range(first, last):
             new_c, new_h = cs[t + 1, b], hs[t + 1, b]
-            _gates(a[t, b], sums[b - first], own)
+            _gates(table[places[t, b]], bias, sums[b - first], own)
             _remember(own, cs[t, b], new_c)
             for j in range(hidden):
                 u[j] = tanh(new_c[j])

@@ -159,9 +159,24 @@ def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tu
     return out
 
 
-class _Rows(torch.autograd.Function):
-    _MOST_COLUMNS = 1024  # of a one-hot matrix that is worth making
+_MOST_COLUMNS = 1024  # of a one-hot matrix that is worth making
 
+
+def d_rows(gradients: Tensor, ids: Tensor, size: int) -> Tensor:
+    """The gradient (V, N) of a table of which rows `ids` (R,) took gradients (R, N).
+
+    It is the sum of its rows' gradients: one product with one-hot columns, which is made in
+    parallel, or a sum row by row.
+    """
+    if size <= _MOST_COLUMNS:
+        one_hot = torch.zeros(len(ids), size, dtype=gradients.dtype, device=gradients.device)
+        return one_hot.scatter_(1, ids[:, None], 1.0).t() @ gradients
+    exact = torch.promote_types(gradients.dtype, torch.float32)
+    table = torch.zeros(size, gradients.shape[1], dtype=exact, device=gradients.device)
+    return table.index_add_(0, ids, gradients.to(exact)).to(gradients.dtype)
+
+
+class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
         ctx.save_for_backward(ids)
@@ -170,16 +185,7 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # A table's gradient is the sum of its rows' gradients: one product with one-hot columns,
-        # which is made in parallel, or a sum row by row.
-        ids, size = ctx.saved_tensors[0].flatten(), ctx.size
-        d_rows = gradients[0].flatten(0, -2)
-        if size <= _Rows._MOST_COLUMNS:
-            one_hot = torch.zeros(len(ids), size, dtype=d_rows.dtype, device=d_rows.device)
-            return one_hot.scatter_(1, ids[:, None], 1.0).t() @ d_rows, None
-        exact = torch.promote_types(d_rows.dtype, torch.float32)
-        table = torch.zeros(size, d_rows.shape[1], dtype=exact, device=d_rows.device)
-        return table.index_add_(0, ids, d_rows.to(exact)).to(d_rows.dtype), None
+        return d_rows(gradients[0].flatten(0, -2), ctx.saved_tensors[0].flatten(), ctx.size), None
 
 
 class _PeepholeWindow(torch.autograd.Function):

@@ -14,17 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from charlstm.compiled import backward, forward, pack, pack_transposed, panels
+from charlstm.nn.bptt import d_rows
 from charlstm.nn.threads import share
+
+_WORTH_SHARING = 1 << 19  # weights; to lay out fewer takes one thread less time than to call others
 
 
 def lstm_window(
-    inputs: Tensor, h: Tensor, c: Tensor, weight_hh: Tensor
+    inputs: Tensor, ids: Tensor | None, bias: Tensor, h: Tensor, c: Tensor, weight_hh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A window of LSTM on a CPU: see `charlstm.compiled`.
 
     Args:
-        inputs: a = W x + b, (T, B, G H), in the type of `weight_hh`; four gates i, f, g, o, or
-            three, f, g, o, of a coupled cell.
+        inputs: W x, (T, B, G H), in the type of `weight_hh`; four gates i, f, g, o, or three,
+            f, g, o, of a coupled cell. With ids: W^T, (V, G H).
+        ids: which character is read when, (T, B), int64.
+        bias: b, (G H,), float32.
         h, c: the state, (B, H), float32.
         weight_hh: U, (G H, H), float32, or bfloat16 if H is even.
 
@@ -32,7 +37,7 @@ def lstm_window(
         Outputs (T, B, H) in the type of `weight_hh`, and the last h and c in float32.
     """
     out: tuple[Tensor, Tensor, Tensor] = _LSTMWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, h, c, weight_hh, torch.is_grad_enabled()
+        inputs, ids, bias, h, c, weight_hh, torch.is_grad_enabled()
     )
     return out
 
@@ -50,33 +55,49 @@ def _packed(
     how: Callable[..., None], weight: NDArray[Any], depth: int, columns: int
 ) -> NDArray[Any]:
     packed = panels(depth, columns, weight)
-    share(how, len(packed), weight, packed)
+    if weight.size < _WORTH_SHARING:
+        how(weight, packed, 0, len(packed))
+    else:
+        share(how, len(packed), weight, packed)
     return packed
 
 
 class _LSTMWindow(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, h: Tensor, c: Tensor, weight_hh: Tensor, learning: bool
+        ctx: Any,
+        inputs: Tensor,
+        ids: Tensor | None,
+        bias: Tensor,
+        h: Tensor,
+        c: Tensor,
+        weight_hh: Tensor,
+        learning: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        steps, batch, _ = inputs.shape
         rows, hidden = weight_hh.shape
+        steps, batch = inputs.shape[:2] if ids is None else ids.shape
+        table = inputs.reshape(-1, rows)
+        places = torch.arange(len(table)).view(steps, batch) if ids is None else ids
         hs = torch.empty((steps + 1, batch, hidden), dtype=weight_hh.dtype)
         cs = torch.empty((steps + 1, batch, hidden), dtype=torch.float32)
         hs[0], cs[0] = h, c
         kept = steps if learning else 0
         acts = torch.empty((kept, batch, rows // hidden + 1, hidden), dtype=weight_hh.dtype)
         packed = _packed(pack_transposed, _array(weight_hh), hidden, rows)
-        share(forward, batch, _array(inputs), packed, _array(hs), _array(cs), _array(acts))
+        share(
+            forward, batch, _array(table), _array(places), _array(bias), packed, _array(hs),
+            _array(cs), _array(acts),
+        )  # fmt: skip
         ctx.held = hs, cs, acts
-        ctx.save_for_backward(weight_hh)
+        ctx.size = len(table)
+        ctx.save_for_backward(ids, weight_hh)
         return hs[1:], hs[steps].float(), cs[steps].clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_outputs, dh_last, dc_last = gradients
         hs, cs, acts = ctx.held
-        (weight_hh,) = ctx.saved_tensors
+        ids, weight_hh = ctx.saved_tensors
         steps, batch, hidden = d_outputs.shape
         rows = len(weight_hh)
         das = torch.empty((steps, batch, rows), dtype=weight_hh.dtype)
@@ -88,4 +109,7 @@ class _LSTMWindow(torch.autograd.Function):
         )  # fmt: skip
         flat = das.view(steps * batch, rows)
         d_weight = flat.t() @ hs[:-1].view(steps * batch, hidden)
-        return das, dh, dc, d_weight, None
+        d_inputs = das if ids is None else d_rows(flat, ids.flatten(), ctx.size)
+        # As a product, a sum takes a tenth of the time.
+        d_bias = (torch.ones(1, len(flat), dtype=flat.dtype) @ flat)[0].float()
+        return d_inputs, None, d_bias, dh, dc, d_weight, None

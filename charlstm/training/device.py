@@ -124,9 +124,9 @@ def compiled_fault(precision: str) -> str:
             return "this processor has no bfloat16 products that it could use."
         dtype = product_type(precision)
         weight = torch.zeros(8, 2, dtype=dtype, requires_grad=True)
-        outputs, _h, _c = lstm_window(
-            torch.zeros(1, 1, 8, dtype=dtype), torch.zeros(1, 2), torch.zeros(1, 2), weight
-        )
+        state = torch.zeros(1, 2)
+        inputs = torch.zeros(1, 1, 8, dtype=dtype)
+        outputs, _h, _c = lstm_window(inputs, None, torch.zeros(8), state, state, weight)
         torch.autograd.backward(outputs.float().sum())
     except Exception as error:  # whatever numba meets on a machine that it was not made for
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error}"
