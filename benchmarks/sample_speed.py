@@ -75,7 +75,7 @@ def fast_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
     Raises:
         SystemExit: the extra `charlstm[fast]` does not work here.
     """
-    if load_writer() is None:
+    if load_writer(streams > 1) is None:
         raise SystemExit("numba does not work here")
     return writing(make_engine(layers, hidden, compiled=True).session(streams), streams)
 
@@ -142,9 +142,9 @@ def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str,
     found["onnx"] = onnx(int8=False)
     jax = {"": {**base, "job": "write", "flat": True, "unrolls": [1, 4, 16]}}
     found["jax"] = enter(rival("jax_scan.py"), jax, needs=("jax",))
+    found["fast"] = own("fast") if has_fast() else Entry(None, "not installed")
     if streams > 1:
         return found
-    found["fast"] = own("fast") if has_fast() else Entry(None, "not installed")
     found["int8"] = onnx(int8=True)
     found["reading"], found["large"] = own("reading"), own("large")
     torch = rival("torch_loop.py")
@@ -194,7 +194,7 @@ def main() -> None:
         floor_rows.append(floor)
         speeds: dict[str, list[float]] = {
             name: [1 / times[name].median] if name in times else []
-            for name in ("charlstm", "jax", "onnx")
+            for name in ("charlstm", "fast", "jax", "onnx")
         }
         for count in streams:
             many = entries(layers, hidden, count, options.seconds)

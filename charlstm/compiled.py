@@ -93,22 +93,40 @@ def tanh(x: np.float32) -> np.float32:
     return x * above / below
 
 
+_LOG2_E, _LN_2, _LEAST = map(np.float32, (1.44269504, 0.69314718, -87.0))
+# 1/n!: their sum is off by 1.2e-7 of exp(x) within ln(2)/2 of 0.
+_E2, _E3, _E4, _E5, _E6 = map(np.float32, (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720))
+_BIAS, _MANTISSA = np.int32(127), np.int32(23)  # of a float32's bits
+
+
+@compiled
+def exp(x: np.float32) -> np.float32:
+    """The exponential of a number that is not above 0, for many numbers at a time."""
+    x = max(x, _LEAST)
+    power = np.floor(x * _LOG2_E + _HALF)
+    r = x - power * _LN_2
+    series = ((((_E6 * r + _E5) * r + _E4) * r + _E3) * r + _E2) * r * r + r + _ONE
+    scale = np.int32((np.int32(power) + _BIAS) << _MANTISSA).view(np.float32)
+    result: np.float32 = series * scale
+    return result
+
+
 @compiled
 def _sigmoid(x: np.float32) -> np.float32:
     return _HALF * tanh(_HALF * x) + _HALF
 
 
-def _wide(x: Any) -> Any:
+def wide(x: Any) -> Any:
     """A number of either kind as a float32; compiled code only."""
     raise NotImplementedError
 
 
-def _narrow(x: Any, like: Any) -> Any:
+def narrow(x: Any, like: Any) -> Any:
     """A float32 rounded to the kind of `like`; compiled code only."""
     raise NotImplementedError
 
 
-@overload(_wide, inline="always")
+@overload(wide, inline="always")
 def _make_wide(x: Any) -> Any:
     def widened(x: Any) -> Any:
         return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
@@ -119,7 +137,7 @@ def _make_wide(x: Any) -> Any:
     return widened if isinstance(x, types.Integer) else same
 
 
-@overload(_narrow, inline="always")
+@overload(narrow, inline="always")
 def _make_narrow(x: Any, like: Any) -> Any:
     def rounded(x: Any, like: Any) -> Any:
         bits = np.float32(x).view(np.uint32)
@@ -317,6 +335,54 @@ def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32])
             _multiply_1(to, ldo, at, lda, panel, deep)
 
 
+# ---------------------------------------------------------------- dropout
+
+_WEYL, _MIX_1, _MIX_2 = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_30, _27, _31 = map(np.uint64, (30, 27, 31))
+
+
+@compiled
+def drop(
+    values: NDArray[Any],
+    out: NDArray[Any],
+    seed: np.uint64,
+    dropped: int,
+    total: int,
+    offset: int,
+    first: int,
+    last: int,
+) -> None:
+    """Dropout: out = 0 with a probability of dropped / 65536, otherwise scaled by what is left.
+
+    Each number has sixteen random bits, of the splitmix64 generator (Steele et al. 2014) at a
+    place that depends on the number's own: any part can be made anew, by whomever.
+
+    Args:
+        values, out: (A, B, C).
+        seed: of the draw.
+        dropped: of 65536.
+        total, offset: the second axis holds `total` in all, these from `offset` on.
+        first, last: which of the A * B rows are done.
+    """
+    _, width, columns = values.shape
+    words = np.empty((columns + 3) // 4, np.uint64)
+    bits = words.view(np.uint16)
+    scale, none = np.float32(65536 / (65536 - dropped)), np.float32(0)
+    least = np.uint16(dropped)
+    for row in range(first, last):
+        a, b = row // width, row % width
+        place = np.uint64((a * total + offset + b) * len(words))
+        for w in range(len(words)):
+            z = seed + (place + np.uint64(w)) * _WEYL
+            z = (z ^ (z >> _30)) * _MIX_1
+            z = (z ^ (z >> _27)) * _MIX_2
+            words[w] = z ^ (z >> _31)
+        given, result = values[a, b], out[a, b]
+        for j in range(columns):
+            kept = scale if bits[j] >= least else none
+            result[j] = narrow(wide(given[j]) * kept, result[j])
+
+
 # ---------------------------------------------------------------- windows
 
 
@@ -335,10 +401,10 @@ def _gates(
         added, out = bias[first : first + hidden], acts[gate]
         if gate == count - 3:
             for j in range(hidden):
-                out[j] = tanh(_wide(inputs[j]) + added[j] + products[j])
+                out[j] = tanh(wide(inputs[j]) + added[j] + products[j])
         else:
             for j in range(hidden):
-                out[j] = _sigmoid(_wide(inputs[j]) + added[j] + products[j])
+                out[j] = _sigmoid(wide(inputs[j]) + added[j] + products[j])
 
 
 @compiled
@@ -395,11 +461,11 @@ def forward(
             for j in range(hidden):
                 u[j] = tanh(new_c[j])
             for j in range(hidden):
-                new_h[j] = _narrow(o[j] * u[j], new_h[j])
+                new_h[j] = narrow(o[j] * u[j], new_h[j])
             if len(acts) > 0:
                 kept = acts[t, b].reshape(own.size)
                 for j in range(own.size):
-                    kept[j] = _narrow(flat[j], kept[j])
+                    kept[j] = narrow(flat[j], kept[j])
 
 
 @compiled
@@ -415,29 +481,29 @@ def _back_to_gates(
     u, o, g, f = acts[count - 1], acts[count - 2], acts[count - 3], acts[count - 4]
     da_f, da_g, da_o = da[-3 * hidden : -2 * hidden], da[-2 * hidden : -hidden], da[-hidden:]
     for j in range(hidden):
-        dc[j] += dh[j] * _wide(o[j]) * (_ONE - _wide(u[j]) * _wide(u[j]))
+        dc[j] += dh[j] * wide(o[j]) * (_ONE - wide(u[j]) * wide(u[j]))
     for j in range(hidden):
-        da_o[j] = _narrow(dh[j] * _wide(u[j]) * _wide(o[j]) * (_ONE - _wide(o[j])), da_o[j])
+        da_o[j] = narrow(dh[j] * wide(u[j]) * wide(o[j]) * (_ONE - wide(o[j])), da_o[j])
     if count == 4:
         for j in range(hidden):
-            kept = _wide(f[j])
-            da_f[j] = _narrow(dc[j] * (c[j] - _wide(g[j])) * kept * (_ONE - kept), da_f[j])
+            kept = wide(f[j])
+            da_f[j] = narrow(dc[j] * (c[j] - wide(g[j])) * kept * (_ONE - kept), da_f[j])
         for j in range(hidden):
-            new = _wide(g[j])
-            da_g[j] = _narrow(dc[j] * (_ONE - _wide(f[j])) * (_ONE - new * new), da_g[j])
+            new = wide(g[j])
+            da_g[j] = narrow(dc[j] * (_ONE - wide(f[j])) * (_ONE - new * new), da_g[j])
     else:
         i, da_i = acts[0], da[:hidden]
         for j in range(hidden):
-            taken = _wide(i[j])
-            da_i[j] = _narrow(dc[j] * _wide(g[j]) * taken * (_ONE - taken), da_i[j])
+            taken = wide(i[j])
+            da_i[j] = narrow(dc[j] * wide(g[j]) * taken * (_ONE - taken), da_i[j])
         for j in range(hidden):
-            kept = _wide(f[j])
-            da_f[j] = _narrow(dc[j] * c[j] * kept * (_ONE - kept), da_f[j])
+            kept = wide(f[j])
+            da_f[j] = narrow(dc[j] * c[j] * kept * (_ONE - kept), da_f[j])
         for j in range(hidden):
-            new = _wide(g[j])
-            da_g[j] = _narrow(dc[j] * _wide(i[j]) * (_ONE - new * new), da_g[j])
+            new = wide(g[j])
+            da_g[j] = narrow(dc[j] * wide(i[j]) * (_ONE - new * new), da_g[j])
     for j in range(hidden):
-        dc[j] *= _wide(f[j])
+        dc[j] *= wide(f[j])
 
 
 @compiled
@@ -467,7 +533,7 @@ def backward(
         for b in range(first, last):
             own_dh, d_out = dh[b], d_outputs[t, b]
             for j in range(hidden):
-                own_dh[j] += _wide(d_out[j])
+                own_dh[j] += wide(d_out[j])
             _back_to_gates(acts[t, b], cs[t, b], own_dh, dc[b], das[t, b])
         multiply(das[t, first:last], packed, sums)
         for b in range(first, last):

@@ -462,6 +462,13 @@ class SampleConfig(Section):
         group="Sampling",
         within=Range(0, 1),
     )
+    precision: str = option(
+        "float32",
+        "Number format of the products; bfloat16 reads half as much for each character, rounds "
+        "probabilities, and needs the extra charlstm[fast].",
+        group="Sampling",
+        choices=("float32", "bfloat16"),
+    )
     length: int = option(1000, "Characters to write.", group="Sampling", within=COUNT_OR_ZERO)
     seed: int | None = option(
         None,

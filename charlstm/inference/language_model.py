@@ -25,7 +25,7 @@ from charlstm.errors import (
 from charlstm.fields import Range
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
-from charlstm.inference.sampling import Sampler, StopText, generate_ids
+from charlstm.inference.sampling import Sampler, StopText, check_precision, generate_ids
 from charlstm.inference.scoring import Score, score_cold, score_ids
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.tokenizer import CharTokenizer, Ids
@@ -189,6 +189,7 @@ class LanguageModel:
             UnknownCharacterError: see `unknown`.
         """
         config = config or SampleConfig(**_options(options))
+        check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown)
         return self._continue(session, logits, config)
 
@@ -229,13 +230,15 @@ class LanguageModel:
         config = config or SampleConfig(**_options(options))
         if count not in MOST_SAMPLES:
             raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
+        check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown)
         if count == 1:
             text = "".join(self._continue(session, logits, config))
             return [Sample(0, text, "length" if len(text) == config.length else "stop")]
         streams = session.spread(count)
         many = np.repeat(logits[None, :], count, axis=0)
-        ids = generate_ids(streams, many, Sampler(config, count, seed_of(config)))
+        sampler = Sampler(config, count, seed_of(config))
+        ids = generate_ids(streams, many, sampler, count * config.length)
         stops = [StopText(config.stop) for _ in range(count)]
         texts: list[list[str]] = [[] for _ in range(count)]
         for _, step in zip(range(config.length), ids, strict=False):

@@ -13,6 +13,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -20,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import SampleConfig
-from charlstm.inference.engine import Session
+from charlstm.errors import ConfigError, DeviceError
+from charlstm.inference.engine import Engine, Session
 
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 256  # uniforms drawn at a time
-_BLOCK_COMPILED = 32  # characters that compiled code writes at a time
+_BLOCK_COMPILED = 32  # characters that compiled code writes at a time, in each stream
 _BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
+LEAST_DRAWN = 1e-3  # temperature
 COMPILED = "charlstm.inference.compiled"
 
 
@@ -108,7 +111,7 @@ class Sampler:
         self._used = _BLOCK
         self.plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
         # So close to 0, the likeliest is drawn for certain, and the quotients might overflow.
-        self.greedy = config.temperature < 1e-3
+        self.greedy = config.temperature < LEAST_DRAWN
         # Without axes, which spares numpy half of what a call costs.
         self._divisor = np.array(config.temperature, dtype=np.float32)
 
@@ -165,12 +168,13 @@ def generate_ids(
             yielded.
         logits: what the session's last step returned.
         sampler: chooses the characters.
-        length: about how many will be asked for: many of a single stream are worth compiled
-            code, where the extra `charlstm[fast]` is installed.
+        length: about how many will be asked for, in all streams: many are worth compiled code,
+            where the extra `charlstm[fast]` is installed.
 
     Yields:
         An int for a session of one stream, otherwise ids (N,).
     """
+    one, low = session.streams == 1, sampler.config.precision == "bfloat16"
     choose: Callable[[Any], Any] = sampler.choose_one if session.streams == 1 else sampler.choose
     step = session.step
     writer, turns = None, _by_numpy(session, sampler, length)
@@ -179,35 +183,82 @@ def generate_ids(
             choice = choose(logits)
             yield choice
             logits = step(choice)
-        writer, turns = load_writer(), sys.maxsize
-    write = writer(session, logits).write
+        writer, turns = load_writer(not one, low), sys.maxsize
+    write = writer(session, logits)
     while True:
         uniforms = sampler.uniforms(_BLOCK_COMPILED)
-        yield from write(uniforms[:, 0], sampler.config.temperature)
+        yield from write(uniforms, sampler.config.temperature)
 
 
 def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
     """How many characters to write before compiled code is asked for."""
     engine = session.engine
-    fits = session.streams == 1 and engine.plain_lstm and sampler.plain and not sampler.greedy
+    fits = engine.plain_lstm and sampler.plain and not sampler.greedy
     if not fits or engine.compiled is False:
         return sys.maxsize
-    if engine.compiled or (COMPILED in sys.modules and load_writer()):
+    many, low = session.streams > 1, sampler.config.precision == "bfloat16"
+    if low or engine.compiled or (COMPILED in sys.modules and load_writer(many)):
         return 0
+    if many:  # whose texts are read when all are written
+        return 0 if length >= WORTH_COMPILING else sys.maxsize
     # The first characters come at once; then the reader waits a moment, and gains by it.
     return _BEFORE_COMPILED if length >= WORTH_COMPILING else sys.maxsize
 
 
-@cache
-def load_writer() -> Callable[[Session, Floats], Any] | None:
-    """`charlstm.inference.compiled.Writer`, if it works here."""
-    try:
-        from charlstm.inference.compiled import Writer, warm_up  # noqa: PLC0415
+Write = Callable[[NDArray[np.float64], float], Any]
+"""Uniform numbers (n, N) and a temperature -> ids: n of them, or n rows (N,)."""
 
-        warm_up()
+
+@cache
+def load_writer(many: bool = False, low: bool = False) -> Callable[[Session, Floats], Write] | None:
+    """What writes on from where a session is, by compiled code, if it works here.
+
+    Args:
+        many: for several streams.
+        low: with products in bfloat16.
+    """
+    try:
+        compiled = import_module(COMPILED)
+        if many or low:
+            compiled.warm_up_many(low)
+        else:
+            compiled.warm_up()
     except Exception:  # numba is missing, broken or without a cache: numpy writes the same text
         return None
-    return Writer
+
+    def start(session: Session, logits: Floats) -> Write:
+        if not (many or low):
+            writer = compiled.Writer(session, logits)
+            return lambda uniforms, temperature: writer.write(uniforms[:, 0], temperature)
+        write = compiled.ManyWriter(session, logits, low=low).write
+        if many:
+            every: Write = write
+            return every
+        return lambda uniforms, temperature: write(uniforms, temperature)[:, 0].tolist()
+
+    return start
+
+
+def check_precision(engine: Engine, config: SampleConfig) -> None:
+    """Whether text can be written with products of the configured precision.
+
+    Raises:
+        ConfigError: not by such a model, or with such filters.
+        DeviceError: not on this machine.
+    """
+    if config.precision == "float32":
+        return
+    plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
+    if not (engine.plain_lstm and plain and config.temperature >= LEAST_DRAWN):
+        raise ConfigError(
+            "--precision bfloat16 is for lstm and coupled models without --residual, --layer-norm "
+            f"or --dense-output, at --temp {LEAST_DRAWN:g} or above, without filters; leave it out."
+        )
+    if load_writer(False, True) is None:
+        raise DeviceError(
+            "--precision bfloat16 needs numba (pip install 'charlstm[fast]') and a processor with "
+            "bfloat16 products (AVX-512); leave it out."
+        )
 
 
 class StopText:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from charlstm.compiled import backward, forward, pack, pack_transposed, panels
+from charlstm.compiled import backward, drop, forward, pack, pack_transposed, panels
 from charlstm.nn.bptt import d_rows
 from charlstm.nn.threads import share
 
@@ -42,6 +43,21 @@ def lstm_window(
     return out
 
 
+def dropout(values: Tensor, rate: float, seed: int, total: int, offset: int) -> Tensor:
+    """Some of the values zero, the others scaled by what is left: see `charlstm.compiled.drop`.
+
+    Args:
+        values: (A, B, C), float32 or bfloat16.
+        rate: rounded to a 65536th, below 1.
+        seed: of the draw, any int64.
+        total, offset: of how many along the second axis these are, and from where on.
+    """
+    kept: Tensor = _Dropout.apply(  # type: ignore[no-untyped-call]
+        values, np.uint64(seed % 2**64), min(65535, round(rate * 65536)), total, offset
+    )
+    return kept
+
+
 def _array(tensor: Tensor) -> NDArray[Any]:
     """A contiguous tensor's memory; bfloat16 as uint16."""
     tensor = tensor.detach().contiguous()
@@ -60,6 +76,27 @@ def _packed(
     else:
         share(how, len(packed), weight, packed)
     return packed
+
+
+def _dropped(values: Tensor, how: tuple[Any, ...]) -> Tensor:
+    out = torch.empty_like(values, memory_format=torch.contiguous_format)
+    rows = values.shape[0] * values.shape[1]
+    if values.numel() < _WORTH_SHARING >> 3:
+        drop(_array(values), _array(out), *how, 0, rows)  # type: ignore[call-arg]
+    else:
+        share(drop, rows, _array(values), _array(out), *how)
+    return out
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, *how: Any) -> Tensor:
+        ctx.how = how
+        return _dropped(values, how)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return _dropped(gradients[0], ctx.how), None, None, None, None
 
 
 class _LSTMWindow(torch.autograd.Function):

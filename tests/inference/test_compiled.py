@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from charlstm.config import ModelConfig, SampleConfig
+from charlstm.errors import ConfigError, DeviceError
 from charlstm.inference import sampling
 from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
 from charlstm.inference.weights import weight_shapes
 
 ROOT = Path(__file__).parents[2]
+NUMBA_S = (sampling.COMPILED, "charlstm.compiled")
 NO_NUMBA = "numba is not installed: pip install 'charlstm[fast]'"
 
 
@@ -46,7 +48,7 @@ def written(engine: Engine, count: int, length: int = 0, **options: Any) -> list
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Nothing of numba has been asked for, nor is it after the test."""
-    loaded = {name: sys.modules.pop(name, None) for name in [sampling.COMPILED]}
+    loaded = {name: sys.modules.pop(name, None) for name in NUMBA_S}
     sampling.load_writer.cache_clear()
     yield
     sampling.load_writer.cache_clear()
@@ -77,6 +79,57 @@ def test_same_logits_and_ids(cell: str, layers: int, hidden: int, vocab: int) ->
         np.testing.assert_allclose(own, other, atol=1e-5, rtol=1e-5)
     # What it left in its session goes on by numpy.
     np.testing.assert_allclose(session.step(0), plain.step(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("streams", [2, 3, 9, 40])
+@pytest.mark.parametrize(("layers", "hidden", "vocab"), [(1, 7, 2), (2, 33, 65), (3, 16, 300)])
+@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+def test_many_streams(cell: str, layers: int, hidden: int, vocab: int, streams: int) -> None:
+    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    engine = make_engine(layers, hidden, vocab, compiled=True, cell=cell)
+    start = np.arange(streams) % vocab
+    session, plain = engine.session(streams), engine.session(streams)
+    writer = compiled.ManyWriter(session, session.step(start))
+    logits = plain.step(start)
+    uniforms = np.random.default_rng(4).random((60, streams))
+    ids = np.concatenate([writer.write(part, 0.8) for part in np.split(uniforms, 4)])
+    for row, chosen in zip(uniforms, ids, strict=True):
+        wide = logits.astype(np.float64)
+        powers = np.cumsum(np.exp((wide - wide.max(axis=1, keepdims=True)) / 0.8), axis=1)
+        shares = powers / powers[:, -1:]
+        expected = (shares > row[:, None]).argmax(axis=1)
+        # Between two characters within rounding, either is right.
+        near = np.abs(shares - row[:, None]).min(axis=1) < 1e-5
+        assert ((chosen == expected) | near).all()
+        logits = plain.step(chosen)
+    for own, other in zip(session.outs, plain.outs, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-5, rtol=1e-5)
+    # What it left in its session goes on by numpy.
+    again = np.zeros(streams, dtype=np.int64)
+    np.testing.assert_allclose(session.step(again), plain.step(again), atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+def test_the_same_texts_by_both(cell: str) -> None:
+    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    texts = []
+    for compiled, length in ((False, 0), (True, 0), (None, 10**6)):
+        engine = make_engine(2, 33, 40, compiled=compiled, cell=cell)
+        session = engine.session(5)
+        logits = session.step(np.ones(5, dtype=np.int64))
+        sampler = Sampler(SampleConfig(), 5, seed=3)
+        steps = itertools.islice(generate_ids(session, logits, sampler, length), 300)
+        texts.append(np.stack(list(steps)))
+    assert (texts[0] == texts[1]).all()
+    assert (texts[0] == texts[2]).all()
+
+
+def test_its_exp() -> None:
+    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    values = np.linspace(-86, 0, 5001, dtype=np.float32)
+    found = np.array([compiled.exp(value) for value in values])
+    np.testing.assert_allclose(found, np.exp(values.astype(np.float64)), rtol=1e-6)
+    assert compiled.exp(np.float32(-np.inf)) < 1e-37
 
 
 def test_its_tanh() -> None:
@@ -129,13 +182,14 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_short_texts_do_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "load_writer", lambda: pytest.fail("it was asked for"))
+    monkeypatch.setattr(sampling, "load_writer", lambda *_: pytest.fail("it was asked for"))
     written(make_engine(1, 8, 9, compiled=None), 1500, sampling.WORTH_COMPILING - 1)
     written(make_engine(1, 8, 9, compiled=None), 900, sampling.WORTH_COMPILING)
 
 
 SCRIPT = """
 import numpy as np
+from charlstm.errors import ConfigError, DeviceError
 from charlstm.inference import sampling
 from tests.inference.test_compiled import make_engine, written
 texts = [written(make_engine(1, 8, 9, compiled=compiled), 300) for compiled in (True, False)]
@@ -170,3 +224,47 @@ def test_a_cache_that_cannot_be_used(harm: str, tmp_path: Path) -> None:
     result = run()
     assert result.stderr == ""
     assert result.stdout.split() == ["True", str(harm == "none")]
+
+
+LOW = "this processor has no bfloat16 products (avx512_bf16)"
+
+
+def low_works() -> bool:
+    return sampling.load_writer(False, True) is not None
+
+
+@pytest.mark.parametrize("streams", [1, 7])
+@pytest.mark.parametrize("hidden", [7, 32])
+def test_bfloat16_comes_near(streams: int, hidden: int) -> None:
+    """Logits stay within bfloat16's rounding of those of float32, over the same characters."""
+    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    if not low_works():
+        pytest.skip(LOW)
+    engine = make_engine(2, hidden, 20, compiled=None)
+    session, plain = engine.session(streams), engine.session(streams)
+    start: Any = 1 if streams == 1 else np.arange(streams) % 20
+    writer = compiled.ManyWriter(session, session.step(start), low=True)
+    exact = plain.step(start)
+    uniforms = np.random.default_rng(4).random((40, streams))
+    for chosen in writer.write(uniforms, 0.8):
+        exact = plain.step(int(chosen[0]) if streams == 1 else chosen)
+    low = session.outs[-1][engine.rows :].T
+    assert not np.array_equal(low, exact)  # it is another arithmetic
+    np.testing.assert_allclose(low, exact, atol=0.25)
+    assert np.abs(low - exact).mean() < 0.03
+
+
+def test_bfloat16_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    low = SampleConfig(precision="bfloat16")
+    engine = make_engine(1, 8, 9, compiled=None)
+    monkeypatch.setattr(sampling, "load_writer", lambda *_: None)
+    with pytest.raises(DeviceError, match=r"needs numba \(pip install 'charlstm\[fast\]'\)"):
+        sampling.check_precision(engine, low)
+    sampling.check_precision(engine, SampleConfig())
+    for other, config in (
+        (make_engine(1, 8, 9, compiled=None, cell="gru"), low),
+        (engine, SampleConfig(precision="bfloat16", top_k=3)),
+        (engine, SampleConfig(precision="bfloat16", temperature=0.0)),
+    ):
+        with pytest.raises(ConfigError, match="--precision bfloat16 is for lstm and coupled"):
+            sampling.check_precision(other, config)

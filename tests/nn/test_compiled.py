@@ -16,6 +16,7 @@ pytest.importorskip("numba", reason="numba is not installed: pip install 'charls
 from charlstm.compiled import WIDTH, has_bfloat16, multiply, pack, pack_transposed, panels
 from charlstm.nn import threads
 from charlstm.nn.cells import CELLS
+from charlstm.nn.compiled import dropout
 from charlstm.nn.threads import share
 
 PAIRED = pytest.param(
@@ -138,6 +139,39 @@ def test_prediction_keeps_nothing_and_training_follows() -> None:
     torch.testing.assert_close(predicted.clone(), learned)
     torch.autograd.backward(learned.sum())
     assert cell.weight_hh.grad is not None
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("columns", [3, 8, 257])
+def test_dropout(dtype: torch.dtype, columns: int) -> None:
+    values = torch.ones(40, 13, columns, dtype=dtype, requires_grad=True)
+    kept = dropout(values, 0.25, -7, 13, 0)
+    scale = torch.tensor(4 / 3).to(dtype)
+    assert set(kept.flatten().tolist()) <= {0.0, scale.item()}
+    count = kept.numel()
+    share = (kept == 0).float().mean().item()
+    assert share == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / count) ** 0.5)
+    (gradient,) = torch.autograd.grad(kept.sum(), [values])
+    assert torch.equal(gradient, kept)  # what was dropped learns nothing
+    assert torch.equal(kept, dropout(values, 0.25, -7, 13, 0))
+    assert not torch.equal(kept, dropout(values, 0.25, -6, 13, 0))
+    parts = [
+        dropout(values[:, own], 0.25, -7, 13, own.start) for own in (slice(0, 5), slice(5, 13))
+    ]
+    assert torch.equal(torch.cat(parts, 1), kept)  # several processes drop what one does
+    assert dropout(values, 0.0, 1, 13, 0).equal(values)
+
+
+def test_its_bits_are_even_and_independent() -> None:
+    """Neighbours, rows and seeds: pairs are dropped together as often as chance has it."""
+    ones = torch.ones(200, 10, 64)
+    first, other = (dropout(ones, 0.5, seed, 10, 0) == 0 for seed in (1, 2))
+    sigma = 0.25 / ones.numel() ** 0.5
+    for one, two in (
+        (first[..., 1:], first[..., :-1]), (first[:, 1:], first[:, :-1]),
+        (first[1:], first[:-1]), (first, other), (first[..., 4:], first[..., :-4]),
+    ):  # fmt: skip
+        assert (one & two).float().mean().item() == pytest.approx(0.25, abs=6 * sigma)
 
 
 @pytest.mark.parametrize("openmp", [True, False])
