@@ -33,13 +33,14 @@ VOCAB = 65
 SIZES = "1x128,2x128,1x256,2x256,1x512,2x512,3x512"
 STREAMS = (8, 64, 512)
 ONE = {
-    "charlstm": "charlstm", "fast": "charlstm[fast]", "default": "nn.LSTM, default threads",
-    "single": "nn.LSTM, 1 thread", "cell": "LSTMCell", "onnx": "onnxruntime",
+    "charlstm": "charlstm", "fast": "charlstm[fast]", "low": "charlstm[fast], bfloat16",
+    "default": "nn.LSTM, default threads", "single": "nn.LSTM, 1 thread", "cell": "LSTMCell",
+    "onnx": "onnxruntime",
     "int8": "onnxruntime, int8", "jax": "jax",
 }  # fmt: skip
 
 
-def make_engine(layers: int, hidden: int, *, compiled: bool = False) -> Engine:
+def make_engine(layers: int, hidden: int, *, compiled: bool | None = False) -> Engine:
     """An engine with random weights: speed does not depend on what was learned."""
     config = ModelConfig(num_layers=layers, hidden_size=hidden)
     rng = np.random.default_rng(0)
@@ -50,10 +51,11 @@ def make_engine(layers: int, hidden: int, *, compiled: bool = False) -> Engine:
     return Engine(weights, config, VOCAB, compiled=compiled)
 
 
-def writing(session: Any, streams: int) -> Callable[[], float]:
+def writing(session: Any, streams: int, precision: str = "float32") -> Callable[[], float]:
     """Some characters of each stream; the unit is a character of one stream."""
     logits = session.step(0 if streams == 1 else np.zeros(streams, dtype=np.int64))
-    ids = generate_ids(session, logits, Sampler(SampleConfig(temperature=1.0), streams, seed=1))
+    config = SampleConfig(temperature=1.0, precision=precision)
+    ids = generate_ids(session, logits, Sampler(config, streams, seed=1))
     chars = max(4, 256 // streams)
 
     def work() -> float:
@@ -78,6 +80,18 @@ def fast_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
     if load_writer(streams > 1) is None:
         raise SystemExit("numba does not work here")
     return writing(make_engine(layers, hidden, compiled=True).session(streams), streams)
+
+
+def low_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
+    """By compiled code with bfloat16 products.
+
+    Raises:
+        SystemExit: they do not work here.
+    """
+    if load_writer(False, True) is None:
+        raise SystemExit("no bfloat16 here")
+    engine = make_engine(layers, hidden, compiled=None)
+    return writing(engine.session(streams), streams, precision="bfloat16")
 
 
 def reading(layers: int, hidden: int, _streams: int, size: int = 0) -> Callable[[], float]:
@@ -105,7 +119,8 @@ def model_bytes(layers: int, hidden: int) -> int:
 
 
 JOBS: dict[str, Callable[[int, int, int], Callable[[], float]]] = {
-    "engine": engine_seconds, "fast": fast_seconds, "reading": reading, "large": large_reading,
+    "engine": engine_seconds, "fast": fast_seconds, "low": low_seconds,
+    "reading": reading, "large": large_reading,
 }  # fmt: skip
 
 
@@ -143,6 +158,7 @@ def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str,
     jax = {"": {**base, "job": "write", "flat": True, "unrolls": [1, 4, 16]}}
     found["jax"] = enter(rival("jax_scan.py"), jax, needs=("jax",))
     found["fast"] = own("fast") if has_fast() else Entry(None, "not installed")
+    found["low"] = own("low") if has_fast() else Entry(None, "not installed")
     if streams > 1:
         return found
     found["int8"] = onnx(int8=True)
@@ -180,7 +196,8 @@ def main() -> None:
                 continue
             form = f", {note}" if note else ""
             one.append(f"{1e6 * timing.median:.1f} ({timing.spread}){form}")
-            ratios.append(f"{timing.median / mine:.1f}x / {timing.median / best:.1f}x")
+            against = [mine, best, *([times["low"].median] if "low" in times else [])]
+            ratios.append(" / ".join(f"{timing.median / own:.1f}x" for own in against))
         one_rows.append(one)
         ratio_rows.append(ratios)
         amount = model_bytes(layers, hidden)
@@ -194,7 +211,7 @@ def main() -> None:
         floor_rows.append(floor)
         speeds: dict[str, list[float]] = {
             name: [1 / times[name].median] if name in times else []
-            for name in ("charlstm", "fast", "jax", "onnx")
+            for name in ("charlstm", "fast", "low", "jax", "onnx")
         }
         for count in streams:
             many = entries(layers, hidden, count, options.seconds)
@@ -217,7 +234,8 @@ def main() -> None:
         "## Sampling, one stream: microseconds per character\n\n"
         f"`python benchmarks/sample_speed.py`. {machine()}. {rivals_line()}.\n\n"
         + markdown(["model", *ONE.values()], one_rows)
-        + "\n\nSlower than charlstm by / than the faster of charlstm and charlstm[fast] by:\n\n"
+        + "\n\nSlower than charlstm by / than the faster of charlstm and charlstm[fast] by / than "
+        "bfloat16 by:\n\n"
         + markdown(["model", *ONE.values()], ratio_rows)
         + "\n\n## Sampling, many streams: characters per second in all\n\n"
         + markdown(["model", "program", "1", *map(str, streams), "64 against 1"], many_rows)
