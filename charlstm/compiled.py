@@ -35,6 +35,8 @@ call, is kept on disk.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import llvmlite.binding
@@ -53,6 +55,8 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 # What numba does not declare.
 cgutils, intrinsic, pointer_to = cast(Any, _cgutils), cast(Any, _intrinsic), cast(Any, CPointer)
 
+_WRITTEN = Path(__file__).stat().st_mtime
+
 # Sums may be reordered and fused, which vectors need; infinities stay what they are.
 _LOOSE = {"contract", "reassoc", "nsz", "arcp"}
 
@@ -63,8 +67,14 @@ def compiled(function: _Function) -> _Function:
     Raises:
         RuntimeError: there is no folder to keep it in.
     """
-    make = numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy", nogil=True)
-    return cast(_Function, make(function))
+    made = numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy", nogil=True)(function)
+    # numba asks whether the function's own file is newer than what was kept, but code of this
+    # file goes into functions of others.
+    with suppress(OSError):
+        for index in Path(made.stats.cache_path).glob(f"*.{function.__name__}-*.nbi"):
+            if index.stat().st_mtime < _WRITTEN:
+                index.unlink()
+    return cast(_Function, made)
 
 
 def has_bfloat16() -> bool:

@@ -138,7 +138,7 @@ _LADDER = (
     _Rung(256, 0.4, 0.0, 8e-3),
     _Rung(384, 0.62, 6e5, 6e-3),
     _Rung(512, 1.0, 2e6, 5e-3),
-    _Rung(768, 2.2, 2.5e7, 4e-3),
+    _Rung(768, 2.2, 7e6, 4e-3),
     _Rung(1024, 4.2, 1e8, 4e-3),
 )
 
@@ -148,7 +148,7 @@ class _Restraint:
     """What holds a model back from learning a text by heart.
 
     Attributes:
-        epochs: up to so many passes over the training text.
+        epochs: up to so many passes over the training text, for a model of 512 units.
         dropout, recurrent_dropout: shares.
     """
 
@@ -159,11 +159,14 @@ class _Restraint:
 
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
-    _Restraint(5.0, 0.1, 0.0),
+    _Restraint(7.0, 0.1, 0.0),
     _Restraint(16.0, 0.2, 0.1),
     _Restraint(25.0, 0.4, 0.2),
     _Restraint(float("inf"), 0.5, 0.4),
 )
+_RESTRAINED, _MANY_EPOCHS = 512, 25.0
+"""The size that the table is for; and the passes that it takes, whatever the size, to need the last
+of it."""
 
 _SHORT_TEXT = 250_000
 """Characters below which a batch of 16 does better: more steps in as many passes."""
@@ -219,7 +222,9 @@ def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: floa
     epochs = given.get("epochs") or MOST_EPOCHS
     if given.get("minutes") or not given.get("epochs"):  # those given take what they take
         epochs = min(epochs, chars / max(1, num_chars))
-    restraint = next(one for one in _RESTRAINTS if epochs <= one.epochs)
+    # The larger the model, the sooner it knows a text by heart.
+    passes = min(epochs * hidden / _RESTRAINED, max(epochs, _MANY_EPOCHS))
+    restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {
         **ALWAYS,
         "batch_size": batch_size,

@@ -37,6 +37,19 @@ def test_a_text_read_often_is_held_back_more() -> None:
     assert rates[0] == 0 < rates[-1]
 
 
+def test_a_large_model_is_held_back_sooner() -> None:
+    def rates(epochs: int) -> list[float]:
+        return [
+            chosen({"hidden_size": hidden, "epochs": epochs}, MILLION, 300)["dropout"]
+            for hidden in (512, 768)
+        ]
+
+    assert rates(12) == [0.2, 0.4]
+    assert rates(3) == [0.1, 0.1]
+    assert rates(20) == [0.4, 0.4]  # the last rung is for texts read very often alone
+    assert rates(28) == [0.5, 0.5]
+
+
 def test_what_is_given_stays() -> None:
     given = {"hidden_size": 100, "dropout": 0.0, "lr": 1e-3, "epochs": 3}
     assert not set(chosen(given, MILLION, 300)) & set(given)

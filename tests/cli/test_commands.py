@@ -75,6 +75,17 @@ def test_stop(program: Program) -> None:
     [
         (["sample", "--temp", "-1"], 2, ["--temp -1", "0 <= x"]),
         (["sample", "--top-p", "0"], 2, ["--top-p 0", "0 < x <= 1"]),
+        (["sample", "--precision", "half"], 2, ["--precision", "half", "bfloat16"]),
+        (
+            ["sample", "--precision", "bfloat16", "--top-k", "3"],
+            2,
+            ["--precision bfloat16", "without filters", "leave it out"],
+        ),
+        (
+            ["train", "play.txt", "--kernel", "compiled", "--cell", "gru"],
+            1,
+            ["--kernel compiled", "lstm and coupled", "auto"],
+        ),
         (["sample", "-n", "0"], 2, ["-n 0", "1 <= x"]),
         (["sample", "--prompt", "caf\u00e9"], 1, ["'é'", "U+00E9", "position 3", "--unknown"]),
         (["sample", "--prompt", "a", "--unknown", "x"], 2, ["--unknown 'x'", "skip"]),

@@ -562,3 +562,44 @@ def test_a_reset_stream_starts_from_zero(start: Start) -> None:
             for stream, reset in enumerate(batch.reset):
                 expected = torch.zeros_like(old[stream]) if reset else old[stream]
                 torch.testing.assert_close(part[stream], expected)
+
+
+def test_another_kernel_on_resume(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
+    told: list[str] = []
+
+    def again(trainer: Trainer, **changes: Any) -> str:
+        told.clear()
+        resumed = resume_run(trainer.run, changes, [], notice=told.append)
+        kernel = resumed.config.train.kernel
+        assert resumed.network.compiled == (kernel == "compiled")
+        for _event in resumed.train():
+            break  # it learns
+        resumed.save()
+        return kernel
+
+    trainer = start("a", kernel="compiled")
+    run_until(trainer, 3)
+    assert again(trainer) == "compiled"
+    assert told == []
+    fault = "charlstm.training.setup.compiled_fault"
+    with monkeypatch.context() as without:
+        without.setattr(fault, lambda _precision: "numba is not installed.")
+        assert again(trainer) == "torch"
+    assert told == [
+        "the run was trained by compiled code and goes on with torch, not to the last bit the "
+        "same: numba is not installed."
+    ]
+    assert again(trainer, kernel="compiled") == "compiled"
+    assert told == ["the run goes on with --kernel compiled: not to the last bit the same."]
+
+
+def test_a_run_from_before_there_were_kernels_goes_on_by_torch(start: Start) -> None:
+    trainer = start("a", kernel="torch")
+    run_until(trainer, 2)
+    trainer.config = trainer.config.override({"kernel": "auto"})  # what is read where none is kept
+    trainer.save()
+    told: list[str] = []
+    resumed = resume_run(trainer.run, {}, [], notice=told.append)
+    assert resumed.config.train.kernel == "torch"
+    assert told == []
