@@ -71,7 +71,7 @@ def compiled(function: _Function) -> _Function:
     # numba asks whether the function's own file is newer than what was kept, but code of this
     # file goes into functions of others.
     with suppress(OSError):
-        for index in Path(made.stats.cache_path).glob(f"*.{function.__name__}-*.nbi"):
+        for index in Path(made.stats.cache_path or ".").glob(f"*.{function.__name__}-*.nbi"):
             if index.stat().st_mtime < _WRITTEN:
                 index.unlink()
     return cast(_Function, made)
