@@ -178,8 +178,8 @@ class LanguageModel:
             prompt: what comes before; it is not part of what is yielded.
             unknown: what to do with its unknown characters: error, skip or replace.
             config: how to draw; otherwise made from `options`.
-            **options: fields of `SampleConfig`: temperature, top_k, top_p, min_p, length, seed,
-                stop.
+            **options: fields of `SampleConfig`: temperature, top_k, top_p, min_p, precision,
+                length, seed, stop.
 
         Yields:
             Text, mostly one character at a time; none of it is taken back later.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -57,6 +58,8 @@ def share(function: Callable[..., None], rows: int, *arguments: Any) -> None:
 @cache
 def _openmp() -> Callable[..., None] | None:
     for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
+        if not re.match(r"lib[gi]?omp", path.name):
+            continue
         try:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel
         except (OSError, AttributeError):  # another library, or one without that entry
