@@ -56,7 +56,7 @@ def writing(session: Any, streams: int, precision: str = "float32") -> Callable[
     logits = session.step(0 if streams == 1 else np.zeros(streams, dtype=np.int64))
     config = SampleConfig(temperature=1.0, precision=precision)
     ids = generate_ids(session, logits, Sampler(config, streams, seed=1))
-    chars = max(4, 256 // streams)
+    chars = max(32, 256 // streams)  # compiled code writes so many at a time
 
     def work() -> float:
         for _ in itertools.islice(ids, chars):

@@ -125,12 +125,18 @@ class _Rung:
         least_work: characters that the reference could read in the time, from which on this size
             does better than those below it.
         lr: the peak rate that suits it.
+        least_compiled: `least_work` where windows are compiled, which spares large models more.
     """
 
     hidden_size: int
     cost: float
     least_work: float
     lr: float
+    least_compiled: float | None = None
+
+    def least(self, compiled: bool) -> float:
+        """From how much work on it is worth its time."""
+        return self.least_compiled if compiled and self.least_compiled else self.least_work
 
 
 _LADDER = (
@@ -138,7 +144,7 @@ _LADDER = (
     _Rung(256, 0.4, 0.0, 8e-3),
     _Rung(384, 0.62, 6e5, 6e-3),
     _Rung(512, 1.0, 2e6, 5e-3),
-    _Rung(768, 2.2, 7e6, 4e-3),
+    _Rung(768, 2.2, 2.5e7, 4e-3, 7e6),
     _Rung(1024, 4.2, 1e8, 4e-3),
 )
 
@@ -148,7 +154,7 @@ class _Restraint:
     """What holds a model back from learning a text by heart.
 
     Attributes:
-        epochs: up to so many passes over the training text, for a model of 512 units.
+        epochs: up to so many passes over the training text, for a model of 512 units or fewer.
         dropout, recurrent_dropout: shares.
     """
 
@@ -176,6 +182,9 @@ _GROWING, _MOST_GROW = 3e6, 0.55
 _GROWTH_COST = 1.28
 """What a character takes while windows grow, against whole windows."""
 
+_USEFUL_EPOCHS = 60
+"""Passes of the reference over the text, beyond which time is no reason for a larger model."""
+
 MOST_EPOCHS = 30
 """More passes teach a text by heart, whatever holds the model back."""
 
@@ -195,7 +204,14 @@ class Choice:
     epochs: float
 
 
-def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: float) -> Choice:
+def choose(
+    given: Mapping[str, Any],
+    num_chars: int,
+    seconds: float,
+    speed: float,
+    *,
+    compiled: bool = False,
+) -> Choice:
     """Choose for a text and a time what was not given.
 
     Args:
@@ -203,11 +219,13 @@ def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: floa
         num_chars: of the training text.
         seconds: for training.
         speed: characters per second that the reference model learns from on this machine.
+        compiled: whether its windows are compiled code.
     """
     work = speed * seconds
     layers, hidden = given.get("num_layers", 1), given.get("hidden_size")
     if hidden is None:
-        rung = [rung for rung in _LADDER if work >= rung.least_work * layers][-1]
+        useful = min(work, _USEFUL_EPOCHS * num_chars)
+        rung = [rung for rung in _LADDER if useful >= rung.least(compiled) * layers][-1]
         hidden = rung.hidden_size
     else:
         rung = min(_LADDER, key=lambda rung: abs(rung.hidden_size - hidden))
@@ -223,7 +241,7 @@ def choose(given: Mapping[str, Any], num_chars: int, seconds: float, speed: floa
     if given.get("minutes") or not given.get("epochs"):  # those given take what they take
         epochs = min(epochs, chars / max(1, num_chars))
     # The larger the model, the sooner it knows a text by heart.
-    passes = min(epochs * hidden / _RESTRAINED, max(epochs, _MANY_EPOCHS))
+    passes = min(epochs * max(1, hidden / _RESTRAINED), max(epochs, _MANY_EPOCHS))
     restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {
         **ALWAYS,

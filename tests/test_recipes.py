@@ -31,6 +31,20 @@ def test_more_time_and_faster_machines_get_larger_models() -> None:
     assert chosen({}, MILLION, 80, 1_000_000)["hidden_size"] >= sizes[-2]
 
 
+def test_a_short_text_gets_no_larger_model_for_more_time() -> None:
+    sizes = [chosen({}, chars, 10**5)["hidden_size"] for chars in (10**4, 10**5, 10**6, 10**7)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_compiled_windows_make_a_larger_model_worth_its_time() -> None:
+    sizes = [
+        choose({}, MILLION, 80, 120_000, compiled=compiled).overrides["hidden_size"]
+        for compiled in (False, True)
+    ]
+    assert sizes == [512, 768]
+
+
 def test_a_text_read_often_is_held_back_more() -> None:
     rates = [chosen({}, chars, 270)["dropout"] for chars in (10**8, 10**7, 10**6, 10**5, 10**4)]
     assert rates == sorted(rates)

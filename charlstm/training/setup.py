@@ -166,7 +166,8 @@ def _choose(
     if by_speed:
         speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer), device)
     left = max(1.0, begun + seconds - time.monotonic())
-    choice = choose(given, len(corpus.train), left, speed)
+    compiled = config.train.kernel == "compiled"
+    choice = choose(given, len(corpus.train), left, speed, compiled=compiled)
     return config.override(choice.overrides), choice
 
 
