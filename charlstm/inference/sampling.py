@@ -89,6 +89,10 @@ def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.asarray((powers > thresholds[:, None]).argmax(axis=1))
 
 
+def _has_no_filter(config: SampleConfig) -> bool:
+    return config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
+
+
 class Sampler:
     """Chooses next characters for N streams, each with uniforms of its own.
 
@@ -109,7 +113,7 @@ class Sampler:
         self._rngs = [np.random.default_rng([seed, first + n]) for n in range(streams)]
         self._block = np.empty((_BLOCK, streams))
         self._used = _BLOCK
-        self.plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
+        self.plain = _has_no_filter(config)
         # So close to 0, the likeliest is drawn for certain, and the quotients might overflow.
         self.greedy = config.temperature < LEAST_DRAWN
         # Without axes, which spares numpy half of what a call costs.
@@ -248,7 +252,7 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
     """
     if config.precision == "float32":
         return
-    plain = config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
+    plain = _has_no_filter(config)
     if not (engine.plain_lstm and plain and config.temperature >= LEAST_DRAWN):
         raise ConfigError(
             "--precision bfloat16 is for lstm and coupled models without --residual, --layer-norm "
