@@ -286,12 +286,11 @@ def pack(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> N
         if width < WIDTH:
             packed[p] = 0
         if packed.itemsize == 2:
+            pairs = packed[p].view(np.uint32).reshape(depth // 2, WIDTH)
             for k in range(0, depth, 2):
-                even, odd = matrix[k, p * WIDTH :], matrix[k + 1, p * WIDTH :]
-                into = packed[p, k : k + 2].reshape(2 * WIDTH)
+                even, odd, into = matrix[k, p * WIDTH :], matrix[k + 1, p * WIDTH :], pairs[k // 2]
                 for n in range(width):
-                    into[2 * n] = even[n]
-                    into[2 * n + 1] = odd[n]
+                    into[n] = np.uint32(even[n]) | (np.uint32(odd[n]) << np.uint32(16))
         else:
             for k in range(depth):
                 row, into = matrix[k, p * WIDTH :], packed[p, k]
@@ -550,3 +549,20 @@ def backward(
             own_dh, products = dh[b], sums[b - first]
             for j in range(hidden):
                 own_dh[j] = products[j]
+
+
+@compiled
+def add_rows(
+    rows: NDArray[Any], places: NDArray[np.int64], out: NDArray[np.float32], first: int, last: int
+) -> None:
+    """Add rows where they belong: out[places[n]] += rows[n], columns from `first` up to `last`.
+
+    Args:
+        rows: (N, C).
+        places: (N,).
+        out: (M, C).
+    """
+    for n in range(len(rows)):
+        given, into = rows[n, first:last], out[places[n], first:last]
+        for j in range(last - first):
+            into[j] += wide(given[j])

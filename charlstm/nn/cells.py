@@ -57,7 +57,7 @@ class Cell(nn.Module, ABC):
         biases: how many blocks of H the bias has.
         state_names: what the state's parts are called; the first is the output.
         forget_gate: which block is the forget gate's, if the cell has one.
-        gathers: whether `window` takes ids in place of one-hot rows, on a CPU.
+        gathers: whether `window` takes ids in place of rows, on a CPU.
         compiled: whether `window` may be compiled code (`charlstm.nn.compiled`), on a CPU.
         weight_ih: (gates * H, inputs).
         weight_hh: (gates * H, H).
@@ -98,14 +98,17 @@ class Cell(nn.Module, ABC):
         """The equations: inputs (B, inputs) and a state -> the next state."""
 
     @abstractmethod
-    def window(self, xs: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
+    def window(
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """A whole window: (T, B, inputs) and a state -> outputs (T, B, H) and the next state.
 
         Args:
-            xs: inputs; products are made in their type. Or ids (T, B), int64, which stand for
-                one-hot rows, where the cell's products are made in `weight_hh`'s type.
+            xs: inputs; products are made in their type. Or ids (T, B), int64, where the cell's
+                products are made in `weight_hh`'s type.
             state: B streams' state; not changed.
             weight_hh: the recurrent weights, or what dropout left of them.
+            vectors: what ids stand for, (V, inputs); without it they stand for one-hot rows.
         """
 
     def step_window(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -125,12 +128,14 @@ class _LSTM(Cell):
         fits = paired or weight_hh.dtype == torch.float32
         return self.compiled and fits and weight_hh.device.type == "cpu"
 
-    def _compiled_window(self, xs: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
+    def _compiled_window(
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None
+    ) -> tuple[Tensor, State]:
         from charlstm.nn import compiled  # noqa: PLC0415 - numba takes its time
 
         weight_ih = self.weight_ih.to(weight_hh.dtype)
         if xs.dtype == torch.int64:
-            inputs, ids = weight_ih.t(), xs
+            inputs, ids = _table(weight_ih, vectors), xs
         else:
             # A product that adds a bias takes twice the time; the window adds it.
             inputs, ids = functional.linear(xs.to(weight_hh.dtype), weight_ih), None
@@ -154,11 +159,12 @@ class LSTMCell(_LSTM):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
     ) -> tuple[Tensor, State]:
         if self._compiles(weight_hh):
-            return self._compiled_window(xs, state, weight_hh)
-        return _fused_lstm(xs, state, (self.weight_ih, weight_hh, self.bias), self.training)
+            return self._compiled_window(xs, state, weight_hh, vectors)
+        weights = self.weight_ih, weight_hh, self.bias
+        return _fused_lstm(xs, state, weights, self.training, vectors)
 
 
 class CoupledCell(_LSTM):
@@ -178,17 +184,17 @@ class CoupledCell(_LSTM):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
     ) -> tuple[Tensor, State]:
         if self._compiles(weight_hh):
-            return self._compiled_window(xs, state, weight_hh)
+            return self._compiled_window(xs, state, weight_hh, vectors)
         # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
         # negated. Gradients of both flow into the one.
         hidden = self.hidden_size
         weight_ih, weight_hh, bias = (
             torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)
         )
-        return _fused_lstm(xs, state, (weight_ih, weight_hh, bias), self.training)
+        return _fused_lstm(xs, state, (weight_ih, weight_hh, bias), self.training, vectors)
 
 
 class PeepholeCell(Cell):
@@ -236,9 +242,9 @@ class PeepholeCell(Cell):
         )
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        inputs = _input_products(xs, self.weight_ih, self.bias, weight_hh.dtype)
+        inputs = _input_products(xs, self.weight_ih, self.bias, weight_hh.dtype, vectors)
         kept = self.kept(len(xs), xs.shape[1])
         h, c = state
         outputs, h, c = bptt.peephole_window(inputs, h, c, weight_hh, self.peephole, *kept)
@@ -279,12 +285,12 @@ class GRUCell(Cell):
         return ((1 - z) * n + z * h,)
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
     ) -> tuple[Tensor, State]:
         hidden = self.hidden_size
         bias_x, cn = self.bias[: 3 * hidden], self.bias[3 * hidden :]
         if xs.device.type == "cpu":  # where torch's own takes longer
-            inputs = _input_products(xs, self.weight_ih, bias_x, weight_hh.dtype)
+            inputs = _input_products(xs, self.weight_ih, bias_x, weight_hh.dtype, vectors)
             outputs, h = bptt.gru_window(inputs, state[0], weight_hh, cn)
             return outputs, (h,)
         bias_h = torch.cat([torch.zeros_like(bias_x[hidden:]), cn])
@@ -307,7 +313,7 @@ class RNNCell(Cell):
         return (torch.tanh(x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias),)
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
     ) -> tuple[Tensor, State]:
         weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[2]))
@@ -319,11 +325,18 @@ class RNNCell(Cell):
 
 
 def _fused_lstm(
-    xs: Tensor, state: State, weights: tuple[Tensor, Tensor, Tensor], training: bool
+    xs: Tensor,
+    state: State,
+    weights: tuple[Tensor, Tensor, Tensor],
+    training: bool,
+    vectors: Tensor | None,
 ) -> tuple[Tensor, State]:
     """Run torch's LSTM in the type of the weights hh, from weights ih, hh and bias."""
     dtype = weights[1].dtype
-    xs = one_hot(xs, weights[0].shape[1], dtype) if xs.dtype == torch.int64 else xs.to(dtype)
+    if xs.dtype == torch.int64:
+        size = weights[0].shape[1]
+        xs = one_hot(xs, size, dtype) if vectors is None else functional.embedding(xs, vectors)
+    xs = xs.to(dtype)
     h, c = state
     # The kernel adds two biases; the second is zero and not a weight.
     both = (*weights, torch.zeros_like(weights[2]))
@@ -341,13 +354,17 @@ def _fused_lstm(
     return outputs, (h[0].to(state[0].dtype), c[0].to(state[1].dtype))
 
 
-def _input_products(xs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """All of a window's input products at once: W x + b, (T, B, gates * H).
+def _table(weight: Tensor, vectors: Tensor | None) -> Tensor:
+    """W x for whatever ids stand for, (V, gates * H): a one-hot row gathers a column of W."""
+    return weight.T if vectors is None else vectors.to(weight.dtype) @ weight.T
 
-    A one-hot row times a matrix is a row of that matrix, so ids only gather.
-    """
+
+def _input_products(
+    xs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, vectors: Tensor | None
+) -> Tensor:
+    """All of a window's input products at once: W x + b, (T, B, gates * H); ids only gather."""
     if xs.dtype == torch.int64:
-        return bptt.rows_of((weight.T + bias).to(dtype), xs)
+        return bptt.rows_of((_table(weight, vectors) + bias).to(dtype), xs)
     return functional.linear(xs.to(dtype), weight.to(dtype), bias.to(dtype))
 
 

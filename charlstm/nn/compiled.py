@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from charlstm.compiled import backward, drop, forward, pack, pack_transposed, panels
-from charlstm.nn.bptt import d_rows
+from charlstm.compiled import add_rows, backward, drop, forward, pack, pack_transposed, panels
 from charlstm.nn.threads import share
 
 _WORTH_SHARING = 1 << 19  # weights; to lay out fewer takes one thread less time than to call others
@@ -43,17 +42,20 @@ def lstm_window(
     return out
 
 
-def dropout(values: Tensor, rate: float, seed: int, total: int, offset: int) -> Tensor:
+def dropout(
+    values: Tensor, dtype: torch.dtype, rate: float, seed: int, total: int, offset: int
+) -> Tensor:
     """Some of the values zero, the others scaled by what is left: see `charlstm.compiled.drop`.
 
     Args:
         values: (A, B, C), float32 or bfloat16.
+        dtype: of the result; one or the other.
         rate: rounded to a 65536th, below 1.
         seed: of the draw, any int64.
         total, offset: of how many along the second axis these are, and from where on.
     """
     kept: Tensor = _Dropout.apply(  # type: ignore[no-untyped-call]
-        values, np.uint64(seed % 2**64), min(65535, round(rate * 65536)), total, offset
+        values, dtype, np.uint64(seed % 2**64), min(65535, round(rate * 65536)), total, offset
     )
     return kept
 
@@ -78,8 +80,8 @@ def _packed(
     return packed
 
 
-def _dropped(values: Tensor, how: tuple[Any, ...]) -> Tensor:
-    out = torch.empty_like(values, memory_format=torch.contiguous_format)
+def _dropped(values: Tensor, dtype: torch.dtype, how: tuple[Any, ...]) -> Tensor:
+    out = torch.empty(values.shape, dtype=dtype)
     rows = values.shape[0] * values.shape[1]
     if values.numel() < _WORTH_SHARING >> 3:
         drop(_array(values), _array(out), *how, 0, rows)  # type: ignore[call-arg]
@@ -90,13 +92,13 @@ def _dropped(values: Tensor, how: tuple[Any, ...]) -> Tensor:
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, *how: Any) -> Tensor:
-        ctx.how = how
-        return _dropped(values, how)
+    def forward(ctx: Any, values: Tensor, dtype: torch.dtype, *how: Any) -> Tensor:
+        ctx.dtype, ctx.how = values.dtype, how
+        return _dropped(values, dtype, how)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return _dropped(gradients[0], ctx.how), None, None, None, None
+        return _dropped(gradients[0], ctx.dtype, ctx.how), None, None, None, None, None
 
 
 class _LSTMWindow(torch.autograd.Function):
@@ -146,7 +148,9 @@ class _LSTMWindow(torch.autograd.Function):
         )  # fmt: skip
         flat = das.view(steps * batch, rows)
         d_weight = flat.t() @ hs[:-1].view(steps * batch, hidden)
-        d_inputs = das if ids is None else d_rows(flat, ids.flatten(), ctx.size)
-        # As a product, a sum takes a tenth of the time.
-        d_bias = (torch.ones(1, len(flat), dtype=flat.dtype) @ flat)[0].float()
+        places = torch.zeros(len(flat), dtype=torch.int64) if ids is None else ids.flatten()
+        sums = torch.zeros((1 if ids is None else ctx.size, rows), dtype=torch.float32)
+        share(add_rows, rows, _array(flat), _array(places), _array(sums))
+        d_inputs = das if ids is None else sums
+        d_bias = sums.sum(0)
         return d_inputs, None, d_bias, dh, dc, d_weight, None

@@ -156,8 +156,9 @@ class CharLSTM(nn.Module):
             return torch.zeros(0, ids.shape[1], width, dtype=self.dtype, device=ids.device), state
         xs = below = ids
         for number, (cell, cell_state) in enumerate(zip(cells, state, strict=True)):
+            vectors = None
             if number == 0:
-                xs = self._characters(ids, cell)
+                xs, vectors = self._characters(ids, cell)
             else:
                 xs = below
                 if config.layer_norm:
@@ -165,8 +166,8 @@ class CharLSTM(nn.Module):
                 xs = self._drop(xs)
             if isinstance(cell, PeepholeCell):
                 cell.generator, cell.share = self.generator, self.share
-            weight_hh = self._drop_weights(cell.weight_hh).to(self.dtype)
-            ys, cell_state = cell.window(xs, cell_state, weight_hh)  # noqa: PLW2901
+            weight_hh = self._drop_weights(cell.weight_hh)
+            ys, cell_state = cell.window(xs, cell_state, weight_hh, vectors)  # noqa: PLW2901
             ys = ys.to(self.dtype)  # (T, B, H)
             if config.residual and number:
                 ys = ys + below
@@ -175,37 +176,41 @@ class CharLSTM(nn.Module):
             collected.append(ys)
         return torch.cat(collected, dim=2) if config.dense_output else below, next_state
 
-    def _characters(self, ids: Tensor, cell: Cell) -> Tensor:
-        """What the first layer reads: vectors (T, B, E) or (T, B, V), or the ids themselves."""
+    def _characters(self, ids: Tensor, cell: Cell) -> tuple[Tensor, Tensor | None]:
+        """What the first layer reads: rows (T, B, E) or (T, B, V); or ids, and what they stand for.
+
+        Ids need no rows made of them, and in their place a product of each window's characters
+        one of each of the alphabet's.
+        """
         dropped = self.config.input_dropout if self.training else 0.0
-        if self.embedding is not None:
-            vectors: Tensor = self.embedding(ids)
-            xs = vectors.to(self.dtype)
-        elif cell.gathers and not dropped and ids.device.type == "cpu":
-            return ids
+        vectors = None if self.embedding is None else self.embedding.weight
+        if cell.gathers and not dropped and ids.device.type == "cpu":
+            return ids, vectors
+        if vectors is not None:
+            xs = functional.embedding(ids, vectors).to(self.dtype)
         else:
             xs = one_hot(ids, self.vocab_size, self.dtype)
         if dropped:
             xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator, self.share)
-        return xs
+        return xs, None
 
     def _drop_weights(self, weight: Tensor) -> Tensor:
-        """Recurrent weights with some dropped for a window (DropConnect, Wan et al. 2013)."""
+        """The weights that a window computes with, some of them dropped (Wan et al. 2013)."""
         rate = self.config.recurrent_dropout
         if not self.training or rate == 0:
-            return weight
+            return weight.to(self.dtype)
         return self._dropout(weight[:, None], rate)[:, 0]
 
     def _dropout(self, values: Tensor, rate: float, share: Share | None = None) -> Tensor:
         """Values (A, B, C) with some dropped, by the fast way where there is one."""
-        if self.compiled and values.device.type == "cpu" and values.dtype != torch.float64:
+        if self.compiled and values.device.type == "cpu" and self.dtype != torch.float64:
             from charlstm.nn import compiled  # noqa: PLC0415 - numba takes its time
 
             seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator))
             own, total = share or (slice(0, 0), values.shape[1])
-            return compiled.dropout(values, rate, seed, total, own.start)
+            return compiled.dropout(values, self.dtype, rate, seed, total, own.start)
         kept: Tensor = values * dropout_mask(values, rate, self.generator, share)
-        return kept
+        return kept.to(self.dtype)
 
     def _drop(self, xs: Tensor) -> Tensor:
         config = self.config

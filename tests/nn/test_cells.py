@@ -24,15 +24,17 @@ def make(name: str) -> tuple[Cell, torch.Tensor, tuple[torch.Tensor, ...]]:
     return cell, xs, state
 
 
-VARIANTS = [(name, 0.0, True, ids) for name in CELLS for ids in {False, CELLS[name].gathers}]
-VARIANTS += [("peephole", 0.4, training, False) for training in (True, False)]
+GATHERING = [name for name in CELLS if CELLS[name].gathers]
+VARIANTS = [(name, 0.0, True, "rows") for name in CELLS]
+VARIANTS += [(name, 0.0, True, source) for name in GATHERING for source in ("ids", "vectors")]
+VARIANTS += [("peephole", 0.4, training, "rows") for training in (True, False)]
 
 
-@pytest.mark.parametrize(("name", "zoneout", "training", "ids"), VARIANTS)
+@pytest.mark.parametrize(("name", "zoneout", "training", "source"), VARIANTS)
 def test_the_fast_window_computes_the_equations(
-    name: str, zoneout: float, training: bool, ids: bool
+    name: str, zoneout: float, training: bool, source: str
 ) -> None:
-    """Outputs, last state and every gradient, in float64, from vectors and from ids."""
+    """Outputs, last state and every gradient, in float64, from rows and from ids."""
     results = []
     for kind in ("window", "step_window"):
         cell, xs, state = make(name)
@@ -40,16 +42,19 @@ def test_the_fast_window_computes_the_equations(
         if isinstance(cell, PeepholeCell):
             cell.zoneout = zoneout
             keep_the_same(cell)
+        vectors = torch.randn(6, INPUTS, dtype=torch.float64, requires_grad=True)
         chosen = torch.randint(INPUTS, (TIME, BATCH), generator=torch.Generator().manual_seed(2))
-        if ids:
-            xs = one_hot(chosen, INPUTS, torch.float64).requires_grad_()
+        given = {"rows": (xs, xs, None), "ids": (chosen, one_hot(chosen, INPUTS, xs.dtype), None),
+                 "vectors": (chosen, vectors[chosen], vectors)}  # fmt: skip
+        ids, rows, meant = given[source]
         if kind == "step_window":
-            outputs, last = cell.step_window(xs, state)
+            outputs, last = cell.step_window(rows, state)
         else:
-            outputs, last = cell.window(chosen if ids else xs, state, cell.weight_hh)
+            outputs, last = cell.window(ids, state, cell.weight_hh, meant)
         weights = torch.arange(outputs.numel(), dtype=torch.float64).view_as(outputs)
         total = (outputs * weights).sum() + sum((part**2).sum() for part in last)
-        leaves = [*([] if ids else [xs]), *state, *cell.parameters()]
+        inputs = {"rows": [xs], "ids": [], "vectors": [vectors]}[source]
+        leaves = [*inputs, *state, *cell.parameters()]
         results.append((outputs, *last, *torch.autograd.grad(total, leaves)))
     for fast, readable in zip(*results, strict=True):
         torch.testing.assert_close(fast, readable, rtol=1e-10, atol=1e-10)

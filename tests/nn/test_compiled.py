@@ -15,17 +15,14 @@ pytest.importorskip("numba", reason="numba is not installed: pip install 'charls
 
 from charlstm.compiled import WIDTH, has_bfloat16, multiply, pack, pack_transposed, panels
 from charlstm.nn import threads
-from charlstm.nn.cells import CELLS
+from charlstm.nn.cells import CELLS, one_hot
 from charlstm.nn.compiled import dropout
 from charlstm.nn.threads import share
 
-PAIRED = pytest.param(
-    torch.bfloat16,
-    marks=pytest.mark.skipif(
-        not has_bfloat16(), reason="this processor has no bfloat16 products (avx512_bf16)"
-    ),
-    id="bfloat16",
+PAIRED_ONLY = pytest.mark.skipif(
+    not has_bfloat16(), reason="this processor has no bfloat16 products (avx512_bf16)"
 )
+PAIRED = pytest.param(torch.bfloat16, marks=PAIRED_ONLY, id="bfloat16")
 TYPES = [pytest.param(torch.float32, id="float32"), PAIRED]
 SIZES = [(7, 3, 10), (1, 1, 2), (4, 9, 34), (5, 33, 64)]  # T, B, H
 
@@ -54,65 +51,78 @@ def test_products(dtype: torch.dtype, rows: int, depth: int, columns: int) -> No
         assert not out[:, columns:].any()
 
 
+SOURCES = ["rows", "ids", "vectors"]
+
+
 def run(
-    name: str, shape: tuple[int, int, int], dtype: torch.dtype | None, seed: int = 0
+    name: str, shape: tuple[int, int, int], dtype: torch.dtype | None, source: str = "rows"
 ) -> list[Tensor]:
     """Outputs, last state and gradients of a cell; dtype None: by its equations."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     steps, batch, hidden = shape
     cell = CELLS[name](5, hidden)
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.normal_(0, 0.4)
-    xs = torch.randn(steps, batch, 5, requires_grad=True)
+    rows = torch.randn(steps, batch, 5, requires_grad=True)
+    vectors = torch.randn(7, 5, requires_grad=True)
+    ids = torch.randint(5, (steps, batch))
     state = tuple(torch.randn(batch, hidden, requires_grad=True) for _ in range(2))
+    inputs = {"rows": [rows], "ids": [], "vectors": [vectors]}[source]
     if dtype is None:
+        xs = {"rows": rows, "ids": one_hot(ids, 5, torch.float32), "vectors": vectors[ids]}[source]
         outputs, last = cell.step_window(xs, state)
     else:
         cell.compiled = True
-        outputs, last = cell.window(xs.to(dtype), state, cell.weight_hh.to(dtype))
+        given = rows.to(dtype) if source == "rows" else ids
+        meant = vectors if source == "vectors" else None
+        outputs, last = cell.window(given, state, cell.weight_hh.to(dtype), meant)
         assert outputs.dtype == dtype
         assert {part.dtype for part in last} == {torch.float32}
     weights = torch.linspace(-1, 1, outputs.numel()).view_as(outputs)
     total = (outputs.float() * weights).sum() + sum((part**2).sum() for part in last)
-    return [outputs, *last, *torch.autograd.grad(total, [xs, *state, *cell.parameters()])]
+    return [outputs, *last, *torch.autograd.grad(total, [*inputs, *state, *cell.parameters()])]
 
 
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 @pytest.mark.parametrize("name", ["lstm", "coupled"])
-def test_it_computes_the_equations(name: str, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_it_computes_the_equations(name: str, shape: tuple[int, int, int], source: str) -> None:
     for found, expected in zip(
-        run(name, shape, torch.float32), run(name, shape, None), strict=True
+        run(name, shape, torch.float32, source), run(name, shape, None, source), strict=True
     ):
         torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16 products")
+@PAIRED_ONLY
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 @pytest.mark.parametrize("name", ["lstm", "coupled"])
-def test_bfloat16_comes_near(name: str, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_bfloat16_comes_near(name: str, shape: tuple[int, int, int], source: str) -> None:
     for found, expected in zip(
-        run(name, shape, torch.bfloat16), run(name, shape, None), strict=True
+        run(name, shape, torch.bfloat16, source), run(name, shape, None, source), strict=True
     ):
         off = (found.float() - expected).abs().max() / expected.detach().abs().max()
         assert off < 0.04
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("source", SOURCES)
 def test_the_same_bits_by_any_number_of_threads(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once = run("lstm", (5, 33, 64), dtype)
+    shape = (5, 33, 64)
+    once = run("lstm", shape, dtype, source)
     usual = torch.get_num_threads()
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            for found, expected in zip(run("lstm", (5, 33, 64), dtype), once, strict=True):
+            for found, expected in zip(run("lstm", shape, dtype, source), once, strict=True):
                 assert torch.equal(found, expected)
     finally:
         torch.set_num_threads(usual)
     monkeypatch.setattr(threads, "_openmp", lambda: None)  # as where torch has another library
-    for found, expected in zip(run("lstm", (5, 33, 64), dtype), once, strict=True):
+    for found, expected in zip(run("lstm", shape, dtype, source), once, strict=True):
         assert torch.equal(found, expected)
 
 
@@ -145,7 +155,7 @@ def test_prediction_keeps_nothing_and_training_follows() -> None:
 @pytest.mark.parametrize("columns", [3, 8, 257])
 def test_dropout(dtype: torch.dtype, columns: int) -> None:
     values = torch.ones(40, 13, columns, dtype=dtype, requires_grad=True)
-    kept = dropout(values, 0.25, -7, 13, 0)
+    kept = dropout(values, dtype, 0.25, -7, 13, 0)
     scale = torch.tensor(4 / 3).to(dtype)
     assert set(kept.flatten().tolist()) <= {0.0, scale.item()}
     count = kept.numel()
@@ -153,19 +163,27 @@ def test_dropout(dtype: torch.dtype, columns: int) -> None:
     assert share == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / count) ** 0.5)
     (gradient,) = torch.autograd.grad(kept.sum(), [values])
     assert torch.equal(gradient, kept)  # what was dropped learns nothing
-    assert torch.equal(kept, dropout(values, 0.25, -7, 13, 0))
-    assert not torch.equal(kept, dropout(values, 0.25, -6, 13, 0))
-    parts = [
-        dropout(values[:, own], 0.25, -7, 13, own.start) for own in (slice(0, 5), slice(5, 13))
-    ]
+    assert torch.equal(kept, dropout(values, dtype, 0.25, -7, 13, 0))
+    assert not torch.equal(kept, dropout(values, dtype, 0.25, -6, 13, 0))
+    halves = (slice(0, 5), slice(5, 13))
+    parts = [dropout(values[:, own], dtype, 0.25, -7, 13, own.start) for own in halves]
     assert torch.equal(torch.cat(parts, 1), kept)  # several processes drop what one does
-    assert dropout(values, 0.0, 1, 13, 0).equal(values)
+    assert dropout(values, dtype, 0.0, 1, 13, 0).equal(values)
+
+
+def test_dropout_may_change_the_type() -> None:
+    values = torch.randn(4, 3, 9, requires_grad=True)
+    narrow = dropout(values, torch.bfloat16, 0.25, 1, 3, 0)
+    assert torch.equal(narrow, dropout(values, torch.float32, 0.25, 1, 3, 0).bfloat16())
+    (gradient,) = torch.autograd.grad(narrow.sum(), [values])
+    assert gradient.dtype == torch.float32
+    assert torch.equal(gradient == 0, narrow == 0)
 
 
 def test_its_bits_are_even_and_independent() -> None:
     """Neighbours, rows and seeds: pairs are dropped together as often as chance has it."""
     ones = torch.ones(200, 10, 64)
-    first, other = (dropout(ones, 0.5, seed, 10, 0) == 0 for seed in (1, 2))
+    first, other = (dropout(ones, ones.dtype, 0.5, seed, 10, 0) == 0 for seed in (1, 2))
     sigma = 0.25 / ones.numel() ** 0.5
     for one, two in (
         (first[..., 1:], first[..., :-1]), (first[:, 1:], first[:, :-1]),

@@ -106,7 +106,7 @@ def test_masks_act_in_training_only_and_follow_the_generator(options: dict[str, 
 
 def test_input_dropout_hides_whole_characters() -> None:
     net = network(input_dropout=0.5, num_layers=1)
-    xs = net._characters(SOME, net.cells[0])
+    xs, _ = net._characters(SOME, net.cells[0])
     sums = xs.sum(dim=2)
     assert set(sums.flatten().tolist()) == {0.0, 2.0}
 
