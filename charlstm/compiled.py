@@ -7,14 +7,16 @@ end. The products are made by a loop of our own:
 
     out[r, n] = sum over k of rows[r, k] * matrix[k, n]
 
-Eight rows times 32 columns are summed at a time, all in registers. The matrix is laid out once
-for a window (`pack`): 32 columns make a panel, in which the loop reads 64 or 128 bytes after
-another. In bfloat16 two k's are multiplied at once, by the processor's `vdpbf16ps`, which adds to
-a float32; that is why a panel holds the numbers of k and k + 1 side by side. In float32 it is a
-fused multiply-add.
+Eight rows times 32 columns are summed at a time, or one row times 128, all in registers. The
+matrix is laid out once for a window (`pack`): 32 columns make a panel, in which the loop reads
+128 bytes after another. In bfloat16 two k's are multiplied at once, by the processor's
+`vdpbf16ps`, which adds to a float32; that is why a panel holds the numbers of k and k + 1 side by
+side. In bytes, which only writing uses, it is four k's, by `vpdpbusd`, which adds to an int32. In
+float32 it is a fused multiply-add.
 
 bfloat16 numbers stand in arrays of uint16, as numpy has no such type: they are the upper half of
-a float32's bits.
+a float32's bits. Bytes are int8 in the matrix; in the rows, uint8 from 1 to 255 are the numbers
+from -1 to 1.
 
 The equations, with a = W x + b for all steps made before, and gates as in `charlstm.nn.cells`:
 
@@ -34,8 +36,11 @@ call, is kept on disk.
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -80,6 +85,11 @@ def compiled(function: _Function) -> _Function:
 def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 numbers in the way that is used here."""
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512bf16"))
+
+
+def has_bytes() -> bool:
+    """Whether it multiplies bytes in the way that is used here."""
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512vnni"))
 
 
 # ---------------------------------------------------------------- numbers
@@ -131,8 +141,12 @@ def wide(x: Any) -> Any:
     raise NotImplementedError
 
 
+MIDDLE, SCALE = 128, 127
+"""A byte is a number's SCALE-fold, rounded, plus MIDDLE."""
+
+
 def narrow(x: Any, like: Any) -> Any:
-    """A float32 rounded to the kind of `like`; compiled code only."""
+    """A float32, between -1 and 1 for a byte, rounded to the kind of `like`; compiled code only."""
     raise NotImplementedError
 
 
@@ -147,6 +161,9 @@ def _make_wide(x: Any) -> Any:
     return widened if isinstance(x, types.Integer) else same
 
 
+_SCALE, _ABOVE = np.float32(SCALE), np.float32(MIDDLE + 0.5)  # what is cut off rounds down
+
+
 @overload(narrow, inline="always")
 def _make_narrow(x: Any, like: Any) -> Any:
     def rounded(x: Any, like: Any) -> Any:
@@ -154,10 +171,15 @@ def _make_narrow(x: Any, like: Any) -> Any:
         half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))  # ties to even
         return np.uint16((bits + half) >> np.uint32(16))
 
+    def byte(x: Any, like: Any) -> Any:
+        return np.uint8(np.int32(x * _SCALE + _ABOVE))
+
     def same(x: Any, like: Any) -> Any:
         return x
 
-    return rounded if isinstance(like, types.Integer) else same
+    if not isinstance(like, types.Integer):
+        return same
+    return byte if like == types.uint8 else rounded
 
 
 # ---------------------------------------------------------------- products
@@ -175,78 +197,94 @@ class _BFloat(ir.types._BaseFloatType):  # type: ignore[misc]  # llvmlite lacks 
 
 _BFloat._create_instance()
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
-_SUMS = ir.VectorType(ir.FloatType(), LANES)
-_PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
-_ZEROS = ir.Constant(_SUMS, [0.0] * LANES)
+_FLOATS, _WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_I32, LANES)
 
 
-def _tile(rows: int) -> Any:
-    """Code for a product of so many rows with one panel."""
+@dataclass(frozen=True)
+class _Kind:
+    """How numbers are multiplied.
+
+    Attributes:
+        each: how many k's at once, together a word of 32 bits.
+        name: of LLVM's function, of a sum, a vector of the row's word, and one of columns' words.
+        sums, factors: its vectors.
+    """
+
+    each: int
+    name: str
+    sums: Any
+    factors: Any
+
+
+_KINDS = {
+    32: _Kind(1, "llvm.fma.v16f32", _FLOATS, _FLOATS),
+    16: _Kind(2, "llvm.x86.avx512bf16.dpbf16ps.512", _FLOATS, ir.VectorType(_BFloat(), 2 * LANES)),
+    8: _Kind(4, "llvm.x86.avx512.vpdpbusd.512", _WORDS, _WORDS),
+}
+"""By the bits of a row's numbers."""
+
+
+def _tile(rows: int, panels: int = 1) -> Any:
+    """Code for a product of so many rows with so many panels, one after the other."""
+    vectors = 2 * panels
 
     @intrinsic  # type: ignore[untyped-decorator]
     def multiply(_: Any, out: Any, ldo: Any, left: Any, lda: Any, panel: Any, depth: Any) -> Any:
-        """out[r, :WIDTH] = left[r, :depth] times the panel; rows lie ldo and lda numbers apart."""
-        paired = isinstance(left.dtype, types.Integer)
+        """out[r, :columns] = left[r, :depth] times the panels; rows lie ldo and lda apart."""
+        kind = _KINDS[left.dtype.bitwidth]
 
         def generate(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
             out, ldo, left, lda, panel, depth = arguments
-            vector, scalar = (_PAIRS, _I32) if paired else (_SUMS, ir.FloatType())
-            each = 2 if paired else 1  # numbers of a row, and of a column, that go in at once
-            if paired:
-                name = "llvm.x86.avx512bf16.dpbf16ps.512"
-                fused = ir.FunctionType(_SUMS, [_SUMS, _PAIRS, _PAIRS])
-            else:
-                name = "llvm.fma.v16f32"
-                fused = ir.FunctionType(_SUMS, [_SUMS, _SUMS, _SUMS])
-            function = cgutils.get_or_insert_function(b.module, fused, name)
+            fused = ir.FunctionType(kind.sums, [kind.sums, kind.factors, kind.factors])
+            function = cgutils.get_or_insert_function(b.module, fused, kind.name)
+            zeros = ir.Constant(kind.sums, [0] * LANES)
+            align = 4 // kind.each
 
             def number(value: int) -> Any:
                 return ir.Constant(_I64, value)
 
+            def add(total: Any, row: Any, column: Any) -> Any:
+                if kind.each == 1:  # LLVM's own function has the sum behind the factors
+                    return b.call(function, [row, column, total])
+                return b.call(function, [total, row, column])
+
             lefts = [b.gep(left, [b.mul(lda, number(r))]) for r in range(rows)]
+            size = b.mul(depth, number(WIDTH))
+            tops = [b.gep(panel, [b.mul(size, number(p))]) for p in range(panels)]
             before = b.basic_block
             loop, after = b.append_basic_block("product"), b.append_basic_block("product.done")
             b.branch(loop)
             b.position_at_end(loop)
             k = b.phi(_I64)
             k.add_incoming(number(0), before)
-            sums = [[b.phi(_SUMS) for _ in range(2)] for _ in range(rows)]
+            sums = [[b.phi(kind.sums) for _ in range(vectors)] for _ in range(rows)]
             columns = []
-            for c in range(2):
-                place = b.add(b.mul(k, number(WIDTH)), number(c * LANES * each))
-                pointer = b.bitcast(b.gep(panel, [place]), vector.as_pointer())
-                columns.append(b.load(pointer, align=2 if paired else 4))
+            for v in range(vectors):
+                place = b.add(b.mul(k, number(WIDTH)), number(v % 2 * LANES * kind.each))
+                pointer = b.bitcast(b.gep(tops[v // 2], [place]), kind.factors.as_pointer())
+                columns.append(b.load(pointer, align=align))
             results = []
             for r in range(rows):
-                pointer = b.bitcast(b.gep(lefts[r], [k]), scalar.as_pointer())
-                value = b.load(pointer, align=2 if paired else 4)
-                lanes = ir.VectorType(scalar, LANES)
-                undefined = ir.Constant(lanes, ir.Undefined)
-                one = b.insert_element(undefined, value, ir.Constant(_I32, 0))
-                mask = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
-                splat = b.shuffle_vector(one, undefined, mask)
-                if paired:
-                    splat = b.bitcast(splat, _PAIRS)
-                    results.append(
-                        [b.call(function, [sums[r][c], splat, columns[c]]) for c in (0, 1)]
-                    )
-                else:
-                    results.append(
-                        [b.call(function, [splat, columns[c], sums[r][c]]) for c in (0, 1)]
-                    )
-            following = b.add(k, number(each))
+                pointer = b.bitcast(b.gep(lefts[r], [k]), _I32.as_pointer())
+                word = b.load(pointer, align=align)
+                undefined = ir.Constant(_WORDS, ir.Undefined)
+                one = b.insert_element(undefined, word, ir.Constant(_I32, 0))
+                words = b.shuffle_vector(one, undefined, ir.Constant(_WORDS, [0] * LANES))
+                row = b.bitcast(words, kind.factors)
+                results.append([add(sums[r][v], row, columns[v]) for v in range(vectors)])
+            following = b.add(k, number(kind.each))
             k.add_incoming(following, loop)
             for r in range(rows):
-                for c in range(2):
-                    sums[r][c].add_incoming(_ZEROS, before)
-                    sums[r][c].add_incoming(results[r][c], loop)
+                for v in range(vectors):
+                    sums[r][v].add_incoming(zeros, before)
+                    sums[r][v].add_incoming(results[r][v], loop)
             b.cbranch(b.icmp_unsigned("<", following, depth), loop, after)
             b.position_at_end(after)
             for r in range(rows):
                 row = b.gep(out, [b.mul(ldo, number(r))])
-                for c in range(2):
-                    pointer = b.gep(row, [number(c * LANES)])
-                    b.store(results[r][c], b.bitcast(pointer, _SUMS.as_pointer()), align=4)
+                for v in range(vectors):
+                    pointer = b.gep(row, [number(v * LANES)])
+                    b.store(results[r][v], b.bitcast(pointer, kind.sums.as_pointer()), align=4)
             return context.get_dummy_value()
 
         return types.void(out, ldo, left, lda, panel, depth), generate
@@ -255,6 +293,7 @@ def _tile(rows: int) -> Any:
 
 
 _multiply_8, _multiply_4, _multiply_2, _multiply_1 = map(_tile, (8, 4, 2, 1))
+_multiply_1_by_4 = _tile(1, 4)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -278,7 +317,7 @@ def pack(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> N
     """Lay out a matrix (K, N) as panels, those from `first` up to `last`.
 
     N is filled up with zeros. In a panel of a bfloat16 matrix, whose K must be even, the numbers
-    of k and k + 1 lie side by side.
+    of k and k + 1 lie side by side; in one of bytes, those of four k's.
     """
     depth, columns = matrix.shape
     for p in range(first, last):
@@ -291,6 +330,12 @@ def pack(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> N
                 even, odd, into = matrix[k, p * WIDTH :], matrix[k + 1, p * WIDTH :], pairs[k // 2]
                 for n in range(width):
                     into[n] = np.uint32(even[n]) | (np.uint32(odd[n]) << np.uint32(16))
+        elif packed.itemsize == 1:
+            fours = packed[p].reshape(depth // 4, WIDTH, 4)
+            for k in range(depth):
+                row = matrix[k, p * WIDTH :]
+                for n in range(width):
+                    fours[k // 4, n, k % 4] = row[n]
         else:
             for k in range(depth):
                 row, into = matrix[k, p * WIDTH :], packed[p, k]
@@ -320,28 +365,91 @@ def pack_transposed(matrix: NDArray[Any], packed: NDArray[Any], first: int, last
 
 @compiled
 def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32]) -> None:
-    """Rows (R, K) times a packed matrix -> out (R, panels * WIDTH)."""
+    """Rows (R, K) times a packed matrix -> out (R, panels * WIDTH); of bytes, int32's bits."""
     count, depth = rows.shape
     panels, width = packed.shape[0], out.shape[1]
     lda, ldo, deep = np.int64(depth), np.int64(width), np.int64(depth)
-    for p in range(panels):
+    p = 0
+    while count == 1 and p + 4 <= panels:
+        panel = _at(packed, np.int64(p * depth * WIDTH))
+        _multiply_1_by_4(_at(out, np.int64(p * WIDTH)), ldo, _at(rows, 0), lda, panel, deep)
+        p += 4
+    while p < panels:
         panel = _at(packed, np.int64(p * depth * WIDTH))
         r = 0
-        while r + 8 <= count:
+        while r < count:
             at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
-            _multiply_8(to, ldo, at, lda, panel, deep)
-            r += 8
-        if r + 4 <= count:
-            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
-            _multiply_4(to, ldo, at, lda, panel, deep)
-            r += 4
-        if r + 2 <= count:
-            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
-            _multiply_2(to, ldo, at, lda, panel, deep)
-            r += 2
-        if r < count:
-            at, to = _at(rows, np.int64(r * depth)), _at(out, np.int64(r * width + p * WIDTH))
-            _multiply_1(to, ldo, at, lda, panel, deep)
+            if r + 8 <= count:
+                _multiply_8(to, ldo, at, lda, panel, deep)
+                r += 8
+            elif r + 4 <= count:
+                _multiply_4(to, ldo, at, lda, panel, deep)
+                r += 4
+            elif r + 2 <= count:
+                _multiply_2(to, ldo, at, lda, panel, deep)
+                r += 2
+            else:
+                _multiply_1(to, ldo, at, lda, panel, deep)
+                r += 1
+        p += 1
+
+
+# ---------------------------------------------------------------- threads
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _arrive(_: Any, counter: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", arguments[0], ir.Constant(_I64, 1), "acq_rel")
+
+    return types.int64(counter), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _arrived(_: Any, counter: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if _IS_X86:  # tells the processor that this is waiting
+            pause = ir.FunctionType(ir.VoidType(), [])
+            name = "llvm.x86.sse2.pause"
+            builder.call(cgutils.get_or_insert_function(builder.module, pause, name), [])
+        return builder.load_atomic(arguments[0], "acquire", 8)
+
+    return types.int64(counter), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _give_way(_: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if os.name == "posix":
+            give = ir.FunctionType(_I32, [])
+            builder.call(cgutils.get_or_insert_function(builder.module, give, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+_IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
+_SPINS, _LATE = 256, 64  # some microseconds; some tens, or more where others are given way to
+
+
+@compiled
+def meet(counter: NDArray[np.int64], everyone: int) -> bool:
+    """Wait until all have come: the first of `counter` is to count up to `everyone`.
+
+    It spins, for threads that are together again within a microsecond. If one is late, it waits
+    for a processor, perhaps for this one. What each has written is then seen by all.
+
+    Returns:
+        Whether one was late.
+    """
+    place = _at(counter, 0)
+    _arrive(place)
+    spins = 0
+    while _arrived(place) < everyone:
+        spins += 1
+        if spins >= _SPINS:
+            _give_way()
+    return spins >= _SPINS + _LATE
 
 
 # ---------------------------------------------------------------- dropout

@@ -464,10 +464,10 @@ class SampleConfig(Section):
     )
     precision: str = option(
         "float32",
-        "Number format of the products; bfloat16 reads half as much for each character, rounds "
-        "probabilities, and needs the extra charlstm[fast].",
+        "Number format of the products; bfloat16 reads half as much for each character, int8 a "
+        "quarter; both round probabilities, and need the extra charlstm[fast].",
         group="Sampling",
-        choices=("float32", "bfloat16"),
+        choices=("float32", "bfloat16", "int8"),
     )
     length: int = option(1000, "Characters to write.", group="Sampling", within=COUNT_OR_ZERO)
     seed: int | None = option(

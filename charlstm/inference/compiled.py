@@ -1,20 +1,26 @@
 """Writing compiled by numba: draw, step, draw again, without the interpreter between.
 
 It is `Sampler.choose` and `Session.step` of a stack of LSTM layers, their input gate coupled or
-not, written out, for the extra `charlstm[fast]`: for one stream, and for several, which threads
-divide among them. Importing this module imports numba, which takes most of a second, and compiles
-where nothing compiled is cached; `charlstm.inference.sampling` does so only where the text is long
-enough. A test holds compiled and plain loops equal.
+not, written out, for the extra `charlstm[fast]`. Importing this module imports numba, which takes
+most of a second, and compiles where nothing compiled is cached; `charlstm.inference.sampling` does
+so only where the text is long enough. A test holds compiled and plain loops equal.
 
-One stream's products go to scipy's BLAS through `np.dot`, several streams' to `charlstm.compiled`.
-That leaves, at small sizes, tanh and exp: libm's are made for one number at a time, ours for many.
+Products are `charlstm.compiled`'s, in float32, bfloat16 or bytes. Threads divide the work: many
+streams among them, or, of few streams, each layer's units. Those who share a layer's units meet
+once a layer, when all of its h is there: each then makes the products that its own units need,
+recurrent ones and the layer above's, and all of the softmax's, for to draw is sooner done than
+told. That is why each holds weights of its own, and a step's h stands apart from the last one's,
+which others may still be reading. On a processor that is busy otherwise, most meetings take longer
+than all the work; a writer that meets with that goes on alone for a while.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -23,18 +29,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.compiled import (
+    MIDDLE,
+    SCALE,
     WIDTH,
     compiled,
     exp,
     has_bfloat16,
+    has_bytes,
+    meet,
     multiply,
     narrow,
     pack,
     panels,
     tanh,
 )
+from charlstm.config import ModelConfig
 from charlstm.inference.cells import Floats
 from charlstm.inference.engine import Engine, Session
+from charlstm.inference.weights import weight_shapes
 
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
@@ -81,212 +93,295 @@ def _draw(logits: Floats, divisor: np.float32, uniform: float, powers: Floats) -
     return chosen
 
 
+_OFTEN = 8  # meetings
+
+
 @compiled
 def _write(
     table: Floats,
-    columns: Floats,
-    h: Floats,
-    c: Floats,
-    outs: Floats,
-    divisor: np.float32,
-    uniforms: NDArray[np.float64],
-    ids: NDArray[np.int64],
-) -> None:
-    """Draw a character for each uniform number, and read it.
-
-    Args:
-        table: (V, GH) for G gates, what the first layer takes of each character.
-        columns: all products one after the other, see `Engine.columns`.
-        h: (L, H + 1), with a one behind each h.
-        c: (L, H).
-        outs: (L, max(2GH, GH + V)), what the last step's products gave.
-        divisor: the temperature.
-        uniforms: (n,).
-        ids: (n,), filled.
-    """
-    vocab, rows = table.shape
-    layers, hidden = c.shape
-    gates, powers = np.empty(rows, np.float32), np.empty(vocab, np.float32)
-    for n in range(len(uniforms)):
-        ids[n] = _draw(outs[-1][rows : rows + vocab], divisor, uniforms[n], powers)
-        x = table[ids[n]]
-        first = 0
-        for layer in range(layers):
-            out = outs[layer]
-            _advance(x, out[:rows], gates, c[layer], h[layer])
-            width = 2 * rows if layer + 1 < layers else rows + vocab
-            last = first + (hidden + 1) * width
-            np.dot(h[layer], columns[first:last].reshape(hidden + 1, width), out[:width])
-            x = out[rows : 2 * rows]
-            first = last
-
-
-@compiled
-def _write_many(
-    table: Floats,
     packed: NDArray[Any],
+    scales: Floats,
     h: NDArray[Any],
     c: Floats,
     outs: Floats,
     divisor: np.float32,
     uniforms: NDArray[np.float64],
     ids: NDArray[np.int64],
+    counter: NDArray[np.int64],
+    first_unit: int,
+    parts: int,
     first: int,
     last: int,
-) -> None:
-    """`_write` for the streams from `first` up to `last`, a product for all of them at once.
+) -> int:
+    """Draw a character for each uniform number, and read it; a part's share of it.
 
     Args:
-        table, divisor: as for `_write`.
+        table: (V, GU) for G gates of U units, what the first layer takes of each character.
         packed: each layer's products as panels, one after the other, see `charlstm.compiled`;
-            float32, or bfloat16's bits.
-        h: (L, N, K), in the type of `packed`, with a one behind each h; K is H + 1, or in
-            bfloat16 the even number from there on.
-        c: (L, N, H).
-        outs: (L, N, a whole number of panels' width), what the last step's products gave.
+            float32, bfloat16's bits or int8.
+        scales: of the sums of bytes, (L, 2, width): factors, and what is added. Otherwise empty.
+        h: (2, L, N, K), all units', in the rows' kind, this step's and the last one's, with a one
+            behind each h; K is H + 1, or a number from there on that the kind of products needs.
+        c: (L, N, U).
+        outs: (L, N, width), a whole number of panels, what the last step's products gave.
+        divisor: the temperature.
         uniforms: (n, N).
         ids: (n, N), filled.
+        counter: two zeros, for the parts to meet, see `meet`, and to agree to stop.
+        first_unit: of this part's.
+        parts: how many share a layer's units.
+        first, last: the streams from one up to the other.
+
+    Returns:
+        How many it has drawn in each stream: fewer, where the others were mostly late.
     """
     vocab, rows = table.shape
-    layers, _, depth = h.shape
+    _, layers, _, depth = h.shape
+    units = c.shape[2]
     gates, powers = np.empty(rows, np.float32), np.empty(vocab, np.float32)
+    late = 0
     for n in range(len(uniforms)):
         start = 0
         for layer in range(layers):
+            now = h[n % 2, layer]
             for b in range(first, last):
                 out = outs[layer, b]
                 if layer == 0:
                     logits = outs[layers - 1, b, rows : rows + vocab]
-                    ids[n, b] = _draw(logits, divisor, uniforms[n, b], powers)
-                    x = table[ids[n, b]]
+                    chosen = _draw(logits, divisor, uniforms[n, b], powers)
+                    if first_unit == 0:
+                        ids[n, b] = chosen
+                    x = table[chosen]
                 else:
                     x = outs[layer - 1, b, rows : 2 * rows]
-                _advance(x, out[:rows], gates, c[layer, b], h[layer, b])
+                own = now[b, first_unit : first_unit + units]
+                _advance(x, out[:rows], gates, c[layer, b], own)
+            if parts > 1:
+                meetings = n * layers + layer + 1
+                if late >= _OFTEN and 2 * late > meetings:
+                    counter[1] = n + 1  # seen by all after this meeting: they stop at this step
+                late += meet(counter, meetings * parts)
             width = 2 * rows if layer + 1 < layers else rows + vocab
             count = (width + WIDTH - 1) // WIDTH
             end = start + count * depth * WIDTH
             panels = packed[start:end].reshape(count, depth, WIDTH)
-            multiply(h[layer, first:last], panels, outs[layer, first:last])
+            multiply(now[first:last], panels, outs[layer, first:last])
             start = end
+            if packed.itemsize == 1:
+                factors, added = scales[layer, 0], scales[layer, 1]
+                for b in range(first, last):
+                    out, sums = outs[layer, b], outs[layer, b].view(np.int32)
+                    for j in range(width):
+                        out[j] = np.float32(sums[j]) * factors[j] + added[j]
+        if counter[1] == n + 1:  # one may be a step ahead
+            return n + 1
+    return len(uniforms)
+
+
+_KINDS = {
+    name: np.dtype(kind)
+    for name, kind in (("float32", np.float32), ("bfloat16", np.uint16), ("int8", np.uint8))
+}
+"""What h is of, by precision."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of a layer's units, and all that is needed to bring them forward.
+
+    Attributes:
+        own: which of the engine's rows are its gates', (GU,).
+        first_unit: of its units.
+        table, packed, scales, c, outs: as for `_write`.
+    """
+
+    own: NDArray[np.int64]
+    first_unit: int
+    table: Floats
+    packed: NDArray[Any]
+    scales: Floats
+    c: Floats
+    outs: Floats
 
 
 class Writer:
-    """Writes on from where a session of one stream is.
-
-    Args:
-        session: read and brought forward.
-        logits: what its last step returned, (V,).
-    """
-
-    def __init__(self, session: Session, logits: Floats) -> None:
-        engine = session.engine
-        self._session = session
-        self._table, self._columns = engine.table, engine.columns
-        self._h = np.stack([state.h_one for state in session.layers])
-        self._c = np.stack([state.parts[1] for state in session.layers])
-        longest = max(len(out) for out in session.outs)
-        self._outs = np.zeros((len(session.outs), longest), dtype=np.float32)
-        for own, out in zip(self._outs, session.outs, strict=True):
-            own[: len(out)] = out
-        self._outs[-1, engine.rows : engine.rows + engine.vocab_size] = logits
-
-    def write(self, uniforms: NDArray[np.float64], temperature: float) -> list[int]:
-        """A character for each uniform number (n,); the session has then read all of them."""
-        ids = np.empty(len(uniforms), dtype=np.int64)
-        divisor = np.float32(temperature)
-        # Contiguous, as what was compiled expects.
-        numbers = np.ascontiguousarray(uniforms)
-        _write(self._table, self._columns, self._h, self._c, self._outs, divisor, numbers, ids)
-        session = self._session
-        for layer, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
-            state.h_one[:] = self._h[layer]
-            state.parts[1][:] = self._c[layer]
-            out[:] = self._outs[layer, : len(out)]
-        chosen: list[int] = ids.tolist()
-        return chosen
-
-
-class ManyWriter:
-    """Writes on from where a session is, of any number of streams, which threads divide.
+    """Writes on from where a session is, of any number of streams.
 
     Args:
         session: read and brought forward.
         logits: what its last step returned, (N, V), or (V,) for one stream.
-        low: products in bfloat16, which reads half as much; sums, gates and c stay float32.
+        precision: of products; sums, gates and c stay float32.
     """
 
-    def __init__(self, session: Session, logits: Floats, *, low: bool = False) -> None:
+    def __init__(self, session: Session, logits: Floats, precision: str = "float32") -> None:
         engine, streams = session.engine, session.streams
-        self._session, self._table, self._low = session, engine.table, low
-        self._packed, depth = _packed(engine, low)
-        h = np.zeros((len(session.layers), streams, depth), dtype=np.float32)
-        self._c = np.zeros((*h.shape[:2], engine.hidden_size), dtype=np.float32)
-        longest = max(len(out) for out in session.outs)
-        width = -(-longest // WIDTH) * WIDTH
-        self._outs = np.zeros((*h.shape[:2], width), dtype=np.float32)
-        for layer, (h_one, c, out) in enumerate(self._parts()):
-            h[layer, :, : len(h_one)] = h_one.T
-            self._c[layer] = c.T
-            self._outs[layer, :, : len(out)] = out.T
-        self._h = _rounded(h) if low else h
-        self._outs[-1, :, engine.rows : engine.rows + engine.vocab_size] = logits
-        parts = max(1, min(_threads(), streams // _LEAST_STREAMS))
-        self._bounds = [streams * part // parts for part in range(parts + 1)]
+        self._session, self._kind = session, _KINDS[precision]
+        depth = _depth(engine, self._kind)
+        self._h = np.zeros((2, engine.num_layers, streams, depth), dtype=self._kind)
+        for h, state in zip(self._h[1], session.layers, strict=True):
+            rows = _rows(state.h_one, streams).T
+            h[:, : rows.shape[1]] = _as_kind(rows, self._kind)
+        self._h[0] = self._h[1]  # with its ones
+        self._counter = np.zeros(2, dtype=np.int64)
+        self._few = streams < 2 * _LEAST_STREAMS
+        shares = 1 if self._few else max(1, min(_threads(), streams // _LEAST_STREAMS))
+        self._bounds = [streams * n // shares for n in range(shares + 1)]
+        session.outs[-1][engine.rows :].T[...] = logits
+        self._alone = 0  # blocks to write so
+        self._divide()
 
-    def _parts(self) -> Iterator[tuple[Floats, Floats, Floats]]:
-        """Views of each layer's h with a one below, c, and what its products gave: (..., N)."""
-        session = self._session
-        for state, out in zip(session.layers, session.outs, strict=True):
-            h, c, products = (
-                a.reshape(-1, session.streams) for a in (state.h_one, state.parts[1], out)
-            )
-            yield h, c, products
+    def _divide(self) -> None:
+        """Make the parts, from where the session is."""
+        engine = self._session.engine
+        count = _workers(engine, self._kind) if self._few and not self._alone else 1
+        ends = [engine.hidden_size * n // count for n in range(count + 1)]
+        self._parts = [self._part(first, last) for first, last in pairwise(ends)]
+
+    def _part(self, first: int, last: int) -> _Part:
+        """Units from `first` up to `last`."""
+        session, kind = self._session, self._kind
+        engine, streams = session.engine, session.streams
+        vocab, hidden = engine.vocab_size, engine.hidden_size
+        own = np.arange(engine.rows).reshape(-1, hidden)[:, first:last].reshape(-1)
+        widths = [2 * len(own) if n + 1 < engine.num_layers else len(own) + vocab
+                  for n in range(engine.num_layers)]  # fmt: skip
+        widest = -(-max(widths) // WIDTH) * WIDTH
+        outs = np.zeros((engine.num_layers, streams, widest), dtype=np.float32)
+        c = np.stack([_rows(state.parts[1], streams)[first:last].T for state in session.layers])
+        scales = np.zeros((engine.num_layers, 2, widest), dtype=np.float32)
+        packed = []
+        for n, columns in enumerate(engine.product_columns):
+            chosen = _chosen(engine, own, n)
+            outs[n, :, : len(chosen)] = _rows(session.outs[n], streams)[chosen].T
+            matrix = np.zeros((self._h.shape[3], len(chosen)), dtype=np.float32)
+            matrix[: hidden + 1] = columns[:, chosen]
+            if kind == np.uint8:
+                typed, scales[n, :, : len(chosen)] = _in_bytes(matrix, hidden)
+            else:
+                typed = _as_kind(matrix, kind)
+            room = panels(len(matrix), len(chosen), typed)
+            pack(typed, room, 0, len(room))
+            packed.append(room.reshape(-1))
+        table = np.ascontiguousarray(engine.table[:, own])
+        return _Part(own, first, table, np.concatenate(packed), scales, c, outs)
 
     def write(self, uniforms: NDArray[np.float64], temperature: float) -> NDArray[np.int64]:
         """A character for each uniform number (n, N); the session has then read all of them."""
         ids = np.empty(uniforms.shape, dtype=np.int64)
-        numbers = np.ascontiguousarray(uniforms)
-        arguments = (
-            self._table, self._packed, self._h, self._c, self._outs, np.float32(temperature),
-            numbers, ids,
-        )  # fmt: skip
-        others = [
-            _pool().submit(_write_many, *arguments, first, last)
-            for first, last in pairwise(self._bounds[1:])
-        ]
-        _write_many(*arguments, 0, self._bounds[1])
-        for other in others:
-            other.result()
-        h = (self._h.astype(np.uint32) << 16).view(np.float32) if self._low else self._h
-        for layer, (h_one, c, out) in enumerate(self._parts()):
-            h_one[...] = h[layer, :, : len(h_one)].T
-            c[...] = self._c[layer].T
-            out[...] = self._outs[layer, :, : len(out)].T
+        numbers, done = np.ascontiguousarray(uniforms), 0
+        if self._alone:
+            self._alone -= 1
+            if not self._alone:
+                self._divide()
+        while done < len(numbers):
+            done += self._advance(numbers[done:], temperature, ids[done:])
+            if done < len(numbers):
+                self._alone = _BLOCKS_ALONE
+                self._divide()
         return ids
 
+    def _advance(
+        self, numbers: NDArray[np.float64], temperature: float, ids: NDArray[np.int64]
+    ) -> int:
+        """`write` into `ids`, as far as it comes; how far."""
+        calls = [
+            (
+                part.table, part.packed, part.scales, self._h, part.c, part.outs,
+                np.float32(temperature), numbers, ids, self._counter, part.first_unit,
+                len(self._parts), first, last,
+            )
+            for part in self._parts for first, last in pairwise(self._bounds)
+        ]  # fmt: skip
+        self._counter[:] = 0
+        # Parts that meet must run at the same time: two writers' would wait for each other.
+        with _together if len(self._parts) > 1 else _ALONE:
+            others = [_pool().submit(_write, *call) for call in calls[1:]]
+            done = _write(*calls[0])
+            for other in others:
+                other.result()
+        self._give_back((done - 1) % 2)
+        return done
 
-def _packed(engine: Engine, low: bool) -> tuple[NDArray[Any], int]:
-    """All products of an engine as panels, one after the other; and how deep each is."""
-    parts = []
-    depth = engine.hidden_size + 1
-    depth += depth % 2 if low else 0
-    for columns in engine.product_columns:
-        matrix = np.zeros((depth, columns.shape[1]), dtype=np.float32)
-        matrix[: len(columns)] = columns
-        typed = _rounded(matrix) if low else matrix
-        room = panels(depth, columns.shape[1], typed)
-        pack(typed, room, 0, len(room))
-        parts.append(room.reshape(-1))
-    return np.concatenate(parts), depth
+    def _give_back(self, last: int) -> None:
+        """Leave in the session where it is now; `last` of both h is the last step's."""
+        session = self._session
+        streams, hidden = session.streams, session.engine.hidden_size
+        self._h[1 - last] = self._h[last]
+        for n, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
+            _rows(state.h_one, streams)[:hidden] = _as_floats(self._h[last, n, :, :hidden]).T
+            for part in self._parts:
+                units = slice(part.first_unit, part.first_unit + part.c.shape[2])
+                _rows(state.parts[1], streams)[units] = part.c[n].T
+                chosen = _chosen(session.engine, part.own, n)
+                _rows(out, streams)[chosen] = part.outs[n, :, : len(chosen)].T
 
 
-def _rounded(values: Floats) -> NDArray[np.uint16]:
-    """The bits of the nearest bfloat16 numbers, ties to even."""
-    bits = values.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+def _chosen(engine: Engine, own: NDArray[np.int64], layer: int) -> NDArray[np.int64]:
+    """Which of a layer's products a part makes: for its own units, and all of the softmax's."""
+    last = layer + 1 == engine.num_layers
+    return np.concatenate([own, engine.rows + (np.arange(engine.vocab_size) if last else own)])
+
+
+def _rows(values: Floats, streams: int) -> Floats:
+    """A view of a session's values as (rows, N)."""
+    view: Floats = values.reshape(-1, streams)
+    return view
+
+
+def _depth(engine: Engine, kind: np.dtype[Any]) -> int:
+    """H + 1, and what the products need to be whole."""
+    each = 4 // kind.itemsize
+    return -(-(engine.hidden_size + 1) // each) * each
+
+
+def _as_kind(values: Floats, kind: np.dtype[Any]) -> NDArray[Any]:
+    """float32 as a kind of h, rounded to the nearest, ties to even where it is bfloat16's bits."""
+    if kind == np.uint8:
+        bytes_: NDArray[Any] = np.floor(values * SCALE + (MIDDLE + 0.5)).astype(kind)
+        return bytes_
+    if kind == np.uint16:
+        bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+        upper: NDArray[Any] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(kind)
+        return upper
+    return values
+
+
+def _as_floats(h: NDArray[Any]) -> Floats:
+    """A kind of h as float32."""
+    if h.dtype == np.uint8:
+        return (h.astype(np.float32) - np.float32(MIDDLE)) / np.float32(SCALE)
+    if h.dtype == np.uint16:
+        return (h.astype(np.uint32) << 16).view(np.float32)
+    return h
+
+
+def _in_bytes(matrix: Floats, hidden: int) -> tuple[NDArray[np.int8], Floats]:
+    """Products' columns, their biases in row `hidden`, as int8; and (2, N), see `_write`.
+
+    Each column has a scale of its own, so that its largest number is 127.
+    """
+    weights = matrix[:hidden]
+    largest = np.abs(weights).max(axis=0, initial=0)
+    scale = np.where(largest > 0, largest / 127, 1)
+    typed = np.zeros(matrix.shape, dtype=np.int8)
+    typed[:hidden] = np.rint(weights / scale)
+    factors = scale / SCALE
+    added = matrix[hidden] - factors * MIDDLE * typed.sum(axis=0, dtype=np.int64)
+    return typed, np.stack([factors, added]).astype(np.float32)
 
 
 _LEAST_STREAMS = 4  # for a thread of their own
+_LEAST_BYTES = 1 << 17  # of weights, for a thread of their own: to meet takes its time
+_MOST_PARTS = 4  # that meet
+_BLOCKS_ALONE = 100
+
+_together, _ALONE = threading.Lock(), nullcontext()
+
+
+def _workers(engine: Engine, kind: np.dtype[Any]) -> int:
+    """How many threads share a layer's units."""
+    size = engine.columns.size * kind.itemsize
+    return max(1, min(_threads(), _MOST_PARTS, size // _LEAST_BYTES, engine.hidden_size))
 
 
 @cache
@@ -299,41 +394,19 @@ def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def warm_up() -> None:
+def warm_up(precision: str = "float32") -> None:
     """Compile, or load what was compiled.
 
     Raises:
+        RuntimeError: this processor has no such products.
         Exception: whatever numba meets; nothing here works then.
     """
-
-    def zeros(*shape: int) -> Floats:
-        return np.zeros(shape, dtype=np.float32)
-
-    none = np.zeros(0)
-    # One unit and one character; of the types of any other model's.
-    table, columns, h, c, outs = zeros(1, 4), zeros(10), zeros(1, 2), zeros(1, 1), zeros(1, 8)
-    _write(table, columns, h, c, outs, np.float32(1), none, none.astype(np.int64))
-
-
-def warm_up_many(low: bool) -> None:
-    """The same for several streams, or one in bfloat16.
-
-    Raises:
-        RuntimeError: this processor has no bfloat16 products.
-        Exception: whatever numba meets; nothing here works then.
-    """
-    if low and not has_bfloat16():
-        raise RuntimeError("this processor has no bfloat16 products")
-    kind = np.dtype(np.uint16 if low else np.float32)
-
-    def zeros(*shape: int) -> Floats:
-        return np.zeros(shape, dtype=np.float32)
-
-    matrix, h = zeros(2, 5).astype(kind), zeros(1, 1, 2).astype(kind)
-    room = panels(2, 5, matrix)
-    pack(matrix, room, 0, 1)
-    none = np.zeros((0, 1))
-    _write_many(
-        zeros(1, 4), room.reshape(-1), h, zeros(1, 1, 1), zeros(1, 1, WIDTH),
-        np.float32(1), none, none.astype(np.int64), 0, 1,
-    )  # fmt: skip
+    works = {"float32": True, "bfloat16": has_bfloat16(), "int8": has_bytes()}
+    if not works[precision]:
+        raise RuntimeError(f"this processor has no {precision} products")
+    config = ModelConfig(num_layers=1, hidden_size=1)  # of the types of any other model's
+    weights = {
+        name: np.zeros(shape, dtype=np.float32) for name, shape in weight_shapes(config, 1).items()
+    }
+    session = Engine(weights, config, 1).session()
+    Writer(session, session.step(0), precision).write(np.zeros((1, 1)), 1.0)

@@ -26,7 +26,7 @@ from charlstm.inference.engine import Engine, Session
 
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 256  # uniforms drawn at a time
-_BLOCK_COMPILED = 32  # characters that compiled code writes at a time, in each stream
+_AT_A_TIME = 4096  # characters that compiled code writes at a time, in all streams
 _BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
 LEAST_DRAWN = 1e-3  # temperature
@@ -178,8 +178,8 @@ def generate_ids(
     Yields:
         An int for a session of one stream, otherwise ids (N,).
     """
-    one, low = session.streams == 1, sampler.config.precision == "bfloat16"
-    choose: Callable[[Any], Any] = sampler.choose_one if session.streams == 1 else sampler.choose
+    one = session.streams == 1
+    choose: Callable[[Any], Any] = sampler.choose_one if one else sampler.choose
     step = session.step
     writer, turns = None, _by_numpy(session, sampler, length)
     while writer is None:
@@ -187,11 +187,12 @@ def generate_ids(
             choice = choose(logits)
             yield choice
             logits = step(choice)
-        writer, turns = load_writer(not one, low), sys.maxsize
+        writer, turns = load_writer(sampler.config.precision), sys.maxsize
     write = writer(session, logits)
+    most = max(1, _AT_A_TIME // session.streams)
     while True:
-        uniforms = sampler.uniforms(_BLOCK_COMPILED)
-        yield from write(uniforms, sampler.config.temperature)
+        ids = write(sampler.uniforms(most), sampler.config.temperature)
+        yield from ids[:, 0].tolist() if one else ids
 
 
 def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
@@ -200,45 +201,31 @@ def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
     fits = engine.plain_lstm and sampler.plain and not sampler.greedy
     if not fits or engine.compiled is False:
         return sys.maxsize
-    many, low = session.streams > 1, sampler.config.precision == "bfloat16"
-    if low or engine.compiled or (COMPILED in sys.modules and load_writer(many)):
+    precise = sampler.config.precision == "float32"
+    if not precise or engine.compiled or (COMPILED in sys.modules and load_writer()):
         return 0
-    if many:  # whose texts are read when all are written
+    if session.streams > 1:  # whose texts are read when all are written
         return 0 if length >= WORTH_COMPILING else sys.maxsize
     # The first characters come at once; then the reader waits a moment, and gains by it.
     return _BEFORE_COMPILED if length >= WORTH_COMPILING else sys.maxsize
 
 
-Write = Callable[[NDArray[np.float64], float], Any]
-"""Uniform numbers (n, N) and a temperature -> ids: n of them, or n rows (N,)."""
+Write = Callable[[NDArray[np.float64], float], NDArray[np.int64]]
+"""Uniform numbers (n, N) and a temperature -> ids (n, N)."""
 
 
 @cache
-def load_writer(many: bool = False, low: bool = False) -> Callable[[Session, Floats], Write] | None:
-    """What writes on from where a session is, by compiled code, if it works here.
-
-    Args:
-        many: for several streams.
-        low: with products in bfloat16.
-    """
+def load_writer(precision: str = "float32") -> Callable[[Session, Floats], Write] | None:
+    """What writes on from where a session is, by compiled code, if it works here."""
     try:
         compiled = import_module(COMPILED)
-        if many or low:
-            compiled.warm_up_many(low)
-        else:
-            compiled.warm_up()
+        compiled.warm_up(precision)
     except Exception:  # numba is missing, broken or without a cache: numpy writes the same text
         return None
 
     def start(session: Session, logits: Floats) -> Write:
-        if not (many or low):
-            writer = compiled.Writer(session, logits)
-            return lambda uniforms, temperature: writer.write(uniforms[:, 0], temperature)
-        write = compiled.ManyWriter(session, logits, low=low).write
-        if many:
-            every: Write = write
-            return every
-        return lambda uniforms, temperature: write(uniforms, temperature)[:, 0].tolist()
+        write: Write = compiled.Writer(session, logits, precision).write
+        return write
 
     return start
 
@@ -255,13 +242,14 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
     plain = _has_no_filter(config)
     if not (engine.plain_lstm and plain and config.temperature >= LEAST_DRAWN):
         raise ConfigError(
-            "--precision bfloat16 is for lstm and coupled models without --residual, --layer-norm "
-            f"or --dense-output, at --temp {LEAST_DRAWN:g} or above, without filters; leave it out."
+            f"--precision {config.precision} is for lstm and coupled models without --residual, "
+            f"--layer-norm or --dense-output, at --temp {LEAST_DRAWN:g} or above, without filters; "
+            "leave it out."
         )
-    if load_writer(False, True) is None:
+    if load_writer(config.precision) is None:
         raise DeviceError(
-            "--precision bfloat16 needs numba (pip install 'charlstm[fast]') and a processor with "
-            "bfloat16 products (AVX-512); leave it out."
+            f"--precision {config.precision} needs numba (pip install 'charlstm[fast]') and a "
+            "processor with such products (AVX-512); leave it out."
         )
 
 
