@@ -14,6 +14,7 @@ of that size (which may lie in a cache), and one of 256 MB (which does not).
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import sys
 from collections.abc import Callable
@@ -33,11 +34,12 @@ VOCAB = 65
 SIZES = "1x128,2x128,1x256,2x256,1x512,2x512,3x512"
 STREAMS = (8, 64, 512)
 ONE = {
-    "charlstm": "charlstm", "fast": "charlstm[fast]", "low": "charlstm[fast], bfloat16",
-    "default": "nn.LSTM, default threads", "single": "nn.LSTM, 1 thread", "cell": "LSTMCell",
-    "onnx": "onnxruntime",
+    "charlstm": "charlstm", "fast": "charlstm[fast]", "bfloat16": "charlstm[fast], bfloat16",
+    "bytes": "charlstm[fast], int8", "default": "nn.LSTM, default threads",
+    "single": "nn.LSTM, 1 thread", "cell": "LSTMCell", "onnx": "onnxruntime",
     "int8": "onnxruntime, int8", "jax": "jax",
 }  # fmt: skip
+LOW = ("bfloat16", "bytes")
 
 
 def make_engine(layers: int, hidden: int, *, compiled: bool | None = False) -> Engine:
@@ -56,7 +58,7 @@ def writing(session: Any, streams: int, precision: str = "float32") -> Callable[
     logits = session.step(0 if streams == 1 else np.zeros(streams, dtype=np.int64))
     config = SampleConfig(temperature=1.0, precision=precision)
     ids = generate_ids(session, logits, Sampler(config, streams, seed=1))
-    chars = max(32, 256 // streams)  # compiled code writes so many at a time
+    chars = min(256, max(8, 4096 // streams))  # compiled code writes so many at a time
 
     def work() -> float:
         for _ in itertools.islice(ids, chars):
@@ -71,27 +73,18 @@ def engine_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float
     return writing(make_engine(layers, hidden).session(streams), streams)
 
 
-def fast_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
+def compiled_seconds(
+    layers: int, hidden: int, streams: int, precision: str = "float32"
+) -> Callable[[], float]:
     """By compiled code.
 
     Raises:
-        SystemExit: the extra `charlstm[fast]` does not work here.
+        SystemExit: the extra `charlstm[fast]` does not work here, or not with such products.
     """
-    if load_writer(streams > 1) is None:
-        raise SystemExit("numba does not work here")
-    return writing(make_engine(layers, hidden, compiled=True).session(streams), streams)
-
-
-def low_seconds(layers: int, hidden: int, streams: int) -> Callable[[], float]:
-    """By compiled code with bfloat16 products.
-
-    Raises:
-        SystemExit: they do not work here.
-    """
-    if load_writer(False, True) is None:
-        raise SystemExit("no bfloat16 here")
-    engine = make_engine(layers, hidden, compiled=None)
-    return writing(engine.session(streams), streams, precision="bfloat16")
+    if load_writer(precision) is None:
+        raise SystemExit(f"no {precision} here")
+    session = make_engine(layers, hidden, compiled=True).session(streams)
+    return writing(session, streams, precision)
 
 
 def reading(layers: int, hidden: int, _streams: int, size: int = 0) -> Callable[[], float]:
@@ -119,7 +112,9 @@ def model_bytes(layers: int, hidden: int) -> int:
 
 
 JOBS: dict[str, Callable[[int, int, int], Callable[[], float]]] = {
-    "engine": engine_seconds, "fast": fast_seconds, "low": low_seconds,
+    "engine": engine_seconds, "fast": compiled_seconds,
+    "bfloat16": functools.partial(compiled_seconds, precision="bfloat16"),
+    "bytes": functools.partial(compiled_seconds, precision="int8"),
     "reading": reading, "large": large_reading,
 }  # fmt: skip
 
@@ -135,7 +130,7 @@ def has_fast() -> bool:
     """Whether the extra `charlstm[fast]` is installed."""
     from importlib.util import find_spec
 
-    return bool(find_spec("numba") and find_spec("scipy"))
+    return bool(find_spec("numba"))
 
 
 def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str, Entry]:
@@ -157,8 +152,8 @@ def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str,
     found["onnx"] = onnx(int8=False)
     jax = {"": {**base, "job": "write", "flat": True, "unrolls": [1, 4, 16]}}
     found["jax"] = enter(rival("jax_scan.py"), jax, needs=("jax",))
-    found["fast"] = own("fast") if has_fast() else Entry(None, "not installed")
-    found["low"] = own("low") if has_fast() else Entry(None, "not installed")
+    for name in ("fast", *LOW):
+        found[name] = own(name) if has_fast() else Entry(None, "not installed")
     if streams > 1:
         return found
     found["int8"] = onnx(int8=True)
@@ -196,7 +191,7 @@ def main() -> None:
                 continue
             form = f", {note}" if note else ""
             one.append(f"{1e6 * timing.median:.1f} ({timing.spread}){form}")
-            against = [mine, best, *([times["low"].median] if "low" in times else [])]
+            against = [mine, best, *(times[low].median for low in LOW if low in times)]
             ratios.append(" / ".join(f"{timing.median / own:.1f}x" for own in against))
         one_rows.append(one)
         ratio_rows.append(ratios)
@@ -211,7 +206,7 @@ def main() -> None:
         floor_rows.append(floor)
         speeds: dict[str, list[float]] = {
             name: [1 / times[name].median] if name in times else []
-            for name in ("charlstm", "fast", "low", "jax", "onnx")
+            for name in ("charlstm", "fast", *LOW, "jax", "onnx")
         }
         for count in streams:
             many = entries(layers, hidden, count, options.seconds)
@@ -235,7 +230,7 @@ def main() -> None:
         f"`python benchmarks/sample_speed.py`. {machine()}. {rivals_line()}.\n\n"
         + markdown(["model", *ONE.values()], one_rows)
         + "\n\nSlower than charlstm by / than the faster of charlstm and charlstm[fast] by / than "
-        "bfloat16 by:\n\n"
+        "bfloat16 by / than int8 by:\n\n"
         + markdown(["model", *ONE.values()], ratio_rows)
         + "\n\n## Sampling, many streams: characters per second in all\n\n"
         + markdown(["model", "program", "1", *map(str, streams), "64 against 1"], many_rows)

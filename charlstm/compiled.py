@@ -429,7 +429,7 @@ def _give_way(_: Any) -> Any:
 
 
 _IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
-_SPINS, _LATE = 256, 64  # some microseconds; some tens, or more where others are given way to
+_SPINS = 2048  # about 50 microseconds
 
 
 @compiled
@@ -449,7 +449,7 @@ def meet(counter: NDArray[np.int64], everyone: int) -> bool:
         spins += 1
         if spins >= _SPINS:
             _give_way()
-    return spins >= _SPINS + _LATE
+    return spins >= _SPINS
 
 
 # ---------------------------------------------------------------- dropout

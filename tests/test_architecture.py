@@ -67,7 +67,7 @@ def test_who_imports_whom(path: Path) -> None:
     if room not in ("cli", "__main__"):
         assert not outside & {"click", "tqdm"}, "only the command line knows them"
     if path.name != "compiled.py":
-        assert not outside & {"numba", "llvmlite", "scipy"}
+        assert not outside & {"numba", "llvmlite"}
     if room in ALLOWED:
         inside = {n.split(".")[1] for n in imports_of(path) if n.startswith("charlstm.")}
         assert inside <= ALLOWED[room]
@@ -76,7 +76,7 @@ def test_who_imports_whom(path: Path) -> None:
 def test_compiled_code_is_asked_for_late() -> None:
     modules = ("sampling", "language_model", "engine", "both", "scoring")
     code = "\n".join(f"import charlstm.inference.{name}" for name in modules)
-    assert not loaded_by(code) & {"numba", "scipy"}
+    assert not loaded_by(code) & {"numba"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -141,5 +141,5 @@ def test_commands_that_read_and_write_need_no_torch(arguments: list[str], traine
         "sys.stdout.flush()\nos.dup2(out, 1)"
     )
     loaded = loaded_by(code)
-    assert not loaded & {"torch", "numba", "scipy"}
+    assert not loaded & {"torch", "numba"}
     assert "numpy" in loaded

@@ -93,7 +93,7 @@ def _draw(logits: Floats, divisor: np.float32, uniform: float, powers: Floats) -
     return chosen
 
 
-_OFTEN = 8  # meetings
+_OFTEN = 16  # meetings, and one of so many
 
 
 @compiled
@@ -158,7 +158,7 @@ def _write(
                 _advance(x, out[:rows], gates, c[layer, b], own)
             if parts > 1:
                 meetings = n * layers + layer + 1
-                if late >= _OFTEN and 2 * late > meetings:
+                if late >= _OFTEN and late > meetings // _OFTEN:
                     counter[1] = n + 1  # seen by all after this meeting: they stop at this step
                 late += meet(counter, meetings * parts)
             width = 2 * rows if layer + 1 < layers else rows + vocab
@@ -190,13 +190,13 @@ class _Part:
     """Some of a layer's units, and all that is needed to bring them forward.
 
     Attributes:
-        own: which of the engine's rows are its gates', (GU,).
-        first_unit: of its units.
+        units: which.
+        products: which of each layer's it makes.
         table, packed, scales, c, outs: as for `_write`.
     """
 
-    own: NDArray[np.int64]
-    first_unit: int
+    units: slice
+    products: list[NDArray[np.int64]]
     table: Floats
     packed: NDArray[Any]
     scales: Floats
@@ -227,57 +227,82 @@ class Writer:
         shares = 1 if self._few else max(1, min(_threads(), streams // _LEAST_STREAMS))
         self._bounds = [streams * n // shares for n in range(shares + 1)]
         session.outs[-1][engine.rows :].T[...] = logits
-        self._alone = 0  # blocks to write so
+        self._made: dict[int, list[_Part]] = {}
+        self._alone, self._patience = 0, 1  # blocks to write so now, and the next time
         self._divide()
 
     def _divide(self) -> None:
-        """Make the parts, from where the session is."""
+        """Have as many parts as is best now begin where the session is."""
         engine = self._session.engine
         count = _workers(engine, self._kind) if self._few and not self._alone else 1
-        ends = [engine.hidden_size * n // count for n in range(count + 1)]
-        self._parts = [self._part(first, last) for first, last in pairwise(ends)]
+        if count not in self._made:
+            ends = [engine.hidden_size * n // count for n in range(count + 1)]
+            self._made[count] = [self._part(first, last) for first, last in pairwise(ends)]
+        self._parts = self._made[count]
+        for part in self._parts:
+            self._exchange(part, give_back=False)
 
     def _part(self, first: int, last: int) -> _Part:
         """Units from `first` up to `last`."""
-        session, kind = self._session, self._kind
-        engine, streams = session.engine, session.streams
-        vocab, hidden = engine.vocab_size, engine.hidden_size
+        engine, streams, kind = self._session.engine, self._session.streams, self._kind
+        hidden, layers = engine.hidden_size, engine.num_layers
         own = np.arange(engine.rows).reshape(-1, hidden)[:, first:last].reshape(-1)
-        widths = [2 * len(own) if n + 1 < engine.num_layers else len(own) + vocab
-                  for n in range(engine.num_layers)]  # fmt: skip
-        widest = -(-max(widths) // WIDTH) * WIDTH
-        outs = np.zeros((engine.num_layers, streams, widest), dtype=np.float32)
-        c = np.stack([_rows(state.parts[1], streams)[first:last].T for state in session.layers])
-        scales = np.zeros((engine.num_layers, 2, widest), dtype=np.float32)
+        products = []  # which of each layer's it makes: for its own units, and all of the softmax's
+        for layer in range(layers):
+            others = own if layer + 1 < layers else np.arange(engine.vocab_size)
+            products.append(np.concatenate([own, engine.rows + others]))
+        widest = -(-max(map(len, products)) // WIDTH) * WIDTH
+        scales = np.zeros((layers, 2, widest), dtype=np.float32)
         packed = []
-        for n, columns in enumerate(engine.product_columns):
-            chosen = _chosen(engine, own, n)
-            outs[n, :, : len(chosen)] = _rows(session.outs[n], streams)[chosen].T
+        for layer, columns in enumerate(engine.product_columns):
+            chosen = products[layer]
             matrix = np.zeros((self._h.shape[3], len(chosen)), dtype=np.float32)
             matrix[: hidden + 1] = columns[:, chosen]
             if kind == np.uint8:
-                typed, scales[n, :, : len(chosen)] = _in_bytes(matrix, hidden)
+                typed, scales[layer, :, : len(chosen)] = _in_bytes(matrix, hidden)
             else:
                 typed = _as_kind(matrix, kind)
             room = panels(len(matrix), len(chosen), typed)
             pack(typed, room, 0, len(room))
             packed.append(room.reshape(-1))
-        table = np.ascontiguousarray(engine.table[:, own])
-        return _Part(own, first, table, np.concatenate(packed), scales, c, outs)
+        return _Part(
+            units=slice(first, last),
+            products=products,
+            table=np.ascontiguousarray(engine.table[:, own]),
+            packed=np.concatenate(packed),
+            scales=scales,
+            c=np.zeros((layers, streams, last - first), dtype=np.float32),
+            outs=np.zeros((layers, streams, widest), dtype=np.float32),
+        )
+
+    def _exchange(self, part: _Part, *, give_back: bool) -> None:
+        """What a part has of the session's state: give it back, or else take it."""
+        session = self._session
+        for layer, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
+            c, products = _rows(state.parts[1], session.streams), _rows(out, session.streams)
+            chosen = part.products[layer]
+            if give_back:
+                c[part.units] = part.c[layer].T
+                products[chosen] = part.outs[layer, :, : len(chosen)].T
+            else:
+                part.c[layer] = c[part.units].T
+                part.outs[layer, :, : len(chosen)] = products[chosen].T
 
     def write(self, uniforms: NDArray[np.float64], temperature: float) -> NDArray[np.int64]:
         """A character for each uniform number (n, N); the session has then read all of them."""
         ids = np.empty(uniforms.shape, dtype=np.int64)
-        numbers, done = np.ascontiguousarray(uniforms), 0
+        numbers = np.ascontiguousarray(uniforms)
         if self._alone:
             self._alone -= 1
             if not self._alone:
                 self._divide()
-        while done < len(numbers):
-            done += self._advance(numbers[done:], temperature, ids[done:])
-            if done < len(numbers):
-                self._alone = _BLOCKS_ALONE
-                self._divide()
+        done = self._advance(numbers, temperature, ids)
+        if done < len(numbers):  # others kept it waiting
+            self._alone, self._patience = self._patience, min(_MOST_ALONE, 2 * self._patience)
+            self._divide()
+            self._advance(numbers[done:], temperature, ids[done:])
+        elif not self._alone:
+            self._patience = 1
         return ids
 
     def _advance(
@@ -287,7 +312,7 @@ class Writer:
         calls = [
             (
                 part.table, part.packed, part.scales, self._h, part.c, part.outs,
-                np.float32(temperature), numbers, ids, self._counter, part.first_unit,
+                np.float32(temperature), numbers, ids, self._counter, part.units.start,
                 len(self._parts), first, last,
             )
             for part in self._parts for first, last in pairwise(self._bounds)
@@ -299,27 +324,15 @@ class Writer:
             done = _write(*calls[0])
             for other in others:
                 other.result()
-        self._give_back((done - 1) % 2)
-        return done
-
-    def _give_back(self, last: int) -> None:
-        """Leave in the session where it is now; `last` of both h is the last step's."""
-        session = self._session
-        streams, hidden = session.streams, session.engine.hidden_size
-        self._h[1 - last] = self._h[last]
-        for n, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
-            _rows(state.h_one, streams)[:hidden] = _as_floats(self._h[last, n, :, :hidden]).T
+        if done:
+            last = self._h[(done - 1) % 2]
+            self._h[done % 2] = last
+            hidden = self._session.engine.hidden_size
+            for h, state in zip(last, self._session.layers, strict=True):
+                _rows(state.h_one, self._session.streams)[:hidden] = _as_floats(h[:, :hidden]).T
             for part in self._parts:
-                units = slice(part.first_unit, part.first_unit + part.c.shape[2])
-                _rows(state.parts[1], streams)[units] = part.c[n].T
-                chosen = _chosen(session.engine, part.own, n)
-                _rows(out, streams)[chosen] = part.outs[n, :, : len(chosen)].T
-
-
-def _chosen(engine: Engine, own: NDArray[np.int64], layer: int) -> NDArray[np.int64]:
-    """Which of a layer's products a part makes: for its own units, and all of the softmax's."""
-    last = layer + 1 == engine.num_layers
-    return np.concatenate([own, engine.rows + (np.arange(engine.vocab_size) if last else own)])
+                self._exchange(part, give_back=True)
+        return done
 
 
 def _rows(values: Floats, streams: int) -> Floats:
@@ -373,7 +386,7 @@ def _in_bytes(matrix: Floats, hidden: int) -> tuple[NDArray[np.int8], Floats]:
 _LEAST_STREAMS = 4  # for a thread of their own
 _LEAST_BYTES = 1 << 17  # of weights, for a thread of their own: to meet takes its time
 _MOST_PARTS = 4  # that meet
-_BLOCKS_ALONE = 100
+_MOST_ALONE = 128  # blocks that are written without asking whether others can come again
 
 _together, _ALONE = threading.Lock(), nullcontext()
 

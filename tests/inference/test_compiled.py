@@ -102,6 +102,66 @@ def test_same_logits_and_ids(
     np.testing.assert_allclose(session.step(again), plain.step(again), atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("hidden", [3, 33, 200])
+@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+def test_the_same_bits_by_any_number_of_threads(
+    cell: str, hidden: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they are shared, and from wherever on others come too late: one seed is one text."""
+    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    if sampling.load_writer(precision) is None:
+        pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
+    monkeypatch.setattr(compiled, "_threads", lambda: 3)
+    compiled._pool.cache_clear()
+    uniforms = np.random.default_rng(4).random((400, 1))
+    engine = make_engine(2, hidden, 65, compiled=True, cell=cell)
+    results = []
+    for counts in ((1, 1), (2, 2), (3, 3), (3, 1), (1, 2)):
+        monkeypatch.setattr(compiled, "_workers", lambda *_, n=counts[0]: n)
+        session = engine.session()
+        writer = compiled.Writer(session, session.step(1), precision)
+        ids = [writer.write(uniforms[:200], 0.8)]
+        monkeypatch.setattr(compiled, "_workers", lambda *_, n=counts[1]: n)
+        writer._alone = 0  # as it may be on a busy machine
+        writer._divide()
+        assert len(writer._parts) == counts[1]
+        ids.append(writer.write(uniforms[200:], 0.8))
+        results.append([np.concatenate(ids), *session.outs, *(s.h_one for s in session.layers)])
+    for other in results[1:]:
+        for own, expected in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(own, expected)
+
+
+def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    monkeypatch.setattr(compiled, "_workers", lambda *_: 2)
+    monkeypatch.setattr(compiled, "_threads", lambda: 2)
+    engine = make_engine(2, 33, 20, compiled=True)
+    uniforms = np.random.default_rng(4).random((30, 1))
+    session, plain = engine.session(), engine.session()
+    writer, alone = (compiled.Writer(s, s.step(1)) for s in (session, plain))
+    advance, stops = compiled.Writer._advance, [7, 0, 30, 30, 30, 5, 30]
+
+    def stopped(self: Any, numbers: Any, temperature: float, ids: Any) -> int:
+        """As if it had been late at that step, where it is not alone."""
+        most = stops.pop(0) if len(self._parts) > 1 and self is writer else len(numbers)
+        done = 0
+        while done < most:  # whether or not it was
+            done += advance(self, numbers[done:most], temperature, ids[done:most])
+        return done
+
+    monkeypatch.setattr(compiled.Writer, "_advance", stopped)
+    shared = []
+    for _ in range(8):
+        expected, ids = alone.write(uniforms, 0.8), writer.write(uniforms, 0.8)
+        assert (ids == expected).all()
+        shared.append(len(writer._parts))
+    # Alone to the end of the block; after the next time, for one more.
+    assert shared == [1, 1, 1, 2, 2, 2, 1, 2]
+    assert not stops
+
+
 def test_writers_of_several_threads_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each writer's threads wait for each other; none of another's takes their place for ever."""
     compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
