@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -452,6 +452,81 @@ def meet(counter: NDArray[np.int64], everyone: int) -> bool:
     return spins >= _SPINS
 
 
+def _unowned(context: Any, b: Any, kind: Any, value: Any) -> Any:
+    """An array whose views nobody counts: threads that do, on one counter, wait for each other."""
+    if not isinstance(kind, types.Array):
+        return value
+    array = context.make_array(kind)(context, b, value)
+    array.meminfo = cgutils.get_null_value(array.meminfo.type)
+    return array._getvalue()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _in_team(typing: Any, entry: Any, threads: Any, rows: Any, function: Any, given: Any) -> Any:
+    """Threads of OpenMP's call `function(*given, first, last)` for parts of the rows.
+
+    What a C compiler makes of a parallel region: a function that finds in one block of memory what
+    it needs, and a call of the library's `entry` (`GOMP_parallel`) with both. As many parts as
+    threads are asked for; a team may turn out smaller.
+    """
+    taken = (*given.types, types.int64, types.int64)
+    function.get_call_type(typing, taken, {})  # compiles it
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = function.dispatcher.overloads[taken]
+        context.add_linking_libs([made.library])
+        byte = ir.IntType(8).as_pointer()
+        region = ir.FunctionType(ir.VoidType(), [byte])
+        fields = [_I64, _I64, _I64, context.get_value_type(given)]  # next part, parts, rows
+        memory = ir.LiteralStructType(fields)
+
+        def field(b: Any, pointer: Any, number: int) -> Any:
+            return b.gep(pointer, [ir.Constant(_I32, 0), ir.Constant(_I32, number)])
+
+        name = f"{made.fndesc.mangled_name}.region"
+        outlined = ir.Function(builder.module, region, name)
+        outlined.linkage = "internal"
+        b = ir.IRBuilder(outlined.append_basic_block())
+        found = b.bitcast(outlined.args[0], memory.as_pointer())
+        parts, all_rows = (b.load(field(b, found, number)) for number in (1, 2))
+        values = [
+            _unowned(context, b, kind, value)
+            for kind, value in zip(
+                given.types, cgutils.unpack_tuple(b, b.load(field(b, found, 3))), strict=True
+            )
+        ]
+        turn, work, done = (b.append_basic_block() for _ in range(3))
+        b.branch(turn)
+        b.position_at_end(turn)
+        part = b.atomic_rmw("add", field(b, found, 0), ir.Constant(_I64, 1), "monotonic")
+        b.cbranch(b.icmp_signed("<", part, parts), work, done)
+        b.position_at_end(work)
+        following = b.add(part, ir.Constant(_I64, 1))
+        bounds = [b.sdiv(b.mul(all_rows, end), parts) for end in (part, following)]
+        callee = context.declare_function(builder.module, made.fndesc)
+        context.call_conv.call_function(
+            b, callee, made.fndesc.restype, made.fndesc.argtypes, [*values, *bounds]
+        )
+        b.branch(turn)
+        b.position_at_end(done)
+        b.ret_void()
+
+        where = cgutils.alloca_once(builder, memory)
+        for number, value in enumerate((ir.Constant(_I64, 0), *arguments[1:3], arguments[4])):
+            builder.store(value, field(builder, where, number))
+        parallel = ir.FunctionType(ir.VoidType(), [region.as_pointer(), byte, _I32, _I32])
+        builder.call(
+            builder.inttoptr(arguments[0], parallel.as_pointer()),
+            [
+                outlined, builder.bitcast(where, byte), builder.trunc(arguments[1], _I32),
+                ir.Constant(_I32, 0),
+            ],
+        )  # fmt: skip
+        return context.get_dummy_value()
+
+    return types.void(entry, threads, rows, function, given), generate
+
+
 # ---------------------------------------------------------------- dropout
 
 _WEYL, _MIX_1, _MIX_2 = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -674,3 +749,52 @@ def add_rows(
         given, into = rows[n, first:last], out[places[n], first:last]
         for j in range(last - first):
             into[j] += wide(given[j])
+
+
+# ---------------------------------------------------------------- the same, by a team of threads
+
+# One by one: numba does not keep on disk what was made of a function that was given.
+
+
+@compiled
+def _pack_in_team(entry: int, threads: int, rows: int, *given: Any) -> None:
+    _in_team(entry, threads, rows, pack, given)
+
+
+@compiled
+def _pack_transposed_in_team(entry: int, threads: int, rows: int, *given: Any) -> None:
+    _in_team(entry, threads, rows, pack_transposed, given)
+
+
+@compiled
+def _drop_in_team(entry: int, threads: int, rows: int, *given: Any) -> None:
+    _in_team(entry, threads, rows, drop, given)
+
+
+@compiled
+def _forward_in_team(entry: int, threads: int, rows: int, *given: Any) -> None:
+    _in_team(entry, threads, rows, forward, given)
+
+
+@compiled
+def _backward_in_team(entry: int, threads: int, rows: int, *given: Any) -> None:
+    _in_team(entry, threads, rows, backward, given)
+
+
+@compiled
+def _add_rows_in_team(entry: int, threads: int, rows: int, *given: Any) -> None:
+    _in_team(entry, threads, rows, add_rows, given)
+
+
+IN_TEAM: Mapping[Callable[..., None], Callable[..., None]] = {
+    pack: _pack_in_team,
+    pack_transposed: _pack_transposed_in_team,
+    drop: _drop_in_team,
+    forward: _forward_in_team,
+    backward: _backward_in_team,
+    add_rows: _add_rows_in_team,
+}
+"""function(*given, first, last) -> what calls it for parts of the rows, by OpenMP's threads.
+
+It takes the address of the library's entry, how many threads, how many rows, and what is given.
+"""

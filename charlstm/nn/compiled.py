@@ -17,8 +17,6 @@ from torch import Tensor
 from charlstm.compiled import add_rows, backward, drop, forward, pack, pack_transposed, panels
 from charlstm.nn.threads import share
 
-_WORTH_SHARING = 1 << 19  # weights; to lay out fewer takes one thread less time than to call others
-
 
 def lstm_window(
     inputs: Tensor, ids: Tensor | None, bias: Tensor, h: Tensor, c: Tensor, weight_hh: Tensor
@@ -73,20 +71,13 @@ def _packed(
     how: Callable[..., None], weight: NDArray[Any], depth: int, columns: int
 ) -> NDArray[Any]:
     packed = panels(depth, columns, weight)
-    if weight.size < _WORTH_SHARING:
-        how(weight, packed, 0, len(packed))
-    else:
-        share(how, len(packed), weight, packed)
+    share(how, len(packed), weight, packed)
     return packed
 
 
 def _dropped(values: Tensor, dtype: torch.dtype, how: tuple[Any, ...]) -> Tensor:
     out = torch.empty(values.shape, dtype=dtype)
-    rows = values.shape[0] * values.shape[1]
-    if values.numel() < _WORTH_SHARING >> 3:
-        drop(_array(values), _array(out), *how, 0, rows)  # type: ignore[call-arg]
-    else:
-        share(drop, rows, _array(values), _array(out), *how)
+    share(drop, values.shape[0] * values.shape[1], _array(values), _array(out), *how)
     return out
 
 
