@@ -112,6 +112,7 @@ class Sampler:
         self.config = config
         self._rngs = [np.random.default_rng([seed, first + n]) for n in range(streams)]
         self._block = np.empty((_BLOCK, streams))
+        self._first: list[float] = []  # the first stream's, as Python's own numbers
         self._used = _BLOCK
         self.plain = _has_no_filter(config)
         # So close to 0, the likeliest is drawn for certain, and the quotients might overflow.
@@ -127,14 +128,17 @@ class Sampler:
     def uniforms(self, most: int) -> NDArray[np.float64]:
         """The next numbers of each stream, at least one and `most` at most: (n, N)."""
         if self._used == _BLOCK:
-            for column, rng in zip(self._block.T, self._rngs, strict=True):
-                # Below 1 by more than a float32's rounding, so that a scaled one stays below
-                # the sum.
-                column[:] = np.minimum(rng.random(_BLOCK), 1.0 - 2.0**-22)
-            self._used = 0
+            self._refill()
         first = self._used
         self._used = min(first + most, _BLOCK)
         return self._block[first : self._used]
+
+    def _refill(self) -> None:
+        for column, rng in zip(self._block.T, self._rngs, strict=True):
+            # Below 1 by more than a float32's rounding, so that a scaled one stays below the sum.
+            column[:] = np.minimum(rng.random(_BLOCK), 1.0 - 2.0**-22)
+        self._first = self._block[:, 0].tolist()
+        self._used = 0
 
     def choose(self, logits: Floats) -> NDArray[np.int64]:
         """The next character of each stream: logits (N, V) -> ids (N,)."""
@@ -153,13 +157,18 @@ class Sampler:
         """`choose` for a single stream, logits (V,) -> id: the same id, in fewer steps."""
         if not self.plain or self.greedy:
             return int(self.choose(logits[None, :])[0])
+        if self._used == _BLOCK:
+            self._refill()
+        uniform = self._first[self._used]
+        self._used += 1
         top = logits.argmax()
         powers = np.subtract(logits, logits[top : top + 1])
-        np.divide(powers, self._divisor, powers)
+        if self.config.temperature != 1:  # a quotient by 1 is what it was, and takes its time
+            np.divide(powers, self._divisor, powers)
         np.exp(powers, powers)
         cumulative = np.add.accumulate(powers)
         last = len(cumulative) - 1
-        return bisect_right(cumulative, self._uniforms().item() * cumulative.item(last), 0, last)
+        return bisect_right(cumulative, uniform * cumulative.item(last), 0, last)
 
 
 def generate_ids(
