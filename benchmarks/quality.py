@@ -7,8 +7,10 @@ characters, and with weights that follow the text.
 
     python benchmarks/quality.py TEXT [TEXT ...] --minutes 1.333 4.5 --seeds 1 2 3
 
+`texts.py` gathers texts of several kinds.
+
 `--held-out` leaves the last tenth alone and reads the tenth before it instead: to choose by.
-`--with "name: OPTIONS"` adds a contestant.
+`--with "name: OPTIONS"` adds a contestant, `--static` leaves weights that follow the text out.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ PROTOCOLS = {
     "cold 256": ["--protocol", "cold", "--window", "256"],
     "cold 64": ["--protocol", "cold", "--window", "64"],
 }
+DYNAMIC = "carried, dynamic"
 
 
 def program(*arguments: str) -> Any:
@@ -47,7 +50,9 @@ def program(*arguments: str) -> Any:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def learn(text: Path, options: str, minutes: float, seed: int, held_out: bool) -> dict[str, float]:
+def learn(
+    text: Path, options: str, minutes: float, seed: int, *, held_out: bool, dynamic: bool
+) -> dict[str, Any]:
     """One run's figures."""
     with tempfile.TemporaryDirectory() as folder:
         run = f"{folder}/x"
@@ -57,10 +62,11 @@ def learn(text: Path, options: str, minutes: float, seed: int, held_out: bool) -
             "--minutes", str(minutes), "--seed", str(seed), "--sample-every", "0",
             *(["--test-fraction", "0.1"] if held_out else []), *shlex.split(options),
         )  # fmt: skip
-        found = {"seconds": time.monotonic() - begun, "epochs": summary["epoch"]}
+        found: dict[str, Any] = {"seconds": time.monotonic() - begun, "epochs": summary["epoch"]}
         for name, protocol in PROTOCOLS.items():
             found[name] = program("eval", run, *protocol)["nats_per_char"]
-        found["dynamic"] = program("eval", run, "--dynamic")["dynamic_nats_per_char"]
+        if dynamic:
+            found[DYNAMIC] = program("eval", run, "--dynamic")["dynamic_nats_per_char"]
         config = program("info", run)["config"]
     model, windows, train = config["model"], config["windows"], config["train"]
     found["model"] = (
@@ -82,7 +88,7 @@ def row(text: Path, minutes: float, name: str, found: list[dict[str, Any]]) -> l
         text.name, f"{minutes:g}", name, found[0]["model"],
         f"{statistics.fmean(one['epochs'] for one in found):.0f}",
         f"{max(one['seconds'] for one in found):.0f}",
-        *map(mean, (*PROTOCOLS, "dynamic")),
+        *map(mean, (*PROTOCOLS, *([DYNAMIC] if DYNAMIC in found[0] else []))),
     ]  # fmt: skip
 
 
@@ -95,6 +101,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
     parser.add_argument("--with", dest="more", action="append", default=[], metavar="NAME: OPTIONS")
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--static", action="store_true")
     asked = parser.parse_args()
     contestants = {name: CONTESTANTS[name] for name in asked.contestants if name in CONTESTANTS}
     for more in asked.more:
@@ -105,13 +112,15 @@ def main() -> None:
         for minutes in asked.minutes:
             for name, options in contestants.items():
                 found = [
-                    learn(text, options, minutes, seed, asked.held_out) for seed in asked.seeds
-                ]
+                    learn(text, options, minutes, seed,
+                          held_out=asked.held_out, dynamic=not asked.static)
+                    for seed in asked.seeds
+                ]  # fmt: skip
                 rows.append(row(text, minutes, name, found))
                 print("\t".join(rows[-1]), file=sys.stderr, flush=True)
     header = [
         "text", "minutes", "program", "model", "epochs", "seconds, most",
-        *PROTOCOLS, "carried, dynamic",
+        *PROTOCOLS, *([] if asked.static else [DYNAMIC]),
     ]  # fmt: skip
     part = "the tenth before the last" if asked.held_out else "the last tenth"
     print(
