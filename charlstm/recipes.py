@@ -171,8 +171,8 @@ _RESTRAINTS = (
     _Restraint(float("inf"), 0.5, 0.4),
 )
 _RESTRAINED, _MANY_EPOCHS = 512, 25.0
-"""The size that the table is for; and the passes that it takes, whatever the size, to need the last
-of it."""
+"""The size that the table is for; and how many passes over a text that is not short count at most:
+the last line is too much for it."""
 
 _SHORT_TEXT = 250_000
 """Characters below which a batch of 16 does better: more steps in as many passes."""
@@ -241,7 +241,9 @@ def choose(
     if given.get("minutes") or not given.get("epochs"):  # those given take what they take
         epochs = min(epochs, chars / max(1, num_chars))
     # The larger the model, the sooner it knows a text by heart.
-    passes = min(epochs * max(1, hidden / _RESTRAINED), max(epochs, _MANY_EPOCHS))
+    passes = epochs * max(1, hidden / _RESTRAINED)
+    if num_chars >= _SHORT_TEXT:
+        passes = min(passes, _MANY_EPOCHS)
     restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {
         **ALWAYS,
