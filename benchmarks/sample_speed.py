@@ -58,7 +58,7 @@ def writing(session: Any, streams: int, precision: str = "float32") -> Callable[
     logits = session.step(0 if streams == 1 else np.zeros(streams, dtype=np.int64))
     config = SampleConfig(temperature=1.0, precision=precision)
     ids = generate_ids(session, logits, Sampler(config, streams, seed=1))
-    chars = min(256, max(8, 4096 // streams))  # compiled code writes so many at a time
+    chars = min(256, max(32, 4096 // streams))  # compiled code writes so many at a time
 
     def work() -> float:
         for _ in itertools.islice(ids, chars):

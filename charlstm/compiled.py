@@ -453,12 +453,22 @@ def meet(counter: NDArray[np.int64], everyone: int) -> bool:
 
 
 def _unowned(context: Any, b: Any, kind: Any, value: Any) -> Any:
-    """An array whose views nobody counts: threads that do, on one counter, wait for each other."""
+    """An array without an owner to count its views: that takes time, most of all in many threads."""
     if not isinstance(kind, types.Array):
         return value
     array = context.make_array(kind)(context, b, value)
     array.meminfo = cgutils.get_null_value(array.meminfo.type)
     return array._getvalue()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def unowned(_: Any, array: Any) -> Any:
+    """The same array, whose views nobody counts; its owner must outlive them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _unowned(context, builder, array, arguments[0])
+
+    return array(array), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

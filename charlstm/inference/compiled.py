@@ -42,6 +42,7 @@ from charlstm.compiled import (
     pack,
     panels,
     tanh,
+    unowned,
 )
 from charlstm.config import ModelConfig
 from charlstm.inference.cells import Floats
@@ -135,6 +136,8 @@ def _write(
     Returns:
         How many it has drawn in each stream: fewer, where the others were mostly late.
     """
+    table, packed, scales, h = unowned(table), unowned(packed), unowned(scales), unowned(h)
+    c, outs = unowned(c), unowned(outs)
     vocab, rows = table.shape
     _, layers, _, depth = h.shape
     units = c.shape[2]

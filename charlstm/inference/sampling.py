@@ -26,7 +26,7 @@ from charlstm.inference.engine import Engine, Session
 
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 256  # uniforms drawn at a time
-_AT_A_TIME = 4096  # characters that compiled code writes at a time, in all streams
+_AT_A_TIME, _LEAST = 4096, 32  # characters that compiled code writes at a time: in all, in each
 _BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
 LEAST_DRAWN = 1e-3  # temperature
@@ -198,7 +198,7 @@ def generate_ids(
             logits = step(choice)
         writer, turns = load_writer(sampler.config.precision), sys.maxsize
     write = writer(session, logits)
-    most = max(1, _AT_A_TIME // session.streams)
+    most = max(_LEAST, _AT_A_TIME // session.streams)
     while True:
         ids = write(sampler.uniforms(most), sampler.config.temperature)
         yield from ids[:, 0].tolist() if one else ids
