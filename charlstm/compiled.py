@@ -453,7 +453,7 @@ def meet(counter: NDArray[np.int64], everyone: int) -> bool:
 
 
 def _unowned(context: Any, b: Any, kind: Any, value: Any) -> Any:
-    """An array without an owner to count its views: that takes time, most of all in many threads."""
+    """An array without an owner to count its views, which takes time, most of all in threads."""
     if not isinstance(kind, types.Array):
         return value
     array = context.make_array(kind)(context, b, value)
