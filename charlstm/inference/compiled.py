@@ -211,12 +211,11 @@ class Writer:
     """Writes on from where a session is, of any number of streams.
 
     Args:
-        session: read and brought forward.
-        logits: what its last step returned, (N, V), or (V,) for one stream.
+        session: read and brought forward; what its last step gave is where it begins.
         precision: of products; sums, gates and c stay float32.
     """
 
-    def __init__(self, session: Session, logits: Floats, precision: str = "float32") -> None:
+    def __init__(self, session: Session, precision: str = "float32") -> None:
         engine, streams = session.engine, session.streams
         self._session, self._kind = session, _KINDS[precision]
         depth = _depth(engine, self._kind)
@@ -229,7 +228,6 @@ class Writer:
         self._few = streams < 2 * _LEAST_STREAMS
         shares = 1 if self._few else max(1, min(_threads(), streams // _LEAST_STREAMS))
         self._bounds = [streams * n // shares for n in range(shares + 1)]
-        session.outs[-1][engine.rows :].T[...] = logits
         self._made: dict[int, list[_Part]] = {}
         self._alone, self._patience = 0, 1  # blocks to write so now, and the next time
         self._divide()
@@ -425,4 +423,4 @@ def warm_up(precision: str = "float32") -> None:
         name: np.zeros(shape, dtype=np.float32) for name, shape in weight_shapes(config, 1).items()
     }
     session = Engine(weights, config, 1).session()
-    Writer(session, session.step(0), precision).write(np.zeros((1, 1)), 1.0)
+    Writer(session, precision).write(np.zeros((1, 1)), 1.0)

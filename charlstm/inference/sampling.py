@@ -197,7 +197,7 @@ def generate_ids(
             yield choice
             logits = step(choice)
         writer, turns = load_writer(sampler.config.precision), sys.maxsize
-    write = writer(session, logits)
+    write = writer(session)
     most = max(_LEAST, _AT_A_TIME // session.streams)
     while True:
         ids = write(sampler.uniforms(most), sampler.config.temperature)
@@ -224,7 +224,7 @@ Write = Callable[[NDArray[np.float64], float], NDArray[np.int64]]
 
 
 @cache
-def load_writer(precision: str = "float32") -> Callable[[Session, Floats], Write] | None:
+def load_writer(precision: str = "float32") -> Callable[[Session], Write] | None:
     """What writes on from where a session is, by compiled code, if it works here."""
     try:
         compiled = import_module(COMPILED)
@@ -232,8 +232,8 @@ def load_writer(precision: str = "float32") -> Callable[[Session, Floats], Write
     except Exception:  # numba is missing, broken or without a cache: numpy writes the same text
         return None
 
-    def start(session: Session, logits: Floats) -> Write:
-        write: Write = compiled.Writer(session, logits, precision).write
+    def start(session: Session) -> Write:
+        write: Write = compiled.Writer(session, precision).write
         return write
 
     return start

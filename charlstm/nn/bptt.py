@@ -162,7 +162,7 @@ def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tu
 _MOST_COLUMNS = 1024  # of a one-hot matrix that is worth making
 
 
-def d_rows(gradients: Tensor, ids: Tensor, size: int) -> Tensor:
+def _d_rows(gradients: Tensor, ids: Tensor, size: int) -> Tensor:
     """The gradient (V, N) of a table of which rows `ids` (R,) took gradients (R, N).
 
     It is the sum of its rows' gradients: one product with one-hot columns, which is made in
@@ -185,7 +185,7 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return d_rows(gradients[0].flatten(0, -2), ctx.saved_tensors[0].flatten(), ctx.size), None
+        return _d_rows(gradients[0].flatten(0, -2), ctx.saved_tensors[0].flatten(), ctx.size), None
 
 
 class _PeepholeWindow(torch.autograd.Function):

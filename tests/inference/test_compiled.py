@@ -81,7 +81,8 @@ def test_same_logits_and_ids(
     engine = make_engine(layers, hidden, vocab, compiled=True, cell=cell)
     start: Any = 1 if streams == 1 else np.arange(streams) % vocab
     session, plain = engine.session(streams), engine.session(streams)
-    writer = compiled.Writer(session, session.step(start))
+    session.step(start)
+    writer = compiled.Writer(session)
     assert len(writer._parts) == (min(parts, hidden) if streams < 8 else 1)
     logits = plain.step(start)
     uniforms = np.random.default_rng(4).random((60, streams))
@@ -120,7 +121,8 @@ def test_the_same_bits_by_any_number_of_threads(
     for counts in ((1, 1), (2, 2), (3, 3), (3, 1), (1, 2)):
         monkeypatch.setattr(compiled, "_workers", lambda *_, n=counts[0]: n)
         session = engine.session()
-        writer = compiled.Writer(session, session.step(1), precision)
+        session.step(1)
+        writer = compiled.Writer(session, precision)
         ids = [writer.write(uniforms[:200], 0.8)]
         monkeypatch.setattr(compiled, "_workers", lambda *_, n=counts[1]: n)
         writer._alone = 0  # as it may be on a busy machine
@@ -140,7 +142,9 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
     engine = make_engine(2, 33, 20, compiled=True)
     uniforms = np.random.default_rng(4).random((30, 1))
     session, plain = engine.session(), engine.session()
-    writer, alone = (compiled.Writer(s, s.step(1)) for s in (session, plain))
+    session.step(1)
+    plain.step(1)
+    writer, alone = compiled.Writer(session), compiled.Writer(plain)
     advance, stops = compiled.Writer._advance, [7, 0, 30, 30, 30, 5, 30]
 
     def stopped(self: Any, numbers: Any, temperature: float, ids: Any) -> int:
@@ -308,7 +312,8 @@ def test_low_precision_comes_near(precision: str, streams: int, hidden: int) -> 
     engine = make_engine(2, hidden, 20, compiled=None)
     session, plain = engine.session(streams), engine.session(streams)
     start: Any = 1 if streams == 1 else np.arange(streams) % 20
-    writer = compiled.Writer(session, session.step(start), precision)
+    session.step(start)
+    writer = compiled.Writer(session, precision)
     exact = plain.step(start)
     uniforms = np.random.default_rng(4).random((40, streams))
     for chosen in np.concatenate([writer.write(part, 0.8) for part in np.split(uniforms, 4)]):
