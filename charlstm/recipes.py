@@ -144,7 +144,7 @@ _LADDER = (
     _Rung(256, 0.4, 0.0, 8e-3),
     _Rung(384, 0.62, 6e5, 6e-3),
     _Rung(512, 1.0, 2e6, 5e-3),
-    _Rung(768, 2.2, 2.5e7, 4e-3, 7e6),
+    _Rung(768, 2.2, 2.5e7, 8e-3, 7e6),
     _Rung(1024, 4.2, 1e8, 4e-3),
 )
 
@@ -166,13 +166,13 @@ class _Restraint:
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
     _Restraint(7.0, 0.1, 0.0),
-    _Restraint(16.0, 0.2, 0.1),
+    _Restraint(14.0, 0.2, 0.1),
     _Restraint(25.0, 0.4, 0.2),
     _Restraint(float("inf"), 0.5, 0.4),
 )
 _RESTRAINED, _MANY_EPOCHS = 512, 25.0
-"""The size that the table is for; and how many passes over a text that is not short count at most:
-the last line is too much for it."""
+"""The size that the table is for; and how many passes over a text that is not short, or much of
+which is repeated, count at most: the last line is too much for it."""
 
 _SHORT_TEXT = 250_000
 """Characters below which a batch of 16 does better: more steps in as many passes."""
@@ -188,6 +188,9 @@ _USEFUL_EPOCHS = 60
 MOST_EPOCHS = 30
 """More passes teach a text by heart, whatever holds the model back."""
 
+_MUCH_REPEATED, _MOST_REPEATED = 0.5, 0.8
+"""More repetition than this counts as this: a text is read no more than five times as often."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -197,11 +200,15 @@ class Choice:
         overrides: fields of the configuration that were not given.
         chars: how many characters are likely to be read.
         epochs: how often that is the training text.
+        most_epochs: how often it may be read at most.
+        repeated: the share of the validation text that stands in the training text, too.
     """
 
     overrides: Mapping[str, Any]
     chars: float
     epochs: float
+    most_epochs: int = MOST_EPOCHS
+    repeated: float = 0.0
 
 
 def choose(
@@ -211,6 +218,7 @@ def choose(
     speed: float,
     *,
     compiled: bool = False,
+    repeated: float = 0.0,
 ) -> Choice:
     """Choose for a text and a time what was not given.
 
@@ -220,11 +228,15 @@ def choose(
         seconds: for training.
         speed: characters per second that the reference model learns from on this machine.
         compiled: whether its windows are compiled code.
+        repeated: the share of the validation text that stands in the training text, too. What is
+            to come is then worth knowing by heart, which takes more passes and a larger model.
     """
     work = speed * seconds
+    new = 1 - min(repeated, _MOST_REPEATED)
+    most_epochs = round(MOST_EPOCHS / new)
     layers, hidden = given.get("num_layers", 1), given.get("hidden_size")
     if hidden is None:
-        useful = min(work, _USEFUL_EPOCHS * num_chars)
+        useful = min(work, _USEFUL_EPOCHS / new * num_chars)
         rung = [rung for rung in _LADDER if useful >= rung.least(compiled) * layers][-1]
         hidden = rung.hidden_size
     else:
@@ -237,12 +249,12 @@ def choose(
         batch_size, cost = _SHORT_BATCH, cost * _SHORT_COST
     growing = min(_GROWING, _MOST_GROW * work / cost)
     chars = work / cost - (_GROWTH_COST - 1) * growing
-    epochs = given.get("epochs") or MOST_EPOCHS
+    epochs = given.get("epochs") or most_epochs
     if given.get("minutes") or not given.get("epochs"):  # those given take what they take
         epochs = min(epochs, chars / max(1, num_chars))
     # The larger the model, the sooner it knows a text by heart.
     passes = epochs * max(1, hidden / _RESTRAINED)
-    if num_chars >= _SHORT_TEXT:
+    if num_chars >= _SHORT_TEXT or repeated >= _MUCH_REPEATED:
         passes = min(passes, _MANY_EPOCHS)
     restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {
@@ -253,7 +265,7 @@ def choose(
         "lr": rung.lr,
         "dropout": restraint.dropout,
         "recurrent_dropout": restraint.recurrent_dropout,
-        "epochs": MOST_EPOCHS if given.get("minutes") else max(1, round(epochs)),
+        "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
     }
     overrides = {name: value for name, value in chosen.items() if name not in given}
-    return Choice(overrides, epochs * num_chars, epochs)
+    return Choice(overrides, epochs * num_chars, epochs, most_epochs, repeated)

@@ -64,6 +64,20 @@ def test_a_large_model_is_held_back_sooner() -> None:
     assert rates(28, MILLION // 20) == [0.5, 0.5]  # a short text, most of all
 
 
+def test_a_text_that_repeats_itself_is_read_more_often_by_a_larger_model() -> None:
+    def of(repeated: float) -> Any:
+        return choose({"minutes": 1.0}, 50_000, 80, 120_000, compiled=True, repeated=repeated)
+
+    new, half, whole = of(0.0), of(0.5), of(1.0)
+    assert [one.most_epochs for one in (new, half, whole)] == [
+        MOST_EPOCHS, 2 * MOST_EPOCHS, 5 * MOST_EPOCHS,
+    ]  # fmt: skip
+    assert [one.overrides["epochs"] for one in (new, half)] == [MOST_EPOCHS, 2 * MOST_EPOCHS]
+    assert new.epochs < whole.epochs
+    assert new.overrides["hidden_size"] < whole.overrides["hidden_size"]
+    assert new.overrides["dropout"] > whole.overrides["dropout"]  # it is worth knowing by heart
+
+
 def test_what_is_given_stays() -> None:
     given = {"hidden_size": 100, "dropout": 0.0, "lr": 1e-3, "epochs": 3}
     assert not set(chosen(given, MILLION, 300)) & set(given)

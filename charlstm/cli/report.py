@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from charlstm.training.trainer import Trainer
 
 
+_MUCH = 0.05  # repetition that is worth a word: less changes no choice
+
+
 def explain(
     texts: Sequence[str], changes: Mapping[str, Any], config: Config, choice: Choice, say: Any
 ) -> None:
@@ -32,14 +35,16 @@ def explain(
         choice: what was chosen.
         say: says a line.
     """
-    from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS
+    from charlstm.recipes import DEFAULT_MINUTES
 
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = _as_options(config, overrides)
     budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
     say(f"chosen for {budget}: {chosen}")
     reads = f"about {choice.chars / 1e6:.1f} million characters, the text {choice.epochs:.1f} times"
-    if choice.epochs >= MOST_EPOCHS:
+    if choice.repeated >= _MUCH:
+        reads += f" ({choice.repeated:.0%} of its validation part repeats the rest)"
+    if choice.epochs >= choice.most_epochs:
         say(f"for {reads}: more would teach it by heart; that time is not needed")
     elif not minutes and "epochs" in changes:
         say(f"for {reads}, as --epochs says")

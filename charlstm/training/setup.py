@@ -23,6 +23,7 @@ from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
+from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
 from charlstm.training.device import (
@@ -167,7 +168,9 @@ def _choose(
         speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer), device)
     left = max(1.0, begun + seconds - time.monotonic())
     compiled = config.train.kernel == "compiled"
-    choice = choose(given, len(corpus.train), left, speed, compiled=compiled)
+    repeated = repeated_share(corpus.train, corpus.val)
+    corpus.release()
+    choice = choose(given, len(corpus.train), left, speed, compiled=compiled, repeated=repeated)
     return config.override(choice.overrides), choice
 
 
