@@ -166,7 +166,7 @@ class _Restraint:
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
     _Restraint(7.0, 0.1, 0.0),
-    _Restraint(14.0, 0.2, 0.1),
+    _Restraint(12.0, 0.2, 0.1),
     _Restraint(25.0, 0.4, 0.2),
     _Restraint(float("inf"), 0.5, 0.4),
 )
