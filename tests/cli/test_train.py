@@ -158,6 +158,7 @@ def test_a_closed_terminal_saves(corpus_file: Path, tmp_path: Path) -> None:
     last = tmp_path / "checkpoints" / "play" / "last.npz"
     process, primary = pty.fork()
     if process == 0:  # the leader of a session whose terminal this is
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # even where the tests were begun by nohup
         os.chdir(tmp_path)
         options = [*TINY, "--epochs", "100000", "--sample-every", "0"]
         os.execv(sys.executable, [sys.executable, "-m", "charlstm", "train", "play.txt", *options])
