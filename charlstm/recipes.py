@@ -189,7 +189,8 @@ MOST_EPOCHS = 30
 """More passes teach a text by heart, whatever holds the model back."""
 
 _MUCH_REPEATED, _MOST_REPEATED = 0.5, 0.8
-"""More repetition than this counts as this: a text is read no more than five times as often."""
+"""From the first on, the last line of `_RESTRAINTS` is too much; more than the second counts as the
+second, so that no text is read more than five times as often."""
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ class Choice:
     overrides: Mapping[str, Any]
     chars: float
     epochs: float
-    most_epochs: int = MOST_EPOCHS
-    repeated: float = 0.0
+    most_epochs: int
+    repeated: float
 
 
 def choose(

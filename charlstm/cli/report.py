@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from charlstm.recipes import Choice
     from charlstm.training.trainer import Trainer
 
-
-_MUCH = 0.05  # repetition that is worth a word: less changes no choice
+_MUCH = 0.05  # repetition that is worth a word: less changes a choice by a pass or two
 
 
 def explain(

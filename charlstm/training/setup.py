@@ -166,10 +166,10 @@ def _choose(
     speed = 0.0
     if by_speed:
         speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer), device)
-    left = max(1.0, begun + seconds - time.monotonic())
-    compiled = config.train.kernel == "compiled"
     repeated = repeated_share(corpus.train, corpus.val)
     corpus.release()
+    left = max(1.0, begun + seconds - time.monotonic())
+    compiled = config.train.kernel == "compiled"
     choice = choose(given, len(corpus.train), left, speed, compiled=compiled, repeated=repeated)
     return config.override(choice.overrides), choice
 

@@ -56,7 +56,7 @@ def test_it_is_what_comparing_says(train: list[int], val: list[int], copied: int
 def test_passages_across_chunks_are_found(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repetition, "_CHUNK", 50)
     train = ids(1000, 200, dtype)
-    for start in range(0, 200):
+    for start in range(200):
         assert repeated_share(train, train[start : start + PASSAGE]) == 1
 
 
