@@ -100,6 +100,7 @@ ALWAYS: Mapping[str, Any] = MappingProxyType(
         "embedding": 64,
         "maxlen": 64,
         "batch_size": 32,
+        "lr": 8e-3,
         "reset": 0.04,
         "weight_decay": 0.1,
     }
@@ -124,14 +125,12 @@ class _Rung:
         cost: what a character takes, against the reference.
         least_work: characters that the reference could read in the time, from which on this size
             does better than those below it.
-        lr: the peak rate that suits it.
         least_compiled: `least_work` where windows are compiled, which spares large models more.
     """
 
     hidden_size: int
     cost: float
     least_work: float
-    lr: float
     least_compiled: float | None = None
 
     def least(self, compiled: bool) -> float:
@@ -140,12 +139,12 @@ class _Rung:
 
 
 _LADDER = (
-    _Rung(128, 0.25, 0.0, 8e-3),
-    _Rung(256, 0.4, 0.0, 8e-3),
-    _Rung(384, 0.62, 6e5, 6e-3),
-    _Rung(512, 1.0, 2e6, 5e-3),
-    _Rung(768, 2.2, 2.5e7, 8e-3, 7e6),
-    _Rung(1024, 4.2, 1e8, 4e-3),
+    _Rung(128, 0.25, 0.0),
+    _Rung(256, 0.4, 0.0),
+    _Rung(384, 0.62, 6e5),
+    _Rung(512, 1.0, 2e6),
+    _Rung(768, 2.2, 2.5e7, 7e6),
+    _Rung(1024, 4.2, 1e8),
 )
 
 
@@ -165,7 +164,7 @@ class _Restraint:
 
 _RESTRAINTS = (
     _Restraint(1.5, 0.0, 0.0),
-    _Restraint(7.0, 0.1, 0.0),
+    _Restraint(5.0, 0.1, 0.0),
     _Restraint(12.0, 0.2, 0.1),
     _Restraint(25.0, 0.4, 0.2),
     _Restraint(float("inf"), 0.5, 0.4),
@@ -263,7 +262,6 @@ def choose(
         "batch_size": batch_size,
         "grow": round(min(_MOST_GROW, _GROWING / max(1.0, epochs * num_chars)), 2),
         "hidden_size": hidden,
-        "lr": rung.lr,
         "dropout": restraint.dropout,
         "recurrent_dropout": restraint.recurrent_dropout,
         "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
