@@ -143,7 +143,8 @@ def new_run(
         if kept:
             _keep_text(run, sources, config)
         trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
-        trainer.progress.seconds = time.monotonic() - begun if train.minutes else 0.0
+        if train.minutes:
+            trainer.count_from(begun)
         trainer.save()
         lead(world, trainer, run.last, notice)
     except BaseException:

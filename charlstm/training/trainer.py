@@ -120,6 +120,7 @@ class Trainer:
         self._look_agreed = False
         self.saved_step = -1  # none yet
         self._saved_at = self._resumed_at = time.monotonic()
+        self._is_counting = False  # whether time before training counts
         self._save_seconds = 0.0
         self._step_seconds = 0.0  # spent in steps since the last line of the log
         self._step_chars = 0
@@ -151,6 +152,10 @@ class Trainer:
         """Characters predicted in a full batch."""
         last = self.config.windows.targets == "last"
         return self.batch_size * (1 if last else self.config.windows.maxlen)
+
+    def count_from(self, begun: float) -> None:
+        """Let the run's time begin at `begun` (of `time.monotonic`), and not when training does."""
+        self._resumed_at, self._is_counting = begun, True
 
     def ask_to_stop(self) -> None:
         """Finish the step, save and stop; may be called from a signal handler."""
@@ -207,7 +212,9 @@ class Trainer:
     def _train(self) -> Iterator[Event]:
         train = self.config.train
         progress = self.progress
-        self._saved_at = self._resumed_at = time.monotonic()
+        self._saved_at = time.monotonic()
+        if not self._is_counting:
+            self._resumed_at = self._saved_at
         first_epoch = progress.epoch
         self._set_clock()
         while True:

@@ -279,6 +279,22 @@ def test_time_ends_a_run(start: Start, whole: bool) -> None:
     assert again.progress.step == trainer.progress.step
 
 
+def test_the_time_before_training_counts(start: Start) -> None:
+    """Reading, measuring and the first save belong to what `--minutes` gives."""
+    trainer = start("early", minutes=10.0, epochs=10**6)
+    trainer.count_from(time.monotonic() - 570)
+    events = trainer.train()
+    next(events)
+    assert trainer.seconds > 570
+    assert trainer.share > 0.9
+    trainer.ask_to_stop()
+    for _ in events:
+        continue
+    saved = load_checkpoint(trainer.run.last).meta["progress"]["seconds"]
+    assert 570 < saved <= trainer.seconds
+    assert resume(trainer).seconds >= saved
+
+
 @pytest.mark.parametrize(
     ("options", "lengths"),
     [
