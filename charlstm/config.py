@@ -46,14 +46,6 @@ class TextConfig(Section):
         group="Text",
         within=COUNT,
     )
-    calibration_fraction: float = option(
-        0.0,
-        "Share of the text that is not learned from, but tells how sure to be: its last part "
-        "before the validation part (0: none).",
-        group="Text",
-        within=FRACTION,
-        chosen=True,
-    )
     val_fraction: float = option(
         0.1,
         "Share of the text held out for validation: its last part, before the test part.",
@@ -69,11 +61,10 @@ class TextConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.calibration_fraction + self.val_fraction + self.test_fraction >= 1:
+        if self.val_fraction + self.test_fraction >= 1:
             raise ConfigError(
-                f"--calibration-fraction {self.calibration_fraction:g}, --val-fraction "
-                f"{self.val_fraction:g} and --test-fraction {self.test_fraction:g} leave no text "
-                "to train on; allowed: a sum below 1."
+                f"--val-fraction {self.val_fraction:g} and --test-fraction "
+                f"{self.test_fraction:g} leave no text to train on; allowed: a sum below 1."
             )
 
 

@@ -187,12 +187,6 @@ _USEFUL_EPOCHS = 60
 MOST_EPOCHS = 30
 """More passes teach a text by heart, whatever holds the model back."""
 
-_CALIBRATED, _LEAST_CALIBRATED, _MOST_CALIBRATED = 0.01, 1_500, 20_000
-"""The share of the training text that tells how sure to be, and how many characters that is at
-least and at most."""
-_UNCALIBRATED = 30_000
-"""Below so many characters each is needed for learning."""
-
 _MUCH_REPEATED, _MOST_REPEATED = 0.5, 0.8
 """From the first on, the last line of `_RESTRAINTS` is too much; more than the second counts as the
 second, so that no text is read more than five times as often."""
@@ -223,7 +217,6 @@ def choose(
     seconds: float,
     speed: float,
     *,
-    whole: int = 0,
     compiled: bool = False,
     repeated: float = 0.0,
 ) -> Choice:
@@ -231,19 +224,13 @@ def choose(
 
     Args:
         given: the fields that are settled.
-        num_chars: of the training text, with what may be taken of it to calibrate.
+        num_chars: of the training text.
         seconds: for training.
         speed: characters per second that the reference model learns from on this machine.
-        whole: characters of the whole text; 0: as many.
         compiled: whether its windows are compiled code.
         repeated: the share of the validation text that stands in the training text, too. What is
             to come is then worth knowing by heart, which takes more passes and a larger model.
     """
-    calibrated = 0.0
-    if "calibration_fraction" not in given and num_chars >= _UNCALIBRATED:
-        taken = min(max(_CALIBRATED * num_chars, _LEAST_CALIBRATED), _MOST_CALIBRATED)
-        calibrated = float(f"{taken / max(whole, num_chars):.2g}")
-        num_chars -= round(taken)
     work = speed * seconds
     new = 1 - min(repeated, _MOST_REPEATED)
     most_epochs = round(MOST_EPOCHS / new)
@@ -272,7 +259,6 @@ def choose(
     restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {
         **ALWAYS,
-        "calibration_fraction": calibrated,
         "batch_size": batch_size,
         "grow": round(min(_MOST_GROW, _GROWING / max(1.0, epochs * num_chars)), 2),
         "hidden_size": hidden,

@@ -78,19 +78,6 @@ def test_a_text_that_repeats_itself_is_read_more_often_by_a_larger_model() -> No
     assert new.overrides["dropout"] > whole.overrides["dropout"]  # it is worth knowing by heart
 
 
-def test_some_of_all_but_the_shortest_texts_tells_how_sure_to_be() -> None:
-    def share(chars: int, **given: Any) -> float:
-        choice = choose(given, chars, 300, 30_000, whole=2 * chars)
-        assert choice.epochs > 0
-        return float(choice.overrides.get("calibration_fraction", -1.0))
-
-    assert share(29_999) == 0
-    assert share(30_000) == 0.025
-    assert share(MILLION) == 0.005
-    assert share(20 * MILLION) == 0.0005
-    assert share(MILLION, calibration_fraction=0.0) == -1
-
-
 def test_what_is_given_stays() -> None:
     given = {"hidden_size": 100, "dropout": 0.0, "lr": 1e-3, "epochs": 3}
     assert not set(chosen(given, MILLION, 300)) & set(given)

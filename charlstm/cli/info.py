@@ -81,7 +81,6 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
             f"{kind}nats_per_char": best,
             f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
             "best_step": progress.best_step,
-            "best_scale": progress.best_scale,
         },
         "history": progress.history,
     }

@@ -84,11 +84,9 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         threads += f" in each of {trainer.world.size} processes"
     kernel = " compiled" if train.kernel == "compiled" else ""
     plan = "shuffled windows" if windows.stateless else "streams"
-    calibration = f" calibration {len(corpus.calibration):,}," if len(corpus.calibration) else ""
     say(
         f"{trainer.run.folder}: {len(corpus):,} characters, {len(corpus.tokenizer)} distinct; "
-        f"train {len(corpus.train):,},{calibration} validation {len(corpus.val):,}, "
-        f"test {len(corpus.test):,}"
+        f"train {len(corpus.train):,}, validation {len(corpus.val):,}, test {len(corpus.test):,}"
     )
     say(
         f"{model.cell} {model.num_layers}x{model.hidden_size}"

@@ -38,8 +38,7 @@ class Corpus:
         tokenizer: its vocabulary.
         sha256: of the joined text in UTF-8, after line ends were unified.
         rare: rare characters that became the replacement character, with their counts.
-        calibration_fraction, val_fraction, test_fraction: how large those parts are.
-        train, calibration, val, test: contiguous parts of `ids`, in this order.
+        train, val, test: contiguous parts of `ids`.
         mapping: the mapped file that `ids` lie in, if they do.
         path: that file's name, if it has one.
     """
@@ -48,7 +47,6 @@ class Corpus:
     tokenizer: CharTokenizer
     sha256: str
     rare: dict[str, int] = field(default_factory=dict)
-    calibration_fraction: float = 0.0
     val_fraction: float = 0.1
     test_fraction: float = 0.0
     mapping: mmap.mmap | None = None
@@ -66,28 +64,23 @@ class Corpus:
         return len(self.ids)
 
     @property
-    def bounds(self) -> tuple[int, int, int]:
-        """Where calibration, validation and the test part begin."""
+    def bounds(self) -> tuple[int, int]:
+        """Where validation begins and where it ends (and the test part begins)."""
         size = len(self.ids)
-        test = size - int(size * self.test_fraction)
-        val = test - int(size * self.val_fraction)
-        return val - int(size * self.calibration_fraction), val, test
+        end = size - int(size * self.test_fraction)
+        return end - int(size * self.val_fraction), end
 
     @property
     def train(self) -> Ids:  # noqa: D102 - see the class
         return self.ids[: self.bounds[0]]
 
     @property
-    def calibration(self) -> Ids:  # noqa: D102
-        return self.ids[slice(*self.bounds[:2])]
-
-    @property
     def val(self) -> Ids:  # noqa: D102
-        return self.ids[slice(*self.bounds[1:])]
+        return self.ids[slice(*self.bounds)]
 
     @property
     def test(self) -> Ids:  # noqa: D102
-        return self.ids[self.bounds[2] :]
+        return self.ids[self.bounds[1] :]
 
 
 @dataclass(frozen=True)
@@ -124,7 +117,7 @@ def load_corpus(
         CorpusError: there is no text, it changed while it was read, or ids cannot be written.
     """
     cache = Cache(sources, config)
-    fractions = (config.calibration_fraction, config.val_fraction, config.test_fraction)
+    fractions = (config.val_fraction, config.test_fraction)
     found = cache.lookup()
     if (
         found is not None

@@ -103,8 +103,6 @@ def new_run(
     choice = None
     if given is not None and size > 1:
         config, choice = _choose(config, given, corpus, device, begun)
-        corpus = replace(corpus, calibration_fraction=config.text.calibration_fraction)
-        size = len(corpus.train)
         share_threads(config.train.threads, world)  # measuring took all
     windows = fit(size, config.windows)
     for old, new, flag in (
@@ -173,10 +171,7 @@ def _choose(
     corpus.release()
     left = max(1.0, begun + seconds - time.monotonic())
     compiled = config.train.kernel == "compiled"
-    choice = choose(
-        given, len(corpus.train), left, speed,
-        whole=len(corpus), compiled=compiled, repeated=repeated,
-    )  # fmt: skip
+    choice = choose(given, len(corpus.train), left, speed, compiled=compiled, repeated=repeated)
     return config.override(choice.overrides), choice
 
 

@@ -54,7 +54,7 @@ def lead(world: World, trainer: Trainer, path: Path, notice: Callable[[str], Non
         "corpus": trainer.corpus_meta,
         "tokenizer": corpus.tokenizer.to_json(),
         "sha256": corpus.sha256,
-        "fractions": [corpus.calibration_fraction, corpus.val_fraction, corpus.test_fraction],
+        "fractions": [corpus.val_fraction, corpus.test_fraction],
         "num_chars": len(corpus),
         "mapped": corpus.mapping is not None,
         "path": None if corpus.path is None else str(corpus.path),
@@ -157,8 +157,8 @@ def _take_ids(world: World, facts: dict[str, Any]) -> Corpus:
                 ids, mapping = map_ids(file, tokenizer)
     _check_all_have(world, ids is not None)
     assert ids is not None
-    calibration, val, test = facts["fractions"]
-    return Corpus(ids, tokenizer, facts["sha256"], {}, calibration, val, test, mapping, path)
+    val, test = facts["fractions"]
+    return Corpus(ids, tokenizer, facts["sha256"], {}, val, test, mapping, path)
 
 
 def _receive(world: World, size: int, sink: IO[bytes] | None) -> None:

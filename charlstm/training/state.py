@@ -10,10 +10,10 @@ from typing import Any
 from charlstm.errors import CheckpointError
 
 # Not in the first checkpoints of format 1.
-_LATER = {"val_chars", "averaged", "piece", "pieces", "ended", "best_scale"}
+_LATER = {"val_chars", "averaged", "piece", "pieces", "ended"}
 MOST_PIECES = 4
 """Into how many pieces a window is cut at most, while windows grow."""
-_FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended", "best_scale")
+_FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
 
 
 @dataclass
@@ -27,7 +27,6 @@ class Progress:
         piece, pieces: how much of the next window is done: so many of so many pieces.
         best_nats: the lowest nats per character at an evaluation; inf before the first.
         best_step: when that was.
-        best_scale: what the logits of `best.npz` were multiplied by, to be as sure as is right.
         stale: evaluations since then.
         evaluated_step: the step of the last evaluation; -1 before the first.
         logged_step: the step of the last line in the log.
@@ -46,7 +45,6 @@ class Progress:
     index: int = 0
     best_nats: float = math.inf
     best_step: int = 0
-    best_scale: float = 1.0
     stale: int = 0
     evaluated_step: int = -1
     logged_step: int = 0

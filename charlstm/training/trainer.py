@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import Ids
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.average import EVERY, WeightAverage
-from charlstm.training.calibration import fit_scale, scaled
 from charlstm.training.clock import VALIDATION_SHARE, Clock
 from charlstm.training.course import Course
 from charlstm.training.device import allow_tf32, product_type
@@ -50,13 +49,6 @@ _GPU_STEPS = 32  # that a GPU may be ahead of what is known of their losses
 _LEAST_VALIDATED = 20_000  # characters
 _AGREE_WORK = 5e10  # floating point operations: about a third of a second of two cores
 PREVIEW = SampleConfig(temperature=0.8, length=200)
-
-
-class _Look(NamedTuple):
-    """What predicting the held-out parts gave: nats per character, and the scale of logits."""
-
-    nats: float | None
-    scale: float
 
 
 class Trainer:
@@ -417,27 +409,27 @@ class Trainer:
         """Predict the validation part; None if asked to stop before the end."""
         progress = self.progress
         train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
-        begun = time.monotonic()
-        look = average_look = self._look()
-        took = time.monotonic() - begun
-        if look is not None and self.average:
-            with self.average.in_place():
-                average_look = self._look()
-        if look is None or average_look is None:
-            self._stop_agreed = True
-            return None
-        val_nats, scale = look
-        average_nats = average_look.nats if self.average else None
+        val_nats = average_nats = None
+        took = 0.0
+        if len(self.corpus.val) >= 2:
+            begun = time.monotonic()
+            val_nats = self._validate()
+            took = time.monotonic() - begun
+            if val_nats is not None and self.average:
+                with self.average.in_place():
+                    average_nats = self._validate()
+            if val_nats is None or (self.average and average_nats is None):
+                self._stop_agreed = True
+                return None
         if self._clock is not None:
             self._clock.looked(self.seconds, took)
         nats = train_nats if val_nats is None else val_nats
         averaged = average_nats is not None and nats is not None and average_nats < nats
         if averaged:
-            nats, scale = average_look
+            nats = average_nats
         is_best = nats is not None and nats < progress.best_nats
         if is_best and nats is not None:
             progress.best_nats, progress.best_step, progress.stale = nats, progress.step, 0
-            progress.best_scale = scale
         else:
             progress.stale += 1
         progress.evaluated_step = progress.step
@@ -453,8 +445,7 @@ class Trainer:
         )
         self._log(val_nats, average_nats)
         if is_best:
-            in_place = self.average.in_place() if averaged else nullcontext()
-            with in_place, scaled(self.network, scale):
+            with self.average.in_place() if averaged else nullcontext():
                 contents = best_snapshot(self)
             if self.world.leads:
                 self.run.save_best(*contents)
@@ -471,10 +462,8 @@ class Trainer:
             if not progress.val_chars:
                 room = VALIDATION_SHARE * clock.budget / clock.looks / per_char
                 progress.val_chars = min(len(val), max(_LEAST_VALIDATED, int(room)))
-            held_out = filter(None, (progress.val_chars, len(self.corpus.calibration)))
-            plans = map(plan_streams, held_out)
-            chars = sum(plan.count * (plan.length - plan.start) for plan in plans)
-            clock.looked(0.0, per_char * chars)
+            plan = plan_streams(progress.val_chars)
+            clock.looked(0.0, per_char * plan.count * (plan.length - plan.start))
         if self.world.leads:
             clock.save = self._save_seconds
             # What an end of the run left over, because a save was quick, is no time to learn in.
@@ -492,36 +481,20 @@ class Trainer:
         """What is evaluated: the validation part, or as much of it as there is time for."""
         return self.corpus.val[: self.progress.val_chars or None]
 
-    def _look(self) -> _Look | None:
-        """The leader predicts what is held out, with all of the machine's threads.
-
-        Returns:
-            What it found; None if asked to stop before the end.
-        """
-        look: _Look | None = _Look(None, 1.0)
+    def _validate(self) -> float | None:
+        """The leader predicts the validation part, with all of the machine's threads."""
+        nats = None
         if self.world.leads:
             threads = torch.get_num_threads()
             if not self.config.train.threads:
                 torch.set_num_threads(threads * self.world.local_size)
             try:
-                look = self._predict_held_out()
+                nats = validate(self.network, self.validated, lambda: self._stop_asked)
             finally:
                 torch.set_num_threads(threads)
-        nats, scale = look or _Look(None, 0.0)
-        told = self.world.broadcast(struct.pack("<?dd", nats is not None, nats or 0.0, scale))
-        known, nats, scale = struct.unpack("<?dd", told)
-        return _Look(nats if known else None, scale) if scale else None
-
-    def _predict_held_out(self) -> _Look | None:
-        scale: float | None = 1.0
-        nats = None
-        if len(self.corpus.calibration) >= 2:
-            scale = fit_scale(self.network, self.corpus.calibration, lambda: self._stop_asked)
-        if scale is not None and len(self.corpus.val) >= 2:
-            with scaled(self.network, scale):
-                nats = validate(self.network, self.validated, lambda: self._stop_asked)
-            scale = None if nats is None else scale
-        return None if scale is None else _Look(nats, scale)
+        told = self.world.broadcast(struct.pack("<?d", nats is not None, nats or 0.0))
+        known, value = struct.unpack("<?d", told)
+        return value if known else None
 
     def _preview_is_due(self) -> bool:
         every = self.config.train.sample_every

@@ -33,35 +33,17 @@ def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> 
     Returns:
         The mean over all characters but the first; None if asked to stop before the end.
     """
-    nats = 0.0
-    with predicting(network):
-        for logits, targets in predictions(network, ids):
-            if asked_to_stop():
-                return None
-            losses = nn.functional.cross_entropy(logits, targets, reduction="none")
-            nats += float(losses.sum(dtype=torch.float64))
-    return nats / (len(ids) - 1)
-
-
-def predictions(network: CharLSTM, ids: Ids) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """A text's characters but the first, some at a time, and what a network expects of them.
-
-    Args:
-        network: while `predicting`.
-        ids: the text, shape (T,), T at least 2.
-
-    Returns:
-        An iterator of logits, float32, shape (N, V), and targets, shape (N,).
-    """
-    predict = _both_ways if network.config.direction == "both" else _carried
-    return predict(network, ids)
+    measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
+    with _predicting(network):
+        nats = measure(network, ids, asked_to_stop)
+    return None if nats is None else nats / (len(ids) - 1)
 
 
 def seconds_per_char(network: CharLSTM) -> float:
     """About how long `validate` takes for each character of a long text."""
     ids = np.zeros(_WINDOW * 64, dtype=np.uint8)
     best = math.inf
-    with predicting(network):
+    with _predicting(network):
         window = _tensor(ids.reshape(_WINDOW, 64), network)
         for _ in range(2):  # the first makes the kernels
             begun = time.perf_counter()
@@ -72,7 +54,7 @@ def seconds_per_char(network: CharLSTM) -> float:
 
 
 @contextmanager
-def predicting(network: CharLSTM) -> Iterator[None]:
+def _predicting(network: CharLSTM) -> Iterator[None]:
     """The network in float32 and without dropout, for prediction alone."""
     was_training, dtype = network.training, network.dtype
     network.eval()
@@ -85,10 +67,13 @@ def predicting(network: CharLSTM) -> Iterator[None]:
         network.train(was_training)
 
 
-def _carried(network: CharLSTM, ids: Ids) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
     plan = plan_streams(len(ids))
+    nats = 0.0
     state = network.initial_state(plan.count)
     for first in range(plan.start, plan.length, _WINDOW):
+        if asked_to_stop():
+            return None
         last = min(first + _WINDOW, plan.length if first >= 0 else 0)
         if first == 0 and plan.count > 1:
             for part in (part for layer in state for part in layer):
@@ -96,17 +81,28 @@ def _carried(network: CharLSTM, ids: Ids) -> Iterator[tuple[torch.Tensor, torch.
         places, counted = plan.positions(first, last)
         inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
         logits, state = network(inputs, state)
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none"
+        )
         mask = torch.from_numpy(counted).to(network.device).flatten()
-        yield logits.flatten(0, 1)[mask], targets.flatten()[mask]
+        nats += float(loss[mask].sum(dtype=torch.float64))
+    return nats
 
 
-def _both_ways(network: CharLSTM, ids: Ids) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _pseudo_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+    nats = 0.0
     for blocks in plan_blocks(len(ids)):
+        if asked_to_stop():
+            return None
         text = _tensor(ids[blocks.places], network)
         state = network.initial_state(text.shape[1])
         logits, _ = network(text[:-1], state, targets=text[1:])
         counted = slice(blocks.left - 1, blocks.left - 1 + blocks.count)
-        yield logits[counted].flatten(0, 1), text[1:][counted].flatten()
+        loss = nn.functional.cross_entropy(
+            logits[counted].flatten(0, 1), text[1:][counted].flatten(), reduction="none"
+        )
+        nats += float(loss.sum(dtype=torch.float64))
+    return nats
 
 
 def _tensor(ids: Ids, network: CharLSTM) -> torch.Tensor:

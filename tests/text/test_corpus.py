@@ -39,10 +39,6 @@ def test_parts_are_contiguous(tmp_path: Path) -> None:
     assert decode(corpus.val) == "hi"
     assert decode(corpus.test) == "\n"
     assert len(load(path, val_fraction=0.0).val) == 0
-    corpus = load(path, calibration_fraction=0.3, val_fraction=0.2, test_fraction=0.1)
-    assert decode(corpus.train) == "abcd"
-    assert decode(corpus.calibration) == "efg"
-    assert decode(corpus.val) == "hi"
 
 
 def test_large_corpora_go_to_the_cache_and_are_found_again(corpus_file: Path, cache: Path) -> None:

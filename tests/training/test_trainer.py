@@ -94,7 +94,7 @@ VARIANTS: list[dict[str, Any]] = [
         "locked_dropout": 0.2, "input_dropout": 0.1, "recurrent_dropout": 0.2, "l1": 1e-3,
         "label_smoothing": 0.1, "optimizer": "sgd", "lr": 0.1,
     },
-    {"average": 0.6, "reset": 0.3, "grow": 0.6, "calibration_fraction": 0.1},
+    {"average": 0.6, "reset": 0.3, "grow": 0.6},
     {"grow": 1.0, "stateless": True, "step": 5, "direction": "both", "maxlen": 7},
 ]  # fmt: skip
 
