@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 import shutil
 import stat
 import zipfile
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from charlstm.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from charlstm.errors import CheckpointError
+from tests.canary import Canary, pickled
 
 META = {"note": "grüße", "number": 1 / 3}
 ARRAYS: dict[str, Any] = {
@@ -136,23 +136,13 @@ def test_odd_entry_names_are_refused(path: Path, name: str) -> None:
         load_checkpoint(path)
 
 
-class Canary:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.mkdir, (str(self.target),)
-
-
 def test_no_code_is_run(path: Path, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     objects = np.array([Canary(canary)], dtype=object)
     rewrite(path, {"model/head.bias.npy": npy(objects, allow_pickle=True)})
     with pytest.raises(CheckpointError, match="unexpected type"):
         load_checkpoint(path)
-    path.write_bytes(pickle.dumps(Canary(canary)))
+    path.write_bytes(pickled(Canary(canary)))
     with pytest.raises(CheckpointError, match="not an intact checkpoint"):
         load_checkpoint(path)
     assert not canary.exists()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pickle
 import random
 import shutil
 import struct
@@ -13,7 +11,6 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +18,7 @@ import pytest
 from charlstm.checkpoint import load_checkpoint
 from charlstm.errors import CheckpointError
 from charlstm.inference.language_model import LanguageModel
+from tests.canary import Canary, pickled
 from tests.torture.conftest import Count, Record, lively
 from tests.zygote import Child, Zygote
 
@@ -130,16 +128,6 @@ def check_refused(child: Child, possible: tuple[int, ...] = (1,)) -> None:
         assert len(child.errors[child.errors.index("Error:") :].strip().splitlines()) <= 2
 
 
-class Canary:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 def entry(descr: str, shape: str = "(1,)", data: bytes = b"", extra: str = "") -> bytes:
     """A `.npy` file with a header of our own."""
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}{extra}}}".encode()
@@ -164,10 +152,10 @@ def disguises(donor: Path, canary: Path) -> dict[str, bytes]:
     """Files that would run code, or write elsewhere, if they were read in the usual ways."""
     found: dict[str, bytes] = {}
     for protocol in range(6):
-        found[f"pickle {protocol}"] = pickle.dumps(Canary(canary), protocol)
+        found[f"pickle {protocol}"] = pickled(Canary(canary), protocol)
     name = "model/head.bias.npy"
     for protocol in range(2, 6):
-        payload = pickle.dumps(np.array([Canary(canary)], dtype=object), protocol)
+        payload = pickled(np.array([Canary(canary)], dtype=object), protocol)
         found[f"object array {protocol}"] = repacked(donor, {name: entry("'|O'", data=payload)})
         found[f"object meta {protocol}"] = repacked(
             donor, {"meta.npy": entry("'|O'", data=payload)}
@@ -196,7 +184,7 @@ def disguises(donor: Path, canary: Path) -> dict[str, bytes]:
     for protocol in range(3):  # as torch saves
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
-            archive.writestr("archive/data.pkl", pickle.dumps(Canary(canary), protocol))
+            archive.writestr("archive/data.pkl", pickled(Canary(canary), protocol))
             archive.writestr("archive/version", b"3\n")
         found[f"a torch file {protocol}"] = out.getvalue()
     later = bytearray(entry("'<f4'", data=bytes(4)))
