@@ -119,8 +119,8 @@ class Trainer:
         self._time_gone = 0.0  # the share of the time that is gone, as all processes know it
         self._look_agreed = False
         self.saved_step = -1  # none yet
-        self._saved_at = self._resumed_at = time.monotonic()
-        self._is_counting = False  # whether time before training counts
+        self._saved_at = time.monotonic()
+        self._counts_from: float | None = None  # None: from when training begins
         self._save_seconds = 0.0
         self._step_seconds = 0.0  # spent in steps since the last line of the log
         self._step_chars = 0
@@ -145,7 +145,9 @@ class Trainer:
     @property
     def seconds(self) -> float:
         """Time spent training so far, over all sessions."""
-        return self.progress.seconds + time.monotonic() - self._resumed_at
+        if self._counts_from is None:
+            return self.progress.seconds
+        return self.progress.seconds + time.monotonic() - self._counts_from
 
     @property
     def chars_per_step(self) -> int:
@@ -155,7 +157,7 @@ class Trainer:
 
     def count_from(self, begun: float) -> None:
         """Let the run's time begin at `begun` (of `time.monotonic`), and not when training does."""
-        self._resumed_at, self._is_counting = begun, True
+        self._counts_from = begun
 
     def ask_to_stop(self) -> None:
         """Finish the step, save and stop; may be called from a signal handler."""
@@ -213,8 +215,8 @@ class Trainer:
         train = self.config.train
         progress = self.progress
         self._saved_at = time.monotonic()
-        if not self._is_counting:
-            self._resumed_at = self._saved_at
+        if self._counts_from is None:
+            self._counts_from = self._saved_at
         first_epoch = progress.epoch
         self._set_clock()
         while True:
