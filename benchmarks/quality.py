@@ -34,7 +34,7 @@ CONTESTANTS = {
     "torch-rnn": "--recipe torch-rnn",
     "keras": "--recipe keras",
     "fixed 1x768": "--cell lstm --hidden-size 768 --embedding 64 --maxlen 48 --lr 0.008 "
-    "--dropout 0.3 --weight-decay 0.1 --reset 0 --average 0 --epochs 1000000",
+    "--dropout 0.3 --logit-scale 1 --weight-decay 0.1 --reset 0 --average 0 --epochs 1000000",
 }
 PROTOCOLS = {
     "carried": ["--protocol", "carried"],

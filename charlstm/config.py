@@ -139,6 +139,14 @@ class ModelConfig(Section):
         within=FRACTION,
         chosen=True,
     )
+    logit_scale: float = option(
+        1.0,
+        "Multiplies the logits once the network is trained: below 1, what was read many times "
+        "does not make it surer than new text bears out.",
+        group="Regularisation",
+        within=Range(0, 10, open_low=True),
+        chosen=True,
+    )
     zoneout: float = option(
         0.0,
         "Share of units that keep their old state at a step (--cell peephole only): trains long "

@@ -85,9 +85,9 @@ class Engine:
             columns = columns @ weights["embedding.weight"].T
         self.table = np.ascontiguousarray(columns.T + layers[0].bias)  # (V, G*H)
         self.biases = [layer.bias for layer in layers]
-        self.head_bias = weights["head.bias"].astype(np.float32)
+        self.head_bias = weights["head.bias"].astype(np.float32) * np.float32(config.logit_scale)
         width = config.stack_width
-        head = weights["head.weight"]
+        head = weights["head.weight"].astype(np.float32) * np.float32(config.logit_scale)
         if direction == "forward":
             head = head[:, :width]
         else:

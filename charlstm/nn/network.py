@@ -123,7 +123,8 @@ class CharLSTM(nn.Module):
             last_only: give the logits after the last character alone.
 
         Returns:
-            Logits (T, B, V) in float32, or (1, B, V); and the next state.
+            Logits (T, B, V) in float32, or (1, B, V); and the next state. Unless it is training,
+            logits are what the softmax layer gives times the configuration's `logit_scale`.
         """
         ys, next_state = self._read(ids, self.cells, self.norms, state)  # (T, B, H or L*H)
         if self.backward_cells:
@@ -133,8 +134,10 @@ class CharLSTM(nn.Module):
             ys = ys[-1:]
         ys = self._drop(ys)
         weight, bias = self.head.weight.to(self.dtype), self.head.bias.to(self.dtype)
-        logits = functional.linear(ys, weight, bias)  # (T, B, V)
-        return logits.float(), next_state
+        logits = functional.linear(ys, weight, bias).float()  # (T, B, V)
+        if not self.training and self.config.logit_scale != 1:
+            logits = logits * self.config.logit_scale
+        return logits, next_state
 
     def _read_backward(self, targets: Tensor) -> Tensor:
         """What the backward stack knows of each target from those after it: (T, B, ...)."""
