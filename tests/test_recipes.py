@@ -51,6 +51,14 @@ def test_a_text_read_often_is_held_back_more() -> None:
     assert rates[0] == 0 < rates[-1]
 
 
+def test_a_text_read_often_makes_no_surer_a_model() -> None:
+    scales = [
+        chosen({}, chars, 270)["logit_scale"] for chars in (10**8, 10**7, 10**6, 10**5, 10**4)
+    ]
+    assert scales == sorted(scales, reverse=True)
+    assert 1 > scales[0] > scales[-1] > 0.5
+
+
 def test_a_large_model_is_held_back_sooner() -> None:
     def rates(epochs: int, chars: int = MILLION) -> list[float]:
         return [

@@ -240,7 +240,8 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
 
     # Options are in order: only now is torch worth its two seconds.
     from charlstm.training.distributed import World
-    from charlstm.training.setup import new_run, resume_run
+    from charlstm.training.resume import resume_run
+    from charlstm.training.setup import new_run
 
     world = World.join(say)
     if plan.changes.get("processes", 0) > 1 and plan.changes["processes"] != world.size:

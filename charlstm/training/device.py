@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -15,6 +15,9 @@ from charlstm.errors import DeviceError
 from charlstm.nn.network import CharLSTM
 from charlstm.training.distributed import World
 from charlstm.training.optim import losses, make_optimizer
+
+Notice = Callable[[str], None]
+"""Told, in a sentence, what the user should know."""
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS says else
 COMPILED_CELLS = ("lstm", "coupled")
@@ -163,6 +166,15 @@ def _seconds(network: CharLSTM) -> float:
     if network.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def set_threads(config: Config, notice: Notice, world: World) -> None:
+    """Use the configured number of processor threads, but no more than there are cores."""
+    asked = config.train.threads
+    cores = os.cpu_count() or 1
+    if asked > cores:
+        notice(f"--threads reduced from {asked} to {cores}: the machine has no more cores.")
+    share_threads(asked, world)
 
 
 def share_threads(asked: int, world: World) -> None:

@@ -1,9 +1,7 @@
-"""From options and texts to a trainer: a new run, or one that goes on."""
+"""From options and texts to the trainer of a new run."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,35 +10,28 @@ from typing import IO, Any
 
 import torch
 
-from charlstm.checkpoint import Checkpoint, replace_file
-from charlstm.config import SECTIONS, Config
-from charlstm.errors import CheckpointError, RunError
-from charlstm.fields import flag_of
-from charlstm.inference.language_model import read_meta
-from charlstm.inference.own_text import read_own_text
+from charlstm.checkpoint import replace_file
+from charlstm.config import Config
+from charlstm.errors import RunError
 from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
-from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
-from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
 from charlstm.training.device import (
-    compiled_fault,
+    Notice,
     pick_device,
     pick_kernel,
     pick_precision,
+    set_threads,
     share_threads,
     speed_of,
 )
 from charlstm.training.distributed import World
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.saving import restore
 from charlstm.training.sharing import lead
 from charlstm.training.trainer import Trainer
-
-Notice = Callable[[str], None]
 
 # How much training a text gets where nothing is said: about six million characters, which a
 # laptop's processor reads in a few minutes, but no text more often than it stays useful.
@@ -173,148 +164,6 @@ def _choose(
     compiled = config.train.kernel == "compiled"
     choice = choose(given, len(corpus.train), left, speed, compiled=compiled, repeated=repeated)
     return config.override(choice.overrides), choice
-
-
-def resume_run(
-    run: Run,
-    changes: Mapping[str, Any],
-    arguments: Sequence[str],
-    *,
-    notice: Notice,
-    progress: ReadingProgress | None = None,
-    world: World | None = None,
-) -> Trainer:
-    """Set up a run to go on exactly where its newest intact checkpoint left it.
-
-    Args:
-        run: which.
-        changes: options given anew; only some can change.
-        arguments: where the same text lies now; empty: where it was.
-        notice: told of damaged checkpoints that are passed over, and of what changes.
-        progress: told how far the reading is.
-        world: as for `new_run`.
-
-    Raises:
-        RunError: an option cannot change, the text is another, or the run is being trained.
-        CheckpointError: no checkpoint is intact.
-    """
-    lock = RunLock(run.folder)
-    try:
-        run.check_files()
-        run.clear_temporary_files()
-        return _resume(
-            run, lock, changes, arguments,
-            notice=notice, progress=progress, world=world or World(),
-        )  # fmt: skip
-    except BaseException:
-        lock.release()
-        raise
-
-
-def _resume(
-    run: Run,
-    lock: RunLock,
-    changes: Mapping[str, Any],
-    arguments: Sequence[str],
-    *,
-    notice: Notice,
-    progress: ReadingProgress | None,
-    world: World,
-) -> Trainer:
-    path, checkpoint = _resumable(run, notice)
-    saved, _tokenizer = read_meta(path, checkpoint)
-    _refuse_changes(saved, changes)
-    config = saved.override({"stop_after": 0, **changes, "processes": world.size})
-    if saved.train.processes != world.size:
-        notice(
-            f"the run was trained by {saved.train.processes} process(es) and goes on with "
-            f"{world.size}: the same mathematics, but not to the last bit."
-        )
-    device = pick_device(config.train.device, world.local_rank)
-    config = config.override({"kernel": _kernel(saved, config, device, notice)})
-    own = read_own_text(
-        run,
-        path,
-        checkpoint,
-        arguments=arguments,
-        progress=progress,
-        way_out="Resume with the text that it was, or start a new run: charlstm train TEXT",
-    )
-    if fit(len(own.corpus.train), config.windows) != config.windows:
-        raise CheckpointError(f"{path}: its windows do not fit its text.")
-    set_threads(config, notice, world)
-    keep_freed_memory()
-    trainer = Trainer(config, own.corpus, run, device, own.meta, own.paths, lock)
-    try:
-        restore(trainer, checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    run.metrics.rewind(trainer.progress.logged_step)
-    lead(world, trainer, path, notice)
-    return trainer
-
-
-def _kernel(saved: Config, config: Config, device: torch.device, notice: Notice) -> str:
-    """What goes on computing windows: what did, if it can."""
-    before = saved.train.kernel
-    before = "torch" if before == "auto" else before  # of a run before there was a choice
-    asked = config.train.kernel
-    if asked == "auto":
-        asked = before
-    if asked == before == "compiled":
-        why = "it is for a CPU." if device.type != "cpu" else compiled_fault(config.train.precision)
-        if why:
-            notice(
-                f"the run was trained by compiled code and goes on with torch, not to the last "
-                f"bit the same: {why}"
-            )
-            return "torch"
-    elif asked != before:
-        asked = pick_kernel(asked, config.model.cell, config.train.precision, device)
-        notice(f"the run goes on with --kernel {asked}: not to the last bit the same.")
-    return asked
-
-
-def _resumable(run: Run, notice: Notice) -> tuple[Path, Checkpoint]:
-    """The newest intact checkpoint that can be continued, and its path."""
-    paths = [path for path in run.checkpoints() if path.exists()]
-    if not paths:
-        raise CheckpointError(
-            f"{run.folder} has no last.npz, nor an earlier one: training cannot go on.\n"
-            "Its best.npz still writes and scores text."
-        )
-    try:
-        return first_intact(paths, None, notice)
-    except CheckpointError as error:
-        way_out = "training cannot go on from here; start a new run."
-        if run.best.is_file():
-            way_out = f"training cannot go on; {run.best} may still write text."
-        raise CheckpointError(
-            f"{str(error).splitlines()[0]}\n{len(paths)} of {len(paths)} "
-            f"checkpoints are damaged: {way_out}"
-        ) from error
-
-
-def set_threads(config: Config, notice: Notice, world: World) -> None:
-    """Use the configured number of processor threads, but no more than there are cores."""
-    asked = config.train.threads
-    cores = os.cpu_count() or 1
-    if asked > cores:
-        notice(f"--threads reduced from {asked} to {cores}: the machine has no more cores.")
-    share_threads(asked, world)
-
-
-def _refuse_changes(saved: Config, changes: Mapping[str, Any]) -> None:
-    for section, kind in SECTIONS.items():
-        for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
-            old = getattr(getattr(saved, section), spec.name)
-            if spec.name not in changes or spec.metadata["on_resume"]:
-                continue
-            if changes[spec.name] != old:
-                raise RunError(
-                    f"{flag_of(spec)} cannot change when a run is resumed: it was {old}, not "
-                    f"{changes[spec.name]}.\nLeave it out, or start a new run."
-                )
 
 
 def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:

@@ -59,7 +59,9 @@ def test_blocks_cover_a_text_once_with_context(size: int) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
-    "options", [{}, {"dense_output": True}, {"layer_norm": True, "embedding": 3}], ids=str
+    "options",
+    [{}, {"dense_output": True}, {"layer_norm": True, "embedding": 3}, {"logit_scale": 0.7}],
+    ids=str,
 )
 def test_numpy_scores_as_torch_does(cell: str, options: dict[str, Any]) -> None:
     network, model = pair(cell=cell, **options)

@@ -38,13 +38,15 @@ OPTIONS: list[dict[str, Any]] = [
     {"layer_norm": True},
     {"residual": True, "layer_norm": True, "dense_output": True, "embedding": 5},
     {"zoneout": 0.3},
+    {"logit_scale": 0.7},
+    {"logit_scale": 1.5, "layer_norm": True, "dense_output": True},
 ]
 CASES = [
     (cell, layers, options)
     for cell in CELLS
     for layers in (1, 2, 3)
     for options in OPTIONS
-    if (layers > 1 or not options or set(options) <= {"embedding", "zoneout"})
+    if (layers > 1 or not options or set(options) <= {"embedding", "zoneout", "logit_scale"})
     and (cell == "peephole" or "zoneout" not in options)
 ]
 

@@ -80,6 +80,13 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(first, second)
 
 
+def test_logits_are_scaled_but_in_training() -> None:
+    plain, scaled = network(), network(logit_scale=0.7)
+    assert torch.equal(run(scaled), run(plain))
+    scaled.eval()
+    torch.testing.assert_close(run(scaled), 0.7 * run(plain))
+
+
 MASKS: list[dict[str, Any]] = [
     {"dropout": 0.5}, {"locked_dropout": 0.5}, {"input_dropout": 0.5}, {"recurrent_dropout": 0.5},
     {"zoneout": 0.5, "cell": "peephole"}, {"input_dropout": 0.5, "cell": "gru"},

@@ -20,7 +20,8 @@ from charlstm.config import SECTIONS, Config, FillConfig, SampleConfig
 from charlstm.errors import CharlstmError, ConfigError, DivergenceError
 from charlstm.fields import Section, flag_of, type_of
 from charlstm.training.events import Stepped
-from charlstm.training.setup import new_run, resume_run
+from charlstm.training.resume import resume_run
+from charlstm.training.setup import new_run
 from charlstm.training.trainer import Trainer
 from tests.torture.conftest import Count, Record, lively
 from tests.zygote import Zygote

@@ -19,7 +19,8 @@ from charlstm.nn.cells import CELLS
 from charlstm.training import setup
 from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
 from charlstm.training.readings import Readings
-from charlstm.training.setup import default_epochs, new_run, resume_run
+from charlstm.training.resume import resume_run
+from charlstm.training.setup import default_epochs, new_run
 from charlstm.training.trainer import Trainer
 from charlstm.training.validation import validate
 
@@ -94,7 +95,7 @@ VARIANTS: list[dict[str, Any]] = [
         "locked_dropout": 0.2, "input_dropout": 0.1, "recurrent_dropout": 0.2, "l1": 1e-3,
         "label_smoothing": 0.1, "optimizer": "sgd", "lr": 0.1,
     },
-    {"average": 0.6, "reset": 0.3, "grow": 0.6},
+    {"average": 0.6, "reset": 0.3, "grow": 0.6, "logit_scale": 0.8},
     {"grow": 1.0, "stateless": True, "step": 5, "direction": "both", "maxlen": 7},
 ]  # fmt: skip
 
@@ -343,12 +344,26 @@ def test_it_learns(start: Start) -> None:
     assert history[-1]["val_nats"] < 1.0 < (history[0]["val_nats"] or 0)
 
 
-def test_validation_is_what_eval_counts(start: Start) -> None:
-    trainer = start("x")
+@pytest.mark.parametrize("logit_scale", [1.0, 0.6])
+def test_validation_is_what_eval_counts(start: Start, logit_scale: float) -> None:
+    trainer = start("x", logit_scale=logit_scale)
     finish(trainer)
     model = LanguageModel.load(trainer.run.best)
     score = model.score(trainer.corpus.tokenizer.decode(trainer.corpus.val))
     assert score.nats_per_char == pytest.approx(trainer.progress.best_nats, abs=1e-5)
+
+
+def test_how_sure_a_model_is_changes_nothing_that_is_learned(start: Start) -> None:
+    """Weights and losses of training are the same; what is predicted is not."""
+    plain, scaled = start("plain"), start("scaled", logit_scale=0.6)
+    for trainer in (plain, scaled):
+        finish(trainer)
+    a, b = (load_checkpoint(trainer.run.last) for trainer in (plain, scaled))
+    for key, array in a.arrays.items():
+        np.testing.assert_array_equal(array, b.arrays[key], err_msg=key)
+    for one, other in zip(losses(plain), losses(scaled), strict=True):
+        assert one[:3] == other[:3]
+        assert one[3] is None or one[3] != other[3]
 
 
 def test_best_is_kept_and_patience_ends_the_run(start: Start) -> None:
@@ -598,7 +613,7 @@ def test_another_kernel_on_resume(start: Start, monkeypatch: pytest.MonkeyPatch)
     run_until(trainer, 3)
     assert again(trainer) == "compiled"
     assert told == []
-    fault = "charlstm.training.setup.compiled_fault"
+    fault = "charlstm.training.resume.compiled_fault"
     with monkeypatch.context() as without:
         without.setattr(fault, lambda _precision: "numba is not installed.")
         assert again(trainer) == "torch"
