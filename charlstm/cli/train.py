@@ -253,7 +253,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
         if plan.run is not None:
             return resume_run(
                 plan.run, plan.changes, plan.texts,
-                notice=output.say, progress=progress, world=world,
+                notice=output.say, progress=progress, world=world, begun=plan.begun,
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,

@@ -42,6 +42,7 @@ def resume_run(
     notice: Notice,
     progress: ReadingProgress | None = None,
     world: World | None = None,
+    begun: float | None = None,
 ) -> Trainer:
     """Set up a run to go on exactly where its newest intact checkpoint left it.
 
@@ -52,6 +53,8 @@ def resume_run(
         notice: told of damaged checkpoints that are passed over, and of what changes.
         progress: told how far the reading is.
         world: as for `charlstm.training.setup.new_run`.
+        begun: when the command was started, as for `new_run`; None: setting up takes no time of
+            the run's.
 
     Raises:
         RunError: an option cannot change, the text is another, or the run is being trained.
@@ -61,10 +64,14 @@ def resume_run(
     try:
         run.check_files()
         run.clear_temporary_files()
-        return _resume(
+        trainer = _resume(
             run, lock, changes, arguments,
             notice=notice, progress=progress, world=world or World(),
         )  # fmt: skip
+        minutes = trainer.config.train.minutes
+        if begun is not None and trainer.progress.ended < 60 * minutes:  # 0 without --minutes
+            trainer.count_from(begun)
+        return trainer
     except BaseException:
         lock.release()
         raise
