@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -101,9 +102,12 @@ def entry_point() -> NoReturn:
     if sys.stderr is not None:
         sys.stderr.flush()
     number = code if isinstance(code, int) else 0
-    if is_one_of_several():
-        # Everything is saved and said; torch's threads that spoke with the other processes do
-        # not always end in order, and may abort what has succeeded.
+    if "torch" in sys.modules or is_one_of_several():
+        # Everything is saved, and once this is out, said. To take torch down in order takes a
+        # second that `--minutes` does not have; and its threads that spoke with other processes
+        # do not always end in order, and may abort what has succeeded.
+        with suppress(output.ReaderGoneError, click.ClickException):
+            output.flush()
         os._exit(number)
     sys.exit(number)
 
