@@ -1,23 +1,26 @@
-"""What tells that a file was unpickled: hostile files for tests, and the only pickles there are."""
+"""Hostile files for tests, written by hand: nothing in the project imports pickle."""
 
 from __future__ import annotations
 
 import os
-import pickle
+import struct
 from pathlib import Path
-from typing import Any
 
 
-class Canary:
-    """Unpickling it makes a folder."""
+def pickled_canary(target: Path, protocol: int = 5) -> bytes:
+    """A pickle that makes a folder where it is loaded.
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    Its opcodes (see the standard library's `pickletools`): GLOBAL `os.mkdir`, MARK, the path,
+    TUPLE, REDUCE, STOP; after PROTO from protocol 2 on.
+    """
+    path = os.fsencode(target)
+    start = b"\x80" + bytes([protocol]) if protocol >= 2 else b""
+    text = b"X" + struct.pack("<I", len(path)) + path if protocol else b"V" + path + b"\n"
+    return start + b"cos\nmkdir\n(" + text + b"tR."
 
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.mkdir, (str(self.target),)
 
-
-def pickled(value: object, protocol: int | None = None) -> bytes:
-    """What a hostile file may hold; nothing in the project reads it back."""
-    return pickle.dumps(value, protocol)
+def entry(descr: str, shape: str = "(1,)", data: bytes = b"", extra: str = "") -> bytes:
+    """A `.npy` file with a header of our own."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}{extra}}}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data

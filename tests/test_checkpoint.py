@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from charlstm.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from charlstm.errors import CheckpointError
-from tests.canary import Canary, pickled
+from tests.canary import entry, pickled_canary
 
 META = {"note": "grüße", "number": 1 / 3}
 ARRAYS: dict[str, Any] = {
@@ -109,9 +111,9 @@ def rewrite(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZI
             new.writestr(name, content)
 
 
-def npy(array: Any, **keywords: Any) -> bytes:
+def npy(array: Any) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, array, **keywords)
+    np.save(stream, array)
     return stream.getvalue()
 
 
@@ -136,13 +138,22 @@ def test_odd_entry_names_are_refused(path: Path, name: str) -> None:
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_the_canary_would_sing(tmp_path: Path, protocol: int) -> None:
+    """What is refused below does run code where a reader is careless."""
+    canary, file = tmp_path / "canary", tmp_path / "x.pkl"
+    file.write_bytes(pickled_canary(canary, protocol))
+    subprocess.run([sys.executable, "-m", "pickle", str(file)], check=True)
+    assert canary.is_dir()
+
+
 def test_no_code_is_run(path: Path, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    objects = np.array([Canary(canary)], dtype=object)
-    rewrite(path, {"model/head.bias.npy": npy(objects, allow_pickle=True)})
+    objects = entry("'|O'", data=pickled_canary(canary))
+    rewrite(path, {"model/head.bias.npy": objects})
     with pytest.raises(CheckpointError, match="unexpected type"):
         load_checkpoint(path)
-    path.write_bytes(pickled(Canary(canary)))
+    path.write_bytes(pickled_canary(canary))
     with pytest.raises(CheckpointError, match="not an intact checkpoint"):
         load_checkpoint(path)
     assert not canary.exists()

@@ -18,7 +18,6 @@ from charlstm import __version__
 from charlstm.cli import output
 from charlstm.cli.options import ARGUMENTS, QuietHelp
 from charlstm.errors import CharlstmError
-from charlstm.training.place import is_one_of_several
 
 # In the order in which a person meets them.
 COMMANDS = {
@@ -102,7 +101,7 @@ def entry_point() -> NoReturn:
     if sys.stderr is not None:
         sys.stderr.flush()
     number = code if isinstance(code, int) else 0
-    if "torch" in sys.modules or is_one_of_several():
+    if "torch" in sys.modules:
         # Everything is saved, and once this is out, said. To take torch down in order takes a
         # second that `--minutes` does not have; and its threads that spoke with other processes
         # do not always end in order, and may abort what has succeeded.

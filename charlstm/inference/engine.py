@@ -87,7 +87,7 @@ class Engine:
         self.biases = [layer.bias for layer in layers]
         self.head_bias = weights["head.bias"].astype(np.float32) * np.float32(config.logit_scale)
         width = config.stack_width
-        head = weights["head.weight"].astype(np.float32) * np.float32(config.logit_scale)
+        head = weights["head.weight"] * np.float32(config.logit_scale)
         if direction == "forward":
             head = head[:, :width]
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -14,10 +14,8 @@ from charlstm.config import Config, ModelConfig
 from charlstm.errors import DeviceError
 from charlstm.nn.network import CharLSTM
 from charlstm.training.distributed import World
+from charlstm.training.events import Notice
 from charlstm.training.optim import losses, make_optimizer
-
-Notice = Callable[[str], None]
-"""Told, in a sentence, what the user should know."""
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS says else
 COMPILED_CELLS = ("lstm", "coupled")

@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from charlstm.errors import DistributedError
 from charlstm.nn.network import CharLSTM
+from charlstm.training.events import Notice
 from charlstm.training.place import Place, place_from
 
 # A process that dies is noticed at once; a machine that falls silent, after so long.
@@ -52,7 +53,7 @@ class World:
         self._parent = os.getppid()
 
     @classmethod
-    def join(cls, notice: Callable[[str], None]) -> World:
+    def join(cls, notice: Notice) -> World:
         """Meet the other processes that torchrun has started; without it, a world of one.
 
         Args:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+Notice = Callable[[str], None]
+"""Told, in a sentence, what was chosen, reduced or passed over."""
 
 
 @dataclass(frozen=True)

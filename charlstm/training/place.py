@@ -34,11 +34,6 @@ class Place:
     undecided: bool = False
 
 
-def is_one_of_several(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun has started this process, and others with it."""
-    return environment.get("WORLD_SIZE", "1") != "1" and "TORCHELASTIC_RUN_ID" in environment
-
-
 def place_from(environment: Mapping[str, str] = os.environ) -> Place | None:
     """The place that torchrun gave this process; None where there is none but this one.
 

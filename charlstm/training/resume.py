@@ -21,13 +21,13 @@ from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import ReadingProgress
 from charlstm.text.windows import fit
 from charlstm.training.device import (
-    Notice,
     compiled_fault,
     pick_device,
     pick_kernel,
     set_threads,
 )
 from charlstm.training.distributed import World
+from charlstm.training.events import Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
 from charlstm.training.sharing import lead
@@ -68,8 +68,7 @@ def resume_run(
             run, lock, changes, arguments,
             notice=notice, progress=progress, world=world or World(),
         )  # fmt: skip
-        minutes = trainer.config.train.minutes
-        if begun is not None and trainer.progress.ended < 60 * minutes:  # 0 without --minutes
+        if begun is not None:
             trainer.count_from(begun)
         return trainer
     except BaseException:

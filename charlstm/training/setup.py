@@ -20,7 +20,6 @@ from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
 from charlstm.training.device import (
-    Notice,
     pick_device,
     pick_kernel,
     pick_precision,
@@ -29,6 +28,7 @@ from charlstm.training.device import (
     speed_of,
 )
 from charlstm.training.distributed import World
+from charlstm.training.events import Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.sharing import lead
 from charlstm.training.trainer import Trainer
@@ -134,8 +134,7 @@ def new_run(
         if kept:
             _keep_text(run, sources, config)
         trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
-        if train.minutes:
-            trainer.count_from(begun)
+        trainer.count_from(begun)
         trainer.save()
         lead(world, trainer, run.last, notice)
     except BaseException:

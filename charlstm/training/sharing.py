@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -27,12 +27,13 @@ from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.device import fastest_count, pick_device, share_threads
 from charlstm.training.distributed import CHUNK_BYTES, World
+from charlstm.training.events import Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
 from charlstm.training.trainer import Trainer
 
 
-def lead(world: World, trainer: Trainer, path: Path, notice: Callable[[str], None]) -> None:
+def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> None:
     """Let the others take up a run that this process has set up, and go on as one of them.
 
     Args:
@@ -104,7 +105,7 @@ def follow(world: World) -> Trainer | None:
 
 
 def _settle(
-    world: World, config: Config, vocab_size: int, notice: Callable[[str], None] | None
+    world: World, config: Config, vocab_size: int, notice: Notice | None
 ) -> tuple[int, World | None]:
     """The fastest number of processes, and their world, for those that are of it."""
     count, speeds = fastest_count(world, config, vocab_size)

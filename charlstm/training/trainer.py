@@ -156,8 +156,17 @@ class Trainer:
         return self.batch_size * (1 if last else self.config.windows.maxlen)
 
     def count_from(self, begun: float) -> None:
-        """Let the run's time begin at `begun` (of `time.monotonic`), and not when training does."""
-        self._counts_from = begun
+        """Let the run's time begin at `begun` (of `time.monotonic`), and not when training does.
+
+        Where no time is given, or what is given is over, nothing changes.
+        """
+        if self._has_time:
+            self._counts_from = begun
+
+    @property
+    def _has_time(self) -> bool:
+        """Whether the clock ends the run, and has not yet."""
+        return self._clock is not None and self.progress.ended < self._clock.budget
 
     def ask_to_stop(self) -> None:
         """Finish the step, save and stop; may be called from a signal handler."""
@@ -469,7 +478,7 @@ class Trainer:
         if self.world.leads:
             clock.save = self._save_seconds
             # What an end of the run left over, because a save was quick, is no time to learn in.
-            gone = 1.0 if progress.ended >= clock.budget else clock.share(self.seconds)
+            gone = clock.share(self.seconds) if self._has_time else 1.0
         self._take_time(self.world.sum([gone])[0])
 
     def _take_time(self, gone: float) -> None:

@@ -18,7 +18,7 @@ import pytest
 from charlstm.checkpoint import load_checkpoint
 from charlstm.errors import CheckpointError
 from charlstm.inference.language_model import LanguageModel
-from tests.canary import Canary, pickled
+from tests.canary import entry, pickled_canary
 from tests.torture.conftest import Count, Record, lively
 from tests.zygote import Child, Zygote
 
@@ -128,13 +128,6 @@ def check_refused(child: Child, possible: tuple[int, ...] = (1,)) -> None:
         assert len(child.errors[child.errors.index("Error:") :].strip().splitlines()) <= 2
 
 
-def entry(descr: str, shape: str = "(1,)", data: bytes = b"", extra: str = "") -> bytes:
-    """A `.npy` file with a header of our own."""
-    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}{extra}}}".encode()
-    header += b" " * (-(len(header) + 11) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
-
-
 def repacked(donor: Path, changes: dict[str, bytes | None]) -> bytes:
     """A checkpoint with entries replaced, added, or (None) left out."""
     out = io.BytesIO()
@@ -152,10 +145,10 @@ def disguises(donor: Path, canary: Path) -> dict[str, bytes]:
     """Files that would run code, or write elsewhere, if they were read in the usual ways."""
     found: dict[str, bytes] = {}
     for protocol in range(6):
-        found[f"pickle {protocol}"] = pickled(Canary(canary), protocol)
+        found[f"pickle {protocol}"] = pickled_canary(canary, protocol)
     name = "model/head.bias.npy"
     for protocol in range(2, 6):
-        payload = pickled(np.array([Canary(canary)], dtype=object), protocol)
+        payload = pickled_canary(canary, protocol)
         found[f"object array {protocol}"] = repacked(donor, {name: entry("'|O'", data=payload)})
         found[f"object meta {protocol}"] = repacked(
             donor, {"meta.npy": entry("'|O'", data=payload)}
@@ -184,7 +177,7 @@ def disguises(donor: Path, canary: Path) -> dict[str, bytes]:
     for protocol in range(3):  # as torch saves
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
-            archive.writestr("archive/data.pkl", pickled(Canary(canary), protocol))
+            archive.writestr("archive/data.pkl", pickled_canary(canary, protocol))
             archive.writestr("archive/version", b"3\n")
         found[f"a torch file {protocol}"] = out.getvalue()
     later = bytearray(entry("'<f4'", data=bytes(4)))

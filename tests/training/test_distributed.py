@@ -18,7 +18,7 @@ from charlstm.config import Config
 from charlstm.errors import ConfigError, DistributedError
 from charlstm.runs.folder import Run
 from charlstm.training.distributed import World, _told
-from charlstm.training.place import Place, is_one_of_several, place_from
+from charlstm.training.place import Place, place_from
 from charlstm.training.setup import new_run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -151,9 +151,6 @@ def test_the_place_that_torchrun_gives() -> None:
     assert place_from({}) is None
     assert place_from({**TORCHRUN, "WORLD_SIZE": "1", "RANK": "0"}) is None
     assert place_from({k: v for k, v in TORCHRUN.items() if k != "MASTER_PORT"}) is None
-    assert not is_one_of_several({})
-    assert not is_one_of_several({"WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "x"})
-    assert is_one_of_several({"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"})
     with pytest.raises(ConfigError, match="whole numbers"):
         place_from({**TORCHRUN, "RANK": "two"})
 
