@@ -48,7 +48,7 @@ CASES: list[dict[str, Any]] = [
     {"name": "apart", "options": {}, "mapped": True, "apart": True},
 ]  # fmt: skip
 NAMES = [case["name"] for case in CASES]
-TIMED = {"name": "timed", "options": {"minutes": 0.04, "epochs": 100_000, "eval_every": 0}}
+TIMED = {"name": "timed", "options": {"minutes": 0.08, "epochs": 100_000, "eval_every": 0}}
 
 
 @pytest.fixture(scope="module")
