@@ -35,6 +35,13 @@ class Evaluated:
     average_nats: float | None
     is_best: bool
 
+    @property
+    def is_averaged(self) -> bool:
+        """Whether the averaged weights predict better than the last ones."""
+        if self.val_nats is None or self.average_nats is None:
+            return False
+        return self.average_nats < self.val_nats
+
 
 @dataclass(frozen=True)
 class Previewed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charlstm.errors import CheckpointError
+from charlstm.training.events import Evaluated
 
 # Not in the first checkpoints of format 1.
 _LATER = {"val_chars", "averaged", "piece", "pieces", "ended"}
@@ -59,6 +60,30 @@ class Progress:
     val_chars: int = 0
     averaged: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
+
+    def evaluate(self, val_nats: float | None, average_nats: float | None) -> Evaluated:
+        """Take down what the weights as they are reach, and whether it is the best so far.
+
+        Args:
+            val_nats: nats per character of the validation part; None if there is none, and what
+                was reached in training since the last evaluation counts.
+            average_nats: what the averaged weights reach; None if there are none.
+        """
+        train_nats = self.epoch_nats / self.epoch_steps if self.epoch_steps else None
+        reached = [nats for nats in (val_nats, average_nats) if nats is not None]
+        nats = min(reached, default=train_nats)
+        is_best = nats is not None and nats < self.best_nats
+        if is_best and nats is not None:
+            self.best_nats, self.best_step, self.stale = nats, self.step, 0
+        else:
+            self.stale += 1
+        self.evaluated_step = self.step
+        self.epoch_nats, self.epoch_steps = 0.0, 0
+        evaluated = Evaluated(self.step, self.epoch, train_nats, val_nats, average_nats, is_best)
+        entry = dataclasses.asdict(evaluated)
+        del entry["is_best"]
+        self.history.append(entry)
+        return evaluated
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; floats survive it to the bit, infinity becomes null."""

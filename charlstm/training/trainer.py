@@ -9,7 +9,6 @@ and previews draw from generators of their own and leave all of that untouched.
 from __future__ import annotations
 
 import math
-import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -41,7 +40,7 @@ from charlstm.training.optim import learning_rate, losses, make_optimizer, shrin
 from charlstm.training.readings import Readings
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
 from charlstm.training.state import Progress
-from charlstm.training.validation import seconds_per_char, validate
+from charlstm.training.validation import seconds_per_char, validate_together
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
@@ -418,8 +417,6 @@ class Trainer:
 
     def _evaluate(self) -> Evaluated | None:
         """Predict the validation part; None if asked to stop before the end."""
-        progress = self.progress
-        train_nats = progress.epoch_nats / progress.epoch_steps if progress.epoch_steps else None
         val_nats = average_nats = None
         took = 0.0
         if len(self.corpus.val) >= 2:
@@ -434,33 +431,14 @@ class Trainer:
                 return None
         if self._clock is not None:
             self._clock.looked(self.seconds, took)
-        nats = train_nats if val_nats is None else val_nats
-        averaged = average_nats is not None and nats is not None and average_nats < nats
-        if averaged:
-            nats = average_nats
-        is_best = nats is not None and nats < progress.best_nats
-        if is_best and nats is not None:
-            progress.best_nats, progress.best_step, progress.stale = nats, progress.step, 0
-        else:
-            progress.stale += 1
-        progress.evaluated_step = progress.step
-        progress.epoch_nats, progress.epoch_steps = 0.0, 0
-        progress.history.append(
-            {
-                "step": progress.step,
-                "epoch": progress.epoch,
-                "train_nats": train_nats,
-                "val_nats": val_nats,
-                "average_nats": average_nats,
-            }
-        )
+        evaluated = self.progress.evaluate(val_nats, average_nats)
         self._log(val_nats, average_nats)
-        if is_best:
-            with self.average.in_place() if averaged else nullcontext():
+        if evaluated.is_best:
+            with self.average.in_place() if evaluated.is_averaged else nullcontext():
                 contents = best_snapshot(self)
             if self.world.leads:
                 self.run.save_best(*contents)
-        return Evaluated(progress.step, progress.epoch, train_nats, val_nats, average_nats, is_best)
+        return evaluated
 
     def _set_clock(self) -> None:
         """Learn how much time is gone, and how much of the validation part there is time for."""
@@ -493,19 +471,10 @@ class Trainer:
         return self.corpus.val[: self.progress.val_chars or None]
 
     def _validate(self) -> float | None:
-        """The leader predicts the validation part, with all of the machine's threads."""
-        nats = None
-        if self.world.leads:
-            threads = torch.get_num_threads()
-            if not self.config.train.threads:
-                torch.set_num_threads(threads * self.world.local_size)
-            try:
-                nats = validate(self.network, self.validated, lambda: self._stop_asked)
-            finally:
-                torch.set_num_threads(threads)
-        told = self.world.broadcast(struct.pack("<?d", nats is not None, nats or 0.0))
-        known, value = struct.unpack("<?d", told)
-        return value if known else None
+        return validate_together(
+            self.network, self.validated, lambda: self._stop_asked, self.world,
+            widen=not self.config.train.threads,
+        )  # fmt: skip
 
     def _preview_is_due(self) -> bool:
         every = self.config.train.sample_every

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from charlstm.inference.both import plan_blocks
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM
 from charlstm.text.tokenizer import Ids
+from charlstm.training.distributed import World
 
 _WINDOW = 128
 
@@ -37,6 +39,34 @@ def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> 
     with _predicting(network):
         nats = measure(network, ids, asked_to_stop)
     return None if nats is None else nats / (len(ids) - 1)
+
+
+def validate_together(
+    network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool], world: World, *, widen: bool
+) -> float | None:
+    """`validate` by the leader of some processes; all of them learn what came out.
+
+    Args:
+        network, ids, asked_to_stop: as for `validate`.
+        world: the processes.
+        widen: let the leader have the threads of all processes of its machine.
+
+    Raises:
+        DistributedError: another process is gone.
+    """
+    nats = None
+    if world.leads:
+        threads = torch.get_num_threads()
+        if widen:
+            torch.set_num_threads(threads * world.local_size)
+        try:
+            nats = validate(network, ids, asked_to_stop)
+        finally:
+            torch.set_num_threads(threads)
+    known, value = struct.unpack(
+        "<?d", world.broadcast(struct.pack("<?d", nats is not None, nats or 0.0))
+    )
+    return value if known else None
 
 
 def seconds_per_char(network: CharLSTM) -> float:

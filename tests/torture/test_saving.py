@@ -140,7 +140,7 @@ def test_2_a_full_disk(
     [
         ("reading", "charlstm.text.corpus.count_code_points", False),
         ("training", "charlstm.training.trainer.learning_rate", True),
-        ("evaluating", "charlstm.training.trainer.validate", True),
+        ("evaluating", "charlstm.training.validation.validate", True),
         ("previewing", "charlstm.training.trainer.LanguageModel.generate", True),
         ("saving", "os.replace", True),
         ("syncing", "os.fsync", True),

@@ -165,7 +165,7 @@ def test_an_evaluation_cut_short_is_made_up_for(
         cut.ask_to_stop()
         return validate(network, ids, asked)
 
-    monkeypatch.setattr("charlstm.training.trainer.validate", interrupted)
+    monkeypatch.setattr("charlstm.training.validation.validate", interrupted)
     assert finish(cut) == "interrupted"
     assert cut.progress.evaluated_step == -1
     monkeypatch.undo()
