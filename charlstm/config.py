@@ -164,8 +164,8 @@ class ModelConfig(Section):
         super().__post_init__()
         if self.zoneout and self.cell != "peephole":
             raise ConfigError(
-                f"--zoneout {self.zoneout:g} needs --cell peephole, not {self.cell}: the others "
-                "run in kernels that take no masks at each step."
+                f"--zoneout {self.zoneout:g} needs --cell peephole: the other cells run in kernels "
+                "that take no masks at each step."
             )
         for name, flag in (
             ("residual", "--residual"),
@@ -190,13 +190,12 @@ class WindowConfig(Section):
         within=COUNT,
         chosen=True,
     )
-    batch_size: int = option(32, "Windows in a batch.", group="Windows", within=COUNT)
+    batch_size: int = option(32, "Windows in a batch.", group="Windows", within=COUNT, chosen=True)
     stateless: bool = option(
         False,
         "Start each window from a zero state, windows shuffled. Otherwise the batch is "
         "parallel streams whose state is carried from window to window.",
         group="Windows",
-        chosen=True,
     )
     grow: float = option(
         0.0,
@@ -331,7 +330,6 @@ class TrainConfig(Section):
         "average where it predicts better.",
         group="Regularisation",
         within=FRACTION,
-        chosen=True,
     )
     label_smoothing: float = option(
         0.0,
@@ -406,8 +404,8 @@ class TrainConfig(Section):
     )
     eval_every: int = option(
         0,
-        "Steps between evaluations within an epoch (0: chosen, for long epochs only). Each "
-        "epoch's end is evaluated in any case.",
+        "Steps between evaluations within an epoch, whose end is evaluated in any case (0: "
+        "chosen, for long epochs only; under --minutes about ten times, evenly over the run).",
         group="Run",
         within=COUNT_OR_ZERO,
         on_resume=True,

@@ -39,14 +39,17 @@ class UnknownCharacterError(CharlstmError):
     Attributes:
         character: the character.
         position: its index in the text, counted from 0.
+        source: which of several texts; empty if there is one.
     """
 
-    def __init__(self, character: str, position: int) -> None:
+    def __init__(self, character: str, position: int, source: str = "") -> None:
         self.character = character
         self.position = position
+        self.source = source
+        where = f"position {position} of {source}" if source else f"position {position}"
         super().__init__(
             f"the model does not know the character {character!r} (U+{ord(character):04X}) "
-            f"at position {position}, counted from 0.\n"
+            f"at {where}, counted from 0.\n"
             "Use --unknown skip (from Python: unknown='skip') to leave such characters out, or "
             "replace."
         )

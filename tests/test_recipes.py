@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from charlstm.config import Config
+from charlstm.config import SECTIONS, Config
 from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS, RECIPES, SIZES, choose
 
 MILLION = 10**6
@@ -104,6 +105,12 @@ def test_what_is_given_stays() -> None:
 def test_by_time_epochs_are_only_a_bound() -> None:
     assert chosen({"minutes": 1.0}, MILLION, 60)["epochs"] == MOST_EPOCHS
     assert chosen({}, 10**9, 60 * DEFAULT_MINUTES)["epochs"] == 1
+
+
+def test_help_knows_what_is_chosen() -> None:
+    fields = [spec for name in SECTIONS for spec in dataclasses.fields(getattr(Config(), name))]
+    marked = {spec.name for spec in fields if spec.metadata["chosen"]}
+    assert marked == chosen({}, MILLION, 300).keys()
 
 
 def test_recipes_and_sizes_are_configurations() -> None:

@@ -74,6 +74,17 @@ def test_names_are_never_reused(tmp_path: Path) -> None:
         create(tmp_path, "x")
 
 
+def test_what_is_no_run_is_not_called_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "corpus.txt").write_text("x")
+    for name in ("file", "folder"):
+        with pytest.raises(RunError, match=f"there is a {name} '{name}' .* which is no run") as e:
+            create(tmp_path, name)
+        assert "--resume" not in str(e.value)
+    assert (tmp_path / "folder" / "corpus.txt").read_text() == "x"
+
+
 def test_an_empty_folder_is_taken_unless_another_process_has_it(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / ".last.npz.abc.tmp").touch()

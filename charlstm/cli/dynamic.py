@@ -70,8 +70,8 @@ def after_reading(
     ids = model.tokenizer.encode(prompt, unknown)
     if len(ids) < 2:
         raise ConfigError(
-            "--dynamic learns from the prompt, and there is none.\n"
-            "Give one: --prompt TEXT or --prompt-file FILE."
+            f"--dynamic learns from the prompt, which has {len(ids)} characters that the model "
+            "knows; allowed: 2 or more.\nGive a longer one: --prompt TEXT or --prompt-file FILE."
         )
     reader.score(ids)
     return LanguageModel(reader.weights(), model.config, model.tokenizer, model.path)

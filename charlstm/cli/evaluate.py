@@ -209,16 +209,20 @@ def _encode(
 
     from charlstm.text.sources import find_sources, read_text
 
-    parts, unknown_counts, position = [], dict[str, int](), 0
-    for chunk in read_text(find_sources(texts, config.glob), config):
-        try:
-            parts.append(model.tokenizer.encode(chunk, unknown))
-        except UnknownCharacterError as error:
-            raise UnknownCharacterError(error.character, position + error.position) from error
-        if unknown != "error":
-            for character, count in model.tokenizer.unknown_characters(chunk).items():
-                unknown_counts[character] = unknown_counts.get(character, 0) + count
-        position += len(chunk)
+    parts, unknown_counts = [], dict[str, int]()
+    for source in find_sources(texts, config.glob):
+        position = 0
+        for chunk in read_text([source], config):
+            try:
+                parts.append(model.tokenizer.encode(chunk, unknown))
+            except UnknownCharacterError as error:
+                raise UnknownCharacterError(
+                    error.character, position + error.position, source.name
+                ) from error
+            if unknown != "error":
+                for character, count in model.tokenizer.unknown_characters(chunk).items():
+                    unknown_counts[character] = unknown_counts.get(character, 0) + count
+            position += len(chunk)
     empty: Any = np.empty(0, dtype=model.tokenizer.id_dtype)
     return np.concatenate([empty, *parts]), unknown_counts
 
@@ -236,5 +240,8 @@ def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
     own = read_own_text(run, path, checkpoint)
     part: Ids = getattr(own.corpus, split)
     if len(part) < 2:
-        raise RunError(f"the run has no {split} part; name a text to score.")
+        raise RunError(
+            f"the run's {split} part has {len(part)} characters, too few to predict one from "
+            "another; name a text to score."
+        )
     return part

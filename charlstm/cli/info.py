@@ -104,9 +104,13 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
         value = ", ".join(map(str, value))

@@ -19,11 +19,18 @@ if TYPE_CHECKING:
     from charlstm.recipes import Choice
     from charlstm.training.trainer import Trainer
 
+_AGAIN = 2.2  # times what a run took: as much again, and what setting up takes
 _MUCH = 0.05  # repetition that is worth a word: less changes a choice by a pass or two
 
 
 def explain(
-    texts: Sequence[str], changes: Mapping[str, Any], config: Config, choice: Choice, say: Any
+    texts: Sequence[str],
+    changes: Mapping[str, Any],
+    config: Config,
+    choice: Choice,
+    say: Any,
+    *,
+    runs_dir: Path,
 ) -> None:
     """Say what was chosen and why, and how to ask for just that.
 
@@ -33,14 +40,16 @@ def explain(
         config: with what was chosen.
         choice: what was chosen.
         say: says a line.
+        runs_dir: where runs live.
     """
     from charlstm.recipes import DEFAULT_MINUTES
+    from charlstm.runs.find import DEFAULT_RUNS_DIR
 
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = _as_options(config, overrides)
     budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
     say(f"chosen for {budget}: {chosen}")
-    reads = f"about {choice.chars / 1e6:.1f} million characters, the text {choice.epochs:.1f} times"
+    reads = f"about {_count(choice.chars)} characters, the text {choice.epochs:.1f} times"
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of its validation part repeats the rest)"
     if choice.epochs >= choice.most_epochs:
@@ -49,9 +58,21 @@ def explain(
         say(f"for {reads}, as --epochs says")
     else:
         say(f"for this machine reads {reads}, in that time")
-    given = _as_options(config, changes.keys() - overrides.keys())
-    words = ["charlstm", "train", *map(shlex.quote, texts), given, chosen]
+    # What a probe found faster may be another thing while the machine is busy.
+    given = _as_options(config, (changes.keys() | {"precision", "kernel"}) - overrides.keys())
+    folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
+    words = ["charlstm", "train", *map(_as_argument, texts), folder, given, chosen]
     say(f"the same, said in full: {' '.join(word for word in words if word)}")
+
+
+def _count(chars: float) -> str:
+    """How many characters, in words."""
+    return f"{chars / 1e6:.1f} million" if chars >= 1e6 else f"{round(chars, -3) or chars:,.0f}"
+
+
+def _as_argument(text: str) -> str:
+    """A text's name for a shell, and not to be taken for an option."""
+    return shlex.quote(f"./{text}" if text.startswith("-") and text != "-" else text)
 
 
 def _as_options(config: Config, names: Collection[str]) -> str:
@@ -101,12 +122,18 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         if progress.epoch >= train.epochs:
             say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
         elif train.minutes and _minutes_spent(trainer) >= train.minutes:
-            say(f"no time is left; --minutes above {_short(_minutes_spent(trainer))} trains on.")
+            spent = _short(_minutes_spent(trainer))
+            say(f"no time is left: {spent} minutes are spent; {_more_time(trainer)} goes on.")
 
 
 def _minutes_spent(trainer: Trainer) -> float:
     """What a run took of its time: all of it where it came to the end of it."""
     return max(trainer.progress.ended, trainer.seconds) / 60
+
+
+def _more_time(trainer: Trainer) -> str:
+    """The option that gives a run as much time again: setting up takes some of it."""
+    return f"--minutes {_short(2 * max(trainer.config.train.minutes, _minutes_spent(trainer)))}"
 
 
 def _short(minutes: float) -> str:
@@ -144,7 +171,7 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
     say(line)
     if not progress.step:
         say("getting ready took all of the time: the model has learned nothing yet.")
-    if judged := verdict(progress.history):
+    if judged := _verdict(trainer, reason):
         say(judged)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
@@ -157,12 +184,25 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"Write text:  charlstm sample {folder}")
     if reason == "paused":
         say(f"Go on:       charlstm train --resume {folder}")
-    elif train.minutes and progress.epoch < train.epochs:
-        more = _short(2 * max(train.minutes, _minutes_spent(trainer)))
-        say(f"Train more:  charlstm train --resume {folder} --minutes {more}")
     else:
-        epochs = max(progress.epoch, train.epochs) * 2
-        say(f"Train more:  charlstm train --resume {folder} --epochs {epochs}")
+        more = []
+        if progress.epoch >= train.epochs or not train.minutes:
+            more.append(f"--epochs {2 * max(progress.epoch, train.epochs)}")
+        # As many epochs again take about as long again.
+        if train.minutes and (not more or train.minutes < _AGAIN * _minutes_spent(trainer)):
+            more.append(_more_time(trainer))
+        say(f"Train more:  charlstm train --resume {folder} {' '.join(more)}")
+
+
+def _verdict(trainer: Trainer, reason: str) -> str:
+    config = trainer.config
+    timed = config.train.minutes and trainer.progress.epoch < config.train.epochs
+    return verdict(
+        trainer.progress.history,
+        config.model.hidden_size,
+        "minutes" if timed else "epochs",
+        ended=reason in ("finished", "patience"),
+    )
 
 
 def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
@@ -178,7 +218,7 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}nats_per_char": best,
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
-        "verdict": verdict(progress.history),
+        "verdict": _verdict(trainer, reason),
         "validated": len(trainer.corpus.val) >= 2,
         "seconds": round(trainer.seconds, 3),
     }

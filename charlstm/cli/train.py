@@ -179,9 +179,12 @@ def _plan(
         run = find_run(None if resume == _NEWEST else resume, folder)
         check_values(changes)  # before anything is read
         return _Plan(texts, changes, folder, name, run, Config(), begun)
-    start = recipe(recipe_name) if recipe_name is not None else {}
+    chooses = recipe_name is None
+    start = {} if recipe_name is None else recipe(recipe_name)
+    if chooses and changes.get("epochs") == 0:  # which asks for just that: to choose them
+        del changes["epochs"]
     config = Config().override({**start, **changes})
-    return _Plan(texts, changes, folder, name, None, config, begun, recipe_name is None)
+    return _Plan(texts, changes, folder, name, None, config, begun, chooses)
 
 
 def _of_size(size: str | None) -> dict[str, Any]:
@@ -237,6 +240,8 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
     """The run, set up and shared with whatever other processes there are."""
     if "step" in plan.changes and plan.run is None and not plan.config.windows.stateless:
         say("--step has no effect without --stateless: streams have no gaps.")
+    if "reset" in plan.changes and plan.config.windows.stateless:
+        say("--reset has no effect with --stateless: each window starts from zero anyway.")
 
     # Options are in order: only now is torch worth its two seconds.
     from charlstm.training.distributed import World
@@ -259,7 +264,9 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
             notice=say, progress=progress, world=world,
             given=plan.changes if plan.chooses else None,
-            on_choice=lambda config, choice: explain(plan.texts, plan.changes, config, choice, say),
+            on_choice=lambda config, choice: explain(
+                plan.texts, plan.changes, config, choice, say, runs_dir=plan.folder
+            ),
             begun=plan.begun,
         )  # fmt: skip
 

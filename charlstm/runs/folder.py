@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -246,9 +247,16 @@ class Run:
 
 
 def _taken(runs_dir: Path, name: str) -> RunError:
+    folder = runs_dir / name
+    if Run(folder).saved_at() is None:
+        what = "folder" if folder.is_dir() else "file"
+        return RunError(
+            f"there is a {what} {name!r} in {runs_dir} already, which is no run.\n"
+            f"Choose another --name; nothing there will be replaced."
+        )
     return RunError(
         f"there is a run {name!r} in {runs_dir} already.\n"
-        f"Choose another --name, or continue it: charlstm train --resume {runs_dir / name}"
+        f"Choose another --name, or continue it: charlstm train --resume {shlex.quote(str(folder))}"
     )
 
 

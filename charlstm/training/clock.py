@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_LOOKS = 10  # at the validation part, evenly over the time, if they are cheap
+_LOOKS = 10  # at the validation part, evenly over the run, if they are cheap
 _DEAREST = 0.05  # what looking may take of the time
 VALIDATION_SHARE = 0.04  # what the last look may take of it
 
@@ -25,6 +25,7 @@ class Clock:
         self.look = VALIDATION_SHARE * budget / looks
         self.save = 0.0
         self._looked = 0.0
+        self._began = (0.0, 0.0)
 
     @property
     def end(self) -> float:
@@ -35,11 +36,30 @@ class Clock:
         """How much of the time for learning is gone: 0 to 1."""
         return min(1.0, spent / self.end) if self.end else 1.0
 
+    def begin(self, spent: float, done: float) -> None:
+        """Take down that learning begins, after so many seconds, with that share of it done.
+
+        Args:
+            spent: as for `may_look`.
+            done: as for `may_look`; below 1.
+        """
+        self._began = (spent, done)
+
     def looked(self, spent: float, seconds: float) -> None:
         """Take down an evaluation that has just ended, and what one prediction took of it."""
         self._looked, self.look = spent, seconds
 
-    def may_look(self, spent: float) -> bool:
-        """Whether to evaluate before the end; not so shortly before that it would say no more."""
-        pause = max(self.look / _DEAREST, self.budget / _LOOKS)
-        return spent - self._looked >= pause and self.end - spent >= pause / 2
+    def may_look(self, spent: float, done: float) -> bool:
+        """Whether to evaluate before the end; not so shortly before that it would say no more.
+
+        Args:
+            spent: seconds since the start.
+            done: the share of the run that is done, which its epochs may end before the time.
+        """
+        seconds, share = self._began
+        end = self.end
+        if done > share:
+            end = min(end, spent + (1 - done) * (spent - seconds) / (done - share))
+        whole = (end - seconds) / (1 - share)  # for a run that is resumed, sessions before it, too
+        pause = max(self.look / _DEAREST, whole / _LOOKS)
+        return spent - self._looked >= pause and end - spent >= pause / 2

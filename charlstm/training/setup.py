@@ -110,7 +110,8 @@ def new_run(
             + (" ..." if len(corpus.rare) > 10 else "")
         )
     if len(corpus.val) < 2:
-        notice("no validation part: the best checkpoint is chosen by the training loss.")
+        why = "too short a validation part" if len(corpus.val) else "no validation part"
+        notice(f"{why}: the best checkpoint is chosen by the training loss.")
     train = replace(
         config.train,
         epochs=config.train.epochs or (ENDLESS if config.train.minutes else default_epochs(size)),

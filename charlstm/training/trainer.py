@@ -302,7 +302,8 @@ class Trainer:
         if self.world.leads:
             save = self._save_is_due()
             if self._clock is not None:
-                look, gone = self._clock.may_look(self.seconds), self._clock.share(self.seconds)
+                look = self._clock.may_look(self.seconds, self.share)
+                gone = self._clock.share(self.seconds)
         told = [float(stop), float(save), float(look), gone, *self._known]
         stops, saves, looks, gone, *nats = self.world.sum(told)
         self._stop_agreed, self._save_agreed, self._look_agreed = stops > 0, saves > 0, looks > 0
@@ -452,12 +453,14 @@ class Trainer:
                 room = VALIDATION_SHARE * clock.budget / clock.looks / per_char
                 progress.val_chars = min(len(val), max(_LEAST_VALIDATED, int(room)))
             plan = plan_streams(progress.val_chars)
-            clock.looked(0.0, per_char * plan.count * (plan.length - plan.start))
+            clock.looked(self.seconds, per_char * plan.count * (plan.length - plan.start))
         if self.world.leads:
             clock.save = self._save_seconds
             # What an end of the run left over, because a save was quick, is no time to learn in.
             gone = clock.share(self.seconds) if self._has_time else 1.0
         self._take_time(self.world.sum([gone])[0])
+        if self.share < 1:
+            clock.begin(self.seconds, self.share)
 
     def _take_time(self, gone: float) -> None:
         """Take down what share of the time is gone."""

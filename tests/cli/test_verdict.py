@@ -4,41 +4,71 @@ import pytest
 
 from charlstm.cli.verdict import verdict
 
+Course = list[dict[str, float | None]]
 
-def course(*nats: float, train: float = 1.4) -> list[dict[str, float | None]]:
+
+def course(*nats: float, train: float = 1.4, every: int = 100) -> Course:
     return [
-        {"step": 100 * n, "epoch": n, "train_nats": train, "val_nats": value, "average_nats": None}
+        {"step": every * n, "epoch": n, "train_nats": train, "val_nats": value,
+         "average_nats": None}
         for n, value in enumerate(nats, 1)
-    ]
+    ]  # fmt: skip
+
+
+def judged(history: Course, *, units: int = 512, ended: bool = True) -> str:
+    return verdict(history, units, "minutes", ended=ended)
 
 
 @pytest.mark.parametrize(
     ("history", "words"),
     [
-        (course(2.0, 1.7, 1.5), ["train 1.4000, validation 1.5000", "still improving"]),
-        (course(2.0, 1.5, 1.499), ["level at the end"]),
+        (
+            course(2.0, 1.7, 1.5),
+            ["train 1.4000 lately, validation 1.5000", "still improving: more minutes help"],
+        ),
+        (course(2.0, 1.5, 1.499), ["level at the end: a larger --size"]),
         (course(1.8, 1.6, 1.55, 1.58), ["overfits from epoch 3", "best is kept"]),
-        (course(1.6, 1.5, 1.7, 1.9, 2.0), ["from epoch 2", "too little text"]),
+        (course(1.6, 1.5, 1.7, 1.9, 2.0), ["from epoch 2", "too little text", "smaller --size"]),
         (course(1.9, 1.8, 1.75), ["known by heart"]),
-        (course(1.9), ["no trend"]),
+        (course(1.9), ["train 1.4000 on the way, ", "no trend"]),
     ],
 )
-def test_a_course_in_a_sentence(history: list[dict[str, float | None]], words: list[str]) -> None:
+def test_a_course_in_a_sentence(history: Course, words: list[str]) -> None:
     for word in words:
-        assert word in verdict(history)
+        assert word in judged(history)
+
+
+def test_a_trend_is_not_that_of_two_neighbours() -> None:
+    """The last two of 31 looks differ by nothing; those of the run's last tenth by much."""
+    falling = [3.0 - 0.05 * n for n in range(30)]
+    assert "still improving" in judged(course(*falling, falling[-1], train=1.5))
+    assert "still improving" in judged([*course(1.9, 1.6), *course(1.6, every=201)])
+    assert "no trend" in judged([*course(1.6, every=200), *course(1.6, every=201)])
 
 
 def test_too_little_text_only_where_the_best_came_early() -> None:
-    assert "too little" not in verdict(course(1.8, 1.6, 1.55, 1.58))
+    assert "too little" not in judged(course(1.8, 1.6, 1.55, 1.58))
+
+
+def test_no_size_is_named_that_there_is_not() -> None:
+    assert "--size" not in judged(course(2.0, 1.5, 1.499), units=1024)
+    overfitted = judged(course(1.6, 1.5, 1.7, 1.9, 2.0), units=128)
+    assert "too little text for this size: more --dropout" in overfitted
+
+
+def test_before_its_end_a_run_is_not_judged() -> None:
+    assert judged(course(2.0, 1.5, 1.499), ended=False) == (
+        "train 1.4000 lately, validation 1.4990 nats at step 300: the run is not at its end."
+    )
 
 
 def test_the_average_counts_where_it_is_better() -> None:
     history = course(1.6, 1.5)
     history[-1]["average_nats"] = 1.45
-    assert "validation 1.4500" in verdict(history)
+    assert "validation 1.4500" in judged(history)
 
 
 def test_nothing_to_say_without_validation() -> None:
     history = course(1.6)
     history[0]["val_nats"] = None
-    assert verdict(history) == verdict([]) == ""
+    assert judged(history) == judged([]) == ""

@@ -20,13 +20,26 @@ def test_looks_are_spread_and_leave_the_end_alone() -> None:
     clock.looked(0.0, 0.1)
     looks = []
     for tenth in range(1000):
-        if clock.may_look(tenth / 10):
+        if clock.may_look(tenth / 10, tenth / 1000):
             looks.append(tenth / 10)
             clock.looked(tenth / 10, 0.1)
     assert looks == pytest.approx([10, 20, 30, 40, 50, 60, 70, 80, 90], abs=0.2)
     clock = Clock(100.0)
     clock.looked(0.0, 4.0)  # a twentieth of the time at most
-    assert [t for t in range(100) if clock.may_look(t)] == []
+    assert [t for t in range(100) if clock.may_look(t, t / 100)] == []
+
+
+def test_looks_are_spread_over_a_run_that_ends_before_its_time() -> None:
+    """Its epochs take 10 seconds of the hour that it has, after 30 for getting ready."""
+    clock = Clock(3600.0)
+    clock.begin(30.0, 0.0)
+    clock.looked(30.0, 0.01)
+    looks = []
+    for hundredth in range(1, 1000):
+        if clock.may_look(30 + hundredth / 100, hundredth / 1000):
+            looks.append(hundredth / 100)
+            clock.looked(30 + hundredth / 100, 0.01)
+    assert looks == pytest.approx(range(1, 10), abs=0.2)
 
 
 def test_no_time_at_all() -> None:
