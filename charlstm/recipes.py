@@ -187,7 +187,10 @@ _USEFUL_EPOCHS = 60
 """Passes of the reference over the text, beyond which time is no reason for a larger model."""
 
 MOST_EPOCHS = 30
-"""More passes teach a text by heart, whatever holds the model back."""
+"""More passes teach a text by heart, or gain so little that nobody waits for it unasked."""
+PATIENT_EPOCHS = 100
+"""The same for a text that gets the last line of `_RESTRAINTS`, where a time is given: held back
+that much, it does gain a little."""
 
 _MUCH_REPEATED, _MOST_REPEATED = 0.5, 0.8
 """From the first on, the last line of `_RESTRAINTS` is too much; more than the second counts as the
@@ -235,7 +238,9 @@ def choose(
     """
     work = speed * seconds
     new = 1 - min(repeated, _MOST_REPEATED)
-    most_epochs = round(MOST_EPOCHS / new)
+    held_back = num_chars < _SHORT_TEXT and repeated < _MUCH_REPEATED
+    patient = held_back and given.get("minutes")
+    most_epochs = round((PATIENT_EPOCHS if patient else MOST_EPOCHS) / new)
     layers, hidden = given.get("num_layers", 1), given.get("hidden_size")
     if hidden is None:
         useful = min(work, _USEFUL_EPOCHS / new * num_chars)
@@ -256,7 +261,7 @@ def choose(
         epochs = min(epochs, chars / max(1, num_chars))
     # The larger the model, the sooner it knows a text by heart.
     passes = epochs * max(1, hidden / _RESTRAINED)
-    if num_chars >= _SHORT_TEXT or repeated >= _MUCH_REPEATED:
+    if not held_back:
         passes = min(passes, _MANY_EPOCHS)
     restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {

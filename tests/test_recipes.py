@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from charlstm.config import SECTIONS, Config
-from charlstm.recipes import DEFAULT_MINUTES, MOST_EPOCHS, RECIPES, SIZES, choose
+from charlstm.recipes import (
+    DEFAULT_MINUTES,
+    MOST_EPOCHS,
+    PATIENT_EPOCHS,
+    RECIPES,
+    SIZES,
+    choose,
+)
 
 MILLION = 10**6
 
@@ -22,7 +29,7 @@ def test_every_choice_can_be_trained(chars: int, seconds: float, speed: float) -
     choice = choose({"minutes": seconds / 60}, chars, seconds, speed)
     config = Config().override(choice.overrides)
     assert config.train.epochs >= 1
-    assert 0 <= choice.epochs <= MOST_EPOCHS
+    assert 0 <= choice.epochs <= (MOST_EPOCHS if chars >= MILLION else PATIENT_EPOCHS)
 
 
 def test_more_time_and_faster_machines_get_larger_models() -> None:
@@ -75,7 +82,7 @@ def test_a_large_model_is_held_back_sooner() -> None:
 
 def test_a_text_that_repeats_itself_is_read_more_often_by_a_larger_model() -> None:
     def of(repeated: float) -> Any:
-        return choose({"minutes": 1.0}, 50_000, 80, 120_000, compiled=True, repeated=repeated)
+        return choose({}, 50_000, 80, 120_000, compiled=True, repeated=repeated)
 
     new, half, whole = of(0.0), of(0.5), of(1.0)
     assert [one.most_epochs for one in (new, half, whole)] == [
@@ -85,6 +92,15 @@ def test_a_text_that_repeats_itself_is_read_more_often_by_a_larger_model() -> No
     assert new.epochs < whole.epochs
     assert new.overrides["hidden_size"] < whole.overrides["hidden_size"]
     assert new.overrides["dropout"] > whole.overrides["dropout"]  # it is worth knowing by heart
+
+
+def test_time_that_is_given_is_used_where_a_text_is_held_back_most() -> None:
+    short, long = 50_000, MILLION
+    assert chosen({}, short, 10**5)["epochs"] == MOST_EPOCHS
+    assert chosen({"minutes": 9.0}, short, 10**5)["epochs"] == PATIENT_EPOCHS
+    assert chosen({"minutes": 9.0}, long, 10**5)["epochs"] == MOST_EPOCHS
+    repeating = choose({"minutes": 9.0}, short, 10**5, 30_000, repeated=0.5)
+    assert repeating.overrides["epochs"] == 2 * MOST_EPOCHS
 
 
 def test_what_is_given_stays() -> None:

@@ -53,7 +53,7 @@ def explain(
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of its validation part repeats the rest)"
     if choice.epochs >= choice.most_epochs:
-        say(f"for {reads}: more would teach it by heart; that time is not needed")
+        say(f"for {reads}: more gains little; that time is not needed")
     elif not minutes and "epochs" in changes:
         say(f"for {reads}, as --epochs says")
     else:
