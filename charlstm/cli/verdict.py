@@ -40,7 +40,7 @@ def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -
             smaller = "a smaller --size, or " if units > min(SIZES.values()) else ""
             text += f"; too little text for this size: {smaller}more --dropout"
     elif not earlier:
-        text = "looked at once, which shows no trend"
+        text = "looked at only near its end, which shows no trend"
     elif train is not None and end - train > _GAP:
         text = "nearly known by heart: more text helps, or more --dropout"
     elif earlier[-1] - end > _RISE:
