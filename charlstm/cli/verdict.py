@@ -43,7 +43,7 @@ def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -
         text = "looked at only near its end, which shows no trend"
     elif train is not None and end - train > _GAP:
         text = "nearly known by heart: more text helps, or more --dropout"
-    elif earlier[-1] - end > _RISE:
+    elif earlier[-1] - end > _RISE and end == least:
         text = f"still improving: more {length} help"
     elif units < max(SIZES.values()):
         text = "level at the end: a larger --size may help"

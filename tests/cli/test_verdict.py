@@ -46,6 +46,10 @@ def test_a_trend_is_not_that_of_two_neighbours() -> None:
     assert "no trend" in judged([*course(1.6, every=200), *course(1.6, every=201)])
 
 
+def test_a_run_that_was_better_before_is_not_still_improving() -> None:
+    assert "level" in judged(course(2.0, 1.6, 1.499, 1.501))
+
+
 def test_too_little_text_only_where_the_best_came_early() -> None:
     assert "too little" not in judged(course(1.8, 1.6, 1.55, 1.58))
 
