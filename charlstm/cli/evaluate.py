@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,7 +210,7 @@ def _encode(
 
     from charlstm.text.sources import find_sources, read_text
 
-    parts, unknown_counts = [], dict[str, int]()
+    parts, unknown_counts = [], Counter[str]()
     for source in find_sources(texts, config.glob):
         position = 0
         for chunk in read_text([source], config):
@@ -220,8 +221,7 @@ def _encode(
                     error.character, position + error.position, source.name
                 ) from error
             if unknown != "error":
-                for character, count in model.tokenizer.unknown_characters(chunk).items():
-                    unknown_counts[character] = unknown_counts.get(character, 0) + count
+                unknown_counts.update(model.tokenizer.unknown_characters(chunk))
             position += len(chunk)
     empty: Any = np.empty(0, dtype=model.tokenizer.id_dtype)
     return np.concatenate([empty, *parts]), unknown_counts

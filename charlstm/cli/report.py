@@ -13,10 +13,10 @@ from charlstm.cli.output import duration
 from charlstm.cli.verdict import verdict
 from charlstm.config import SECTIONS, Config
 from charlstm.fields import flag_of
+from charlstm.recipes import DEFAULT_MINUTES, Choice
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
-    from charlstm.recipes import Choice
     from charlstm.training.trainer import Trainer
 
 _AGAIN = 2.2  # times what a run took: as much again, and what setting up takes
@@ -42,7 +42,6 @@ def explain(
         say: says a line.
         runs_dir: where runs live.
     """
-    from charlstm.recipes import DEFAULT_MINUTES
     from charlstm.runs.find import DEFAULT_RUNS_DIR
 
     minutes, overrides = config.train.minutes, choice.overrides
@@ -185,22 +184,25 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
     if reason == "paused":
         say(f"Go on:       charlstm train --resume {folder}")
     else:
-        more = []
-        if progress.epoch >= train.epochs or not train.minutes:
-            more.append(f"--epochs {2 * max(progress.epoch, train.epochs)}")
+        timed = _is_timed(trainer)
+        more = [] if timed else [f"--epochs {2 * max(progress.epoch, train.epochs)}"]
         # As many epochs again take about as long again.
-        if train.minutes and (not more or train.minutes < _AGAIN * _minutes_spent(trainer)):
+        if timed or 0 < train.minutes < _AGAIN * _minutes_spent(trainer):
             more.append(_more_time(trainer))
         say(f"Train more:  charlstm train --resume {folder} {' '.join(more)}")
 
 
+def _is_timed(trainer: Trainer) -> bool:
+    """Whether time ends the run, and not its epochs before that."""
+    train = trainer.config.train
+    return train.minutes > 0 and trainer.progress.epoch < train.epochs
+
+
 def _verdict(trainer: Trainer, reason: str) -> str:
-    config = trainer.config
-    timed = config.train.minutes and trainer.progress.epoch < config.train.epochs
     return verdict(
         trainer.progress.history,
-        config.model.hidden_size,
-        "minutes" if timed else "epochs",
+        trainer.config.model.hidden_size,
+        "minutes" if _is_timed(trainer) else "epochs",
         ended=reason in ("finished", "patience"),
     )
 

@@ -41,9 +41,10 @@ class Clock:
 
         Args:
             spent: as for `may_look`.
-            done: as for `may_look`; below 1.
+            done: as for `may_look`; if it is 1, no step follows, before which to ask that.
         """
         self._began = (spent, done)
+        self._looked = spent
 
     def looked(self, spent: float, seconds: float) -> None:
         """Take down an evaluation that has just ended, and what one prediction took of it."""

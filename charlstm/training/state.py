@@ -71,9 +71,9 @@ class Progress:
         """
         train_nats = self.epoch_nats / self.epoch_steps if self.epoch_steps else None
         reached = [nats for nats in (val_nats, average_nats) if nats is not None]
-        nats = min(reached, default=train_nats)
-        is_best = nats is not None and nats < self.best_nats
-        if is_best and nats is not None:
+        nats = min(reached, default=math.inf if train_nats is None else train_nats)
+        is_best = nats < self.best_nats
+        if is_best:
             self.best_nats, self.best_step, self.stale = nats, self.step, 0
         else:
             self.stale += 1

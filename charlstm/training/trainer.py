@@ -453,14 +453,13 @@ class Trainer:
                 room = VALIDATION_SHARE * clock.budget / clock.looks / per_char
                 progress.val_chars = min(len(val), max(_LEAST_VALIDATED, int(room)))
             plan = plan_streams(progress.val_chars)
-            clock.looked(self.seconds, per_char * plan.count * (plan.length - plan.start))
+            clock.look = per_char * plan.count * (plan.length - plan.start)
         if self.world.leads:
             clock.save = self._save_seconds
             # What an end of the run left over, because a save was quick, is no time to learn in.
             gone = clock.share(self.seconds) if self._has_time else 1.0
         self._take_time(self.world.sum([gone])[0])
-        if self.share < 1:
-            clock.begin(self.seconds, self.share)
+        clock.begin(self.seconds, self.share)
 
     def _take_time(self, gone: float) -> None:
         """Take down what share of the time is gone."""

@@ -407,7 +407,8 @@ def test_tiny_texts_train(
     if len(content) < 20 and "--stateless" not in options:
         assert "reduced" in result.stderr
     if len(content) < 10:
-        assert "validation part: the best checkpoint is chosen by" in result.stderr
+        why = "too short a" if len(content) == 9 else "no"  # with its newline, a tenth is one
+        assert f"{why} validation part: the best checkpoint is chosen" in result.stderr
     sample = program("sample", "--length", 20)
     assert sample.returncode == 0, sample.stderr
     assert len(sample.stdout) == 20

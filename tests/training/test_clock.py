@@ -32,8 +32,8 @@ def test_looks_are_spread_and_leave_the_end_alone() -> None:
 def test_looks_are_spread_over_a_run_that_ends_before_its_time() -> None:
     """Its epochs take 10 seconds of the hour that it has, after 30 for getting ready."""
     clock = Clock(3600.0)
+    clock.look = 0.01
     clock.begin(30.0, 0.0)
-    clock.looked(30.0, 0.01)
     looks = []
     for hundredth in range(1, 1000):
         if clock.may_look(30 + hundredth / 100, hundredth / 1000):
