@@ -20,9 +20,8 @@ import re
 import shutil
 import stat
 import struct
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import CheckpointError
+from charlstm.files import replace_file, retry_while_shared
 
 FORMAT = 1
 _DTYPES = frozenset({"float32", "float64", "int64", "uint8"})
@@ -88,55 +88,6 @@ def save_checkpoint(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, An
         raise CheckpointError(_why_not_saved(path, error)) from error
 
 
-def is_no_file(path: Path) -> bool:
-    """Whether something else than a regular file stands there; a link is something else."""
-    return os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode)
-
-
-def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Have `write` fill a new file and put it in `path`'s place: temporary name, fsync, rename.
-
-    Raises:
-        OSError: it cannot be done; `path` is as it was, and no temporary file is left.
-    """
-    if is_no_file(path):
-        raise OSError(None, "it is not a regular file, and will not be replaced")
-    descriptor, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-    )
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.chmod(temporary, _mode_for(path))
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _mode_for(path: Path) -> int:
-    """Permissions of the file to replace, or of a new file under the process's umask."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return  # elsewhere a folder cannot be opened, and a rename is durable by itself
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write_entry(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
     # A fixed date makes equal contents equal files.
     info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
@@ -175,7 +126,7 @@ def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Check
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f"{path} is not a regular file.")
-        with path.open("rb") as file:
+        with retry_while_shared(lambda: path.open("rb")) as file:
             return read_checkpoint(path, file, kinds)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error

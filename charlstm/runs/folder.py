@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from charlstm.checkpoint import is_no_file, replace_file, save_checkpoint
+from charlstm.checkpoint import save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError
+from charlstm.files import is_no_file, make_folders, remove_file, replace_file, sync_folder
 from charlstm.runs.lock import RunLock
 from charlstm.runs.metrics import MetricsLog
 
@@ -124,7 +125,7 @@ class Run:
         """
         wanted = name_from(source) if name is None else check_name(name)
         try:
-            runs_dir.mkdir(parents=True, exist_ok=True)
+            make_folders(runs_dir)
             for number in range(1, 1_000_000):
                 folder = runs_dir / (wanted if number == 1 else f"{wanted}-{number}")
                 if (lock := _take(folder)) is not None:
@@ -141,7 +142,7 @@ class Run:
     def discard(self) -> None:
         """Take back a run that was made just now and could not be started."""
         for path in (self.last, self.kept_text):
-            path.unlink(missing_ok=True)
+            remove_file(path)
         self.clear_temporary_files()
         if _is_empty_folder(self.folder):
             self.folder.rmdir()
@@ -168,7 +169,7 @@ class Run:
         for name in self._names():
             if _TEMPORARY.fullmatch(name):
                 try:
-                    (self.folder / name).unlink(missing_ok=True)
+                    remove_file(self.folder / name)
                 except OSError as error:
                     raise RunError(
                         f"cannot remove {self.folder / name}: {error.strerror or error}."
@@ -235,7 +236,7 @@ class Run:
         save_checkpoint(self.last, meta, arrays)
         numbered = self.numbered()
         for _, path in numbered[: len(numbered) - keep]:
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
     def save_best(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         """Save the best weights so far.
@@ -275,10 +276,15 @@ def _take(folder: Path) -> RunLock | None:
         lock = RunLock(folder)
     except RunError:
         return None  # another process was first
-    if _is_empty_folder(folder):
-        return lock
-    lock.release()
-    return None
+    if not _is_empty_folder(folder):
+        lock.release()
+        return None
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        lock.release()
+        raise
+    return lock
 
 
 def _is_empty_folder(folder: Path) -> bool:

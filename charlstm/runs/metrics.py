@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from charlstm.checkpoint import is_no_file, replace_file
 from charlstm.errors import RunError
+from charlstm.files import is_no_file, replace_file
 
 _LONGEST_LINE = 1 << 16
 

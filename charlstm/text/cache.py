@@ -21,6 +21,7 @@ import numpy as np
 
 from charlstm.config import TextConfig
 from charlstm.errors import CharlstmError, CorpusError
+from charlstm.files import retry_while_shared
 from charlstm.text.digest import Digest
 from charlstm.text.sources import CHUNK_BYTES, Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
@@ -103,7 +104,6 @@ class Cache:
             CorpusError: there is no room, neither here nor in the folder of temporary files.
         """
         digest = Digest()
-        path = None
         with self._new_file() as file:
             name = Path(file.name) if isinstance(file.name, str) else None
             try:
@@ -111,18 +111,18 @@ class Cache:
                     file.write(chunk.data)
                     digest.update(chunk.data)
                 file.flush()
-                ids, mapping = map_ids(file, tokenizer)
-                if name is not None:
-                    entry = {
-                        "num_chars": num_chars,
-                        "sha256": sha256,
-                        "ids_sha256": digest.hexdigest(),
-                        "raw_bytes": self._raw_bytes(),
-                        "tokenizer": tokenizer.to_json(),
-                        "rare": dict(rare),
-                    }
-                    self._publish(name, entry)
-                    name, path = None, self._path("ids")
+                if name is None:
+                    return *map_ids(file, tokenizer), None
+                file.close()  # Windows renames neither an open file nor a mapped one
+                entry = {
+                    "num_chars": num_chars,
+                    "sha256": sha256,
+                    "ids_sha256": digest.hexdigest(),
+                    "raw_bytes": self._raw_bytes(),
+                    "tokenizer": tokenizer.to_json(),
+                    "rare": dict(rare),
+                }
+                return self._publish(name, entry, tokenizer)
             except OSError as error:
                 size = num_chars * tokenizer.id_dtype.itemsize
                 raise CorpusError(
@@ -131,8 +131,8 @@ class Cache:
                 ) from error
             finally:
                 if name is not None:
+                    file.close()
                     name.unlink(missing_ok=True)
-        return ids, mapping, path
 
     def _new_file(self) -> IO[bytes]:
         """A temporary file in the cache folder, or an unnamed one where that cannot be."""
@@ -142,11 +142,23 @@ class Cache:
                 return tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False)
         return tempfile.TemporaryFile()
 
-    def _publish(self, name: Path, entry: Mapping[str, Any]) -> None:
-        os.replace(name, self._path("ids"))
-        note = name.with_suffix(".json.tmp")
-        note.write_text(json.dumps(entry), "utf-8")
-        os.replace(note, self._path("json"))
+    def _publish(
+        self, name: Path, entry: Mapping[str, Any], tokenizer: CharTokenizer
+    ) -> tuple[Ids, mmap.mmap, Path]:
+        """Rename a file of ids to its place, and map it there."""
+        path, note = self._path("ids"), name.with_suffix(".json.tmp")
+        try:
+            retry_while_shared(lambda: os.replace(name, path))
+            note.write_text(json.dumps(entry), "utf-8")
+            retry_while_shared(lambda: os.replace(note, self._path("json")))
+        except PermissionError:
+            note.unlink(missing_ok=True)
+            # On Windows, when another process has mapped the same text's ids.
+            if (found := self.lookup()) is None:
+                raise
+            return found.ids, found.mapping, found.path
+        with path.open("rb") as file:
+            return *map_ids(file, tokenizer), path
 
     def _raw_bytes(self) -> int:
         total = 0

@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import torch
 
-from charlstm.checkpoint import replace_file
 from charlstm.config import Config
 from charlstm.errors import RunError
+from charlstm.files import replace_file
 from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus

@@ -18,9 +18,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from charlstm.checkpoint import read_checkpoint, replace_file
+from charlstm.checkpoint import read_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CorpusError
+from charlstm.files import replace_file
 from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.corpus import Corpus

@@ -1,0 +1,282 @@
+"""Durable saves where the file system or Windows refuses a call."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charlstm import files
+from charlstm.checkpoint import load_checkpoint, save_checkpoint
+from charlstm.config import TextConfig
+from charlstm.errors import CheckpointError, RunError
+from charlstm.files import make_folders, remove_file, replace_file, retry_while_shared
+from charlstm.runs.folder import Run
+from charlstm.text.corpus import load_corpus
+from charlstm.text.sources import find_sources
+
+UNSUPPORTED = ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EBADF"]
+ARRAYS = {"model/x": np.zeros(2, dtype=np.float32)}
+
+
+def path_of(descriptor: int) -> Path:
+    return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+
+@pytest.fixture
+def folder_sync(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Path]]:
+    """Let the sync of a folder fail with an error number (0: let it work), and record which."""
+
+    def install(number: int) -> list[Path]:
+        synced: list[Path] = []
+        real = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            path = path_of(descriptor)
+            if path.is_dir():
+                synced.append(path)
+                if number:
+                    raise OSError(number, os.strerror(number))
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        return synced
+
+    return install
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_a_folder_that_cannot_be_synced(
+    tmp_path: Path, folder_sync: Callable[[int], list[Path]], name: str
+) -> None:
+    synced = folder_sync(getattr(errno, name))
+    run, lock = Run.create(tmp_path / "new" / "runs", "x", "x")
+    run.save_last({"step": 0}, ARRAYS, previous_step=-1, keep=1)
+    run.save_last({"step": 1}, ARRAYS, previous_step=0, keep=1)
+    run.metrics.append({"step": 1})
+    run.metrics.rewind(1)
+    lock.release()
+    assert load_checkpoint(run.last).meta["step"] == 1
+    assert run.folder in synced
+
+
+@pytest.mark.parametrize("name", ["EIO", "ENOSPC", "EDQUOT"])
+def test_a_real_error_of_a_folder_s_sync(
+    tmp_path: Path, folder_sync: Callable[[int], list[Path]], name: str
+) -> None:
+    folder_sync(getattr(errno, name))
+    with pytest.raises(CheckpointError, match="cannot save"):
+        save_checkpoint(tmp_path / "x.npz", {}, ARRAYS)
+    with pytest.raises(RunError, match="cannot make the run's folder"):
+        Run.create(tmp_path / "runs", "x", "x")
+
+
+def test_a_folder_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user may make files in it, but not read it."""
+    real = os.open
+
+    def refuse(path: Any, *arguments: Any, **keywords: Any) -> int:
+        if path == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", refuse)
+    save_checkpoint(tmp_path / "x.npz", {"note": 1}, ARRAYS)
+    assert load_checkpoint(tmp_path / "x.npz").meta["note"] == 1
+
+
+def test_new_folders_are_synced_in_their_parents(
+    tmp_path: Path, folder_sync: Callable[[int], list[Path]]
+) -> None:
+    synced = folder_sync(0)
+    run, lock = Run.create(tmp_path / "a" / "b", "x", "x")
+    lock.release()
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    del synced[:]
+    make_folders(run.folder)
+    assert synced == []
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(OSError, match=r"exists|Not a directory"):
+            make_folders(path)
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+int fsync(int descriptor) {
+    struct stat status;
+    if (fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
+        errno = atoi(getenv("FOLDER_SYNC_ERRNO"));
+        return -1;
+    }
+    int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+    return real(descriptor);
+}
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("gcc") is None, reason="needs gcc and LD_PRELOAD"
+)
+def test_a_library_that_refuses_to_sync_folders(tmp_path: Path) -> None:
+    """The same below Python: a shim around the C library's fsync."""
+    (tmp_path / "shim.c").write_text(SHIM)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-o", "shim.so", "shim.c", "-ldl"], cwd=tmp_path, check=True
+    )
+    script = (
+        "from pathlib import Path\n"
+        "from charlstm.runs.folder import Run\n"
+        "run, lock = Run.create(Path('runs'), None, 'x')\n"
+        "run.save_last({}, {}, previous_step=-1, keep=1)\n"
+    )
+    for name, works in (("EINVAL", True), ("EOPNOTSUPP", True), ("EIO", False)):
+        env = {"LD_PRELOAD": str(tmp_path / "shim.so"), "PYTHONPATH": str(Path.cwd())}
+        env["FOLDER_SYNC_ERRNO"] = str(getattr(errno, name))
+        result = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path, env={**os.environ, **env}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (result.returncode == 0) == works, (name, result.stderr)
+    assert "RunError" in result.stderr
+    assert len(list(tmp_path.glob("runs/*/last.npz"))) == 2
+
+
+def windows_error(number: int, kind: type[OSError] = PermissionError) -> OSError:
+    """An error as Windows reports it."""
+    error = kind(errno.EACCES, "Access is denied")
+    error.winerror = number  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What was waited for; no time passes."""
+    waited: list[float] = []
+    monkeypatch.setattr(files.time, "sleep", waited.append)
+    return waited
+
+
+@pytest.mark.parametrize("number", [5, 32, 33, 1224])
+def test_a_file_in_use_on_windows_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float], number: int
+) -> None:
+    failures = [windows_error(number), windows_error(number)]
+
+    def once_free(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return real(*arguments, **keywords)
+
+        return call
+
+    path = tmp_path / "x.npz"
+    monkeypatch.setattr(os, "replace", once_free(os.replace))
+    save_checkpoint(path, {"note": 1}, ARRAYS)
+    failures += [windows_error(number)]
+    monkeypatch.setattr(Path, "open", once_free(Path.open))
+    assert load_checkpoint(path).meta["note"] == 1
+    failures += [windows_error(number)]
+    monkeypatch.setattr(os, "unlink", once_free(os.unlink))
+    remove_file(path)
+    assert not path.exists()
+    assert len(waits) == 4
+
+
+def test_waiting_for_a_file_ends(tmp_path: Path, waits: list[float]) -> None:
+    calls = []
+
+    def refuse() -> None:
+        calls.append(1)
+        raise windows_error(32)
+
+    with pytest.raises(PermissionError):
+        retry_while_shared(refuse)
+    assert len(calls) == len(waits) + 1 < 20
+    assert sum(waits) < 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(errno.EACCES, "Permission denied"), windows_error(112, OSError), ValueError()],
+)
+def test_other_errors_are_not_waited_for(waits: list[float], error: Exception) -> None:
+    def refuse() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        retry_while_shared(refuse)
+    assert waits == []
+
+
+def in_use(path: Any) -> bool:
+    """Whether this process has the file open or mapped."""
+    name = os.path.realpath(path)
+    descriptors = [
+        os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+    ]
+    return name in descriptors or f" {name}\n" in Path("/proc/self/maps").read_text()
+
+
+@pytest.fixture
+def like_windows(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> list[str]:
+    """Files that this process has open or mapped can be neither renamed, replaced nor removed."""
+    calls: list[str] = []
+
+    def guard(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*paths: Any, **keywords: Any) -> None:
+            calls.append(name)
+            if any(in_use(path) for path in paths):
+                raise windows_error(32)
+            real(*paths, **keywords)
+
+        monkeypatch.setattr(os, name, call)
+
+    for name in ("replace", "rename", "unlink", "remove"):
+        guard(name)
+    return calls
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_no_file_is_renamed_while_it_is_open_or_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, like_windows: list[str]
+) -> None:
+    with (tmp_path / "open").open("wb"), pytest.raises(PermissionError):
+        replace_file(tmp_path / "open", lambda file: None)  # the guard works
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "x.txt").write_text("some text\n" * 100)
+    sources = find_sources([str(tmp_path / "x.txt")])
+    corpus = load_corpus(sources, TextConfig(), in_memory_bytes=0)
+    assert corpus.path is not None
+    assert in_use(corpus.path)
+    # Another training of the same text finds the mapped file in its way, and uses it.
+    monkeypatch.setattr("charlstm.text.cache.Cache._might_hold", lambda *_: bool(like_windows))
+    del like_windows[:]
+    again = load_corpus(sources, TextConfig(), in_memory_bytes=0)
+    assert like_windows
+    np.testing.assert_array_equal(again.ids, corpus.ids)
+    run, lock = Run.create(tmp_path / "runs", "x", "x")
+    for step in range(4):
+        run.save_last({"step": step}, ARRAYS, previous_step=step - 1, keep=1)
+        run.save_best({"step": step}, ARRAYS)
+        run.metrics.append({"step": step})
+    run.metrics.rewind(2)
+    lock.release()
+    assert sorted(os.listdir(tmp_path / "cache" / "charlstm")) == sorted(
+        [corpus.path.name, corpus.path.with_suffix(".json").name]
+    )
