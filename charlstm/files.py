@@ -30,6 +30,15 @@ _SHARING_ERRORS = frozenset({5, 32, 33, 1224})
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds; 3.9 in all
 
 
+def expand_home(path: str) -> str:
+    """The path with a leading `~` or `~user` replaced, as a shell does it for a separate word.
+
+    Shells leave it alone within a word such as `--runs-dir=~/runs`. Where no such user is known
+    (`~$report.txt` is a file's name) the path is as it was.
+    """
+    return os.path.expanduser(path) if path.startswith("~") else path
+
+
 def retry_while_shared(action: Callable[[], _Result]) -> _Result:
     """The action's result; repeated while Windows reports that another process uses the file.
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm import files
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, RunError
@@ -165,7 +164,7 @@ def windows_error(number: int, kind: type[OSError] = PermissionError) -> OSError
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What was waited for; no time passes."""
     waited: list[float] = []
-    monkeypatch.setattr(files.time, "sleep", waited.append)
+    monkeypatch.setattr("time.sleep", waited.append)
     return waited
 
 

@@ -12,7 +12,7 @@ import click
 from charlstm.cli import output
 from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
 from charlstm.cli.inputs import say_unknown
-from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, common_options
+from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, UserPath, common_options
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 from charlstm.fields import Range
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command("eval", cls=GroupedCommand)
 @click.argument("run", required=False)
-@click.argument("texts", nargs=-1)
+@click.argument("texts", nargs=-1, type=UserPath())
 @click.option(
     "--split",
     default=None,

@@ -11,11 +11,24 @@ import click
 
 from charlstm.cli import output
 from charlstm.fields import Section, flag_of, type_of
+from charlstm.files import expand_home
 
 ARGUMENTS = "charlstm.arguments"
 """Where a context's `meta` keeps the arguments that the program was started with."""
 
 CommandFunction = Callable[..., Any]
+
+
+class UserPath(click.ParamType[str]):
+    """A path whose leading `~` stands for a home folder, also in `--option=~/file`."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The path."""
+        return expand_home(value)
+
+
 UNKNOWN_HELP = "What to do with characters the model does not know: error, skip or replace."
 
 

@@ -14,6 +14,7 @@ from charlstm.cli.options import (
     UNKNOWN_HELP,
     GroupedCommand,
     GroupedOption,
+    UserPath,
     common_options,
     config_options,
     given,
@@ -36,6 +37,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 @click.option("--prompt", default=None, metavar="TEXT", help="Text to continue.", **_PROMPT)
 @click.option(
     "--prompt-file",
+    type=UserPath(),
     default=None,
     metavar="FILE",
     help="The same from a file (- for stdin).",

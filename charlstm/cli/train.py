@@ -17,6 +17,7 @@ from charlstm.cli.options import (
     ARGUMENTS,
     GroupedCommand,
     GroupedOption,
+    UserPath,
     common_options,
     config_options,
     given,
@@ -44,7 +45,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
     "second one stops at once; a terminal that is closed saves, too. Exit codes: 0 done, "
     "1 failure, 2 wrong usage, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
-@click.argument("texts", nargs=-1)
+@click.argument("texts", nargs=-1, type=UserPath())
 @click.option(
     "--resume",
     is_flag=False,

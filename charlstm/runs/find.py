@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charlstm.checkpoint import Checkpoint, load_checkpoint
-from charlstm.errors import CharlstmError, CheckpointError, RunError
+from charlstm.errors import CharlstmError, CheckpointError, ConfigError, RunError
+from charlstm.files import expand_home
 from charlstm.runs.folder import Run
 
 DEFAULT_RUNS_DIR = Path("checkpoints")
@@ -15,8 +16,20 @@ MODEL = frozenset({"model"})  # the entries that writing and scoring need
 
 
 def runs_dir_from(option: str | None) -> Path:
-    """The runs' folder: the option, `CHARLSTM_RUNS_DIR`, or `checkpoints`."""
-    return Path(option or os.environ.get("CHARLSTM_RUNS_DIR") or DEFAULT_RUNS_DIR)
+    """The runs' folder: the option, `CHARLSTM_RUNS_DIR`, or `checkpoints`; `~` is expanded.
+
+    Raises:
+        ConfigError: it begins with `~`, and no such user is known.
+    """
+    given = option or os.environ.get("CHARLSTM_RUNS_DIR") or str(DEFAULT_RUNS_DIR)
+    folder = expand_home(given)
+    if folder.startswith("~"):
+        name = folder.partition("/")[0]
+        raise ConfigError(
+            f"--runs-dir {_short(given)}: there is no home folder of {name}.\n"
+            f"For a folder that is itself called {name} write ./{_short(folder)}."
+        )
+    return Path(folder)
 
 
 def list_runs(runs_dir: Path) -> list[Run]:
@@ -52,13 +65,14 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
             )
         return runs[0]
     if target:
-        for folder in (Path(target), runs_dir / target):
+        place = Path(expand_home(target))
+        for folder in (place, runs_dir / target):
             if Run(folder).saved_at() is not None:
                 return Run(folder)
-        run = Run(Path(target).parent)
-        if run.last == Path(target) and run.saved_at() is not None:
+        run = Run(place.parent)
+        if run.last == place and run.saved_at() is not None:
             return run
-        if _is_file(Path(target)):
+        if _is_file(place):
             raise RunError(
                 f"{target!r} is one file; a run is its folder.\n"
                 "Name the folder: it goes on from its last.npz, or from the newest whole one."
@@ -88,8 +102,8 @@ def load_model_checkpoint(
         RunError: there is no such run.
         CheckpointError: there is no intact checkpoint.
     """
-    if target and _is_file(Path(target)):
-        return Path(target), load_checkpoint(Path(target), kinds=MODEL)
+    if target and _is_file(place := Path(expand_home(target))):
+        return place, load_checkpoint(place, kinds=MODEL)
     run = find_run(target, runs_dir)
     # What is there and is no file is met by an error that says so.
     paths = [path for path in (run.best, *run.checkpoints()) if os.path.lexists(path)]

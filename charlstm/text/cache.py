@@ -34,7 +34,7 @@ def cache_folder() -> Path | None:
     """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
-        return (Path(base) if base else Path("~/.cache").expanduser()) / "charlstm"
+        return Path(base or "~/.cache").expanduser() / "charlstm"
     except RuntimeError:
         return None
 
