@@ -21,7 +21,8 @@ import shutil
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -123,11 +124,27 @@ def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Check
         CheckpointError: the file cannot be opened, is damaged, is no checkpoint, or is newer
             than this program.
     """
+    with _open(path) as file:
+        return read_checkpoint(path, file, kinds)
+
+
+def load_meta(path: Path) -> dict[str, Any]:
+    """A checkpoint's `meta` object; of the rest of the file only the directory is read.
+
+    Raises:
+        CheckpointError: as for `load_checkpoint`; damage of other entries is not found.
+    """
+    with _open(path) as file, _damage_reported(path):
+        return _read_directory(path, file)[2]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f"{path} is not a regular file.")
         with retry_while_shared(lambda: path.open("rb")) as file:
-            return read_checkpoint(path, file, kinds)
+            yield file
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
 
@@ -142,25 +159,16 @@ def read_checkpoint(path: Path, file: IO[bytes], kinds: frozenset[str] | None = 
     Raises:
         CheckpointError: as for `load_checkpoint`.
     """
+    with _damage_reported(path):
+        archive, infos, meta = _read_directory(path, file)
+        return Checkpoint(meta, _read_arrays(archive, infos, meta, kinds))
+
+
+@contextmanager
+def _damage_reported(path: Path) -> Iterator[None]:
+    """Turn every error that a damaged file causes into a `CheckpointError`."""
     try:
-        size = _check_end(file)
-        with zipfile.ZipFile(file) as archive:
-            infos: dict[str, zipfile.ZipInfo] = {}
-            for info in archive.infolist():
-                _check_info(info, size, infos)
-                infos[info.filename] = info
-            if "meta.npy" not in infos:
-                raise _DamagedError("it has no meta entry")
-            meta = _read_meta(archive, infos.pop("meta.npy"))
-            version = meta.get("format")
-            if isinstance(version, int) and version > FORMAT:
-                raise CheckpointError(
-                    f"{path} has checkpoint format {version}; this charlstm reads up to "
-                    f"{FORMAT}.\nInstall a newer charlstm to use it."
-                )
-            if version != FORMAT or isinstance(version, bool):
-                raise _DamagedError("its format version is not readable")
-            arrays = _read_arrays(archive, infos, meta, kinds)
+        yield
     except _DamagedError as error:
         raise CheckpointError(f"{path} is not an intact checkpoint: {error}.") from error
     # What zipfile and numpy raise on damaged structure, encryption flags and odd versions.
@@ -179,7 +187,34 @@ def read_checkpoint(path: Path, file: IO[bytes], kinds: frozenset[str] | None = 
     ) as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise CheckpointError(f"{path} is not an intact checkpoint: {reason}.") from error
-    return Checkpoint(meta, arrays)
+
+
+def _read_directory(
+    path: Path, file: IO[bytes]
+) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo], dict[str, Any]]:
+    """The archive, its entries other than `meta` by file name, and the `meta` object.
+
+    Raises:
+        CheckpointError: its format is newer than this program.
+    """
+    size = _check_end(file)
+    archive = zipfile.ZipFile(file)
+    infos: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        _check_info(info, size, infos)
+        infos[info.filename] = info
+    if "meta.npy" not in infos:
+        raise _DamagedError("it has no meta entry")
+    meta = _read_meta(archive, infos.pop("meta.npy"))
+    version = meta.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {version}; this charlstm reads up to "
+            f"{FORMAT}.\nInstall a newer charlstm to use it."
+        )
+    if version != FORMAT or isinstance(version, bool):
+        raise _DamagedError("its format version is not readable")
+    return archive, infos, meta
 
 
 def _check_end(file: IO[bytes]) -> int:

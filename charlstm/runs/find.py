@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from charlstm.checkpoint import Checkpoint, load_checkpoint
+from charlstm.checkpoint import Checkpoint, load_checkpoint, load_meta
 from charlstm.errors import CharlstmError, CheckpointError, ConfigError, RunError
 from charlstm.files import expand_home
 from charlstm.runs.folder import Run
 
 DEFAULT_RUNS_DIR = Path("checkpoints")
+_Read = TypeVar("_Read")
 MODEL = frozenset({"model"})  # the entries that writing and scoring need
 
 
@@ -33,14 +35,16 @@ def runs_dir_from(option: str | None) -> Path:
 
 
 def list_runs(runs_dir: Path) -> list[Run]:
-    """All runs in a folder, newest first (by their last save); what cannot be read is no run.
+    """All runs in a folder, newest first (by their last save).
+
+    Whatever else is there (files, broken links, folders that cannot be read) is left out.
 
     Raises:
         RunError: the folder itself cannot be read.
     """
     try:
         with os.scandir(runs_dir) as entries:
-            runs = [Run(Path(entry.path)) for entry in entries if entry.is_dir()]
+            runs = [Run(Path(entry.path)) for entry in entries]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -105,44 +109,72 @@ def load_model_checkpoint(
     if target and _is_file(place := Path(expand_home(target))):
         return place, load_checkpoint(place, kinds=MODEL)
     run = find_run(target, runs_dir)
-    # What is there and is no file is met by an error that says so.
-    paths = [path for path in (run.best, *run.checkpoints()) if os.path.lexists(path)]
-    return first_intact(paths, MODEL, warn)
+    paths = [run.best, *run.checkpoints()]
+    while True:
+        try:
+            return first_intact(paths, MODEL, warn)
+        except CheckpointError:
+            # A trainer may have saved, and removed what was listed.
+            if (now := [run.best, *run.checkpoints()]) == paths:
+                raise
+            paths = now
 
 
 def trained_by(run: Run) -> int:
     """How many processes a run was last trained by; 1 where no checkpoint says."""
     try:
-        _, checkpoint = first_intact(
-            [path for path in run.checkpoints() if path.exists()], MODEL, lambda _: None
-        )
-        train = checkpoint.meta["config"]["train"]
-        count = train.get("processes", 1)
+        _, meta = first_readable(run.checkpoints(), load_meta, lambda _: None)
+        count = meta["config"]["train"].get("processes", 1)
     except (CharlstmError, LookupError, TypeError, AttributeError):
         return 1  # what is wrong is said where the run is read to be continued
     return count if type(count) is int and 1 <= count <= 1024 else 1
 
 
 def first_intact(
-    paths: list[Path], kinds: frozenset[str] | None, warn: Callable[[str], None]
+    paths: Sequence[Path], kinds: frozenset[str] | None, warn: Callable[[str], None]
 ) -> tuple[Path, Checkpoint]:
     """The first of some checkpoints that is intact.
 
     Raises:
         CheckpointError: none is.
     """
+    return first_readable(paths, lambda path: load_checkpoint(path, kinds=kinds), warn)
+
+
+def first_readable(
+    paths: Sequence[Path], read: Callable[[Path], _Read], warn: Callable[[str], None]
+) -> tuple[Path, _Read]:
+    """The first of some checkpoints that `read` reads, and what it returns.
+
+    One that does not exist is passed over without a word: where another process trains the run,
+    an old checkpoint may have been removed after it was listed.
+
+    Args:
+        paths: in the order in which to try them.
+        read: raises a `CheckpointError` for a file that it cannot use.
+        warn: told of each that is damaged, if one after it is not.
+
+    Raises:
+        CheckpointError: none can be read, or none exists.
+    """
     errors: list[CheckpointError] = []
     for path in paths:
         try:
-            checkpoint = load_checkpoint(path, kinds=kinds)
+            found = read(path)
         except CheckpointError as error:
-            errors.append(error)
+            if os.path.lexists(path):
+                errors.append(error)
             continue
         for passed_over in errors:
             warn(str(passed_over))
         if errors:
             warn(f"going on with {path} instead.")
-        return path, checkpoint
+        return path, found
+    if not errors:
+        place = f"in {paths[0].parent}" if paths else "in the run's folder"
+        raise CheckpointError(
+            f"there is no checkpoint {place} any more.\n`charlstm runs` lists what there is."
+        )
     if len(errors) == 1:
         raise errors[0]
     raise CheckpointError(f"{errors[0]}\nNone of the run's {len(errors)} checkpoints is intact.")

@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,15 +178,19 @@ class Run:
 
     def saved_at(self) -> float | None:
         """When the newest checkpoint was saved, in seconds since 1970; None if there is none."""
-        times = []
         try:
-            for name in self._names():
-                if name in ("last.npz", "best.npz") or _NUMBERED.fullmatch(name):
-                    path = self.folder / name
-                    if path.is_file():
-                        times.append(path.stat().st_mtime)
-        except (OSError, RunError, ValueError):
+            names = self._names()
+        except (RunError, ValueError):
             return None
+        times = []
+        for name in names:
+            if name in ("last.npz", "best.npz") or _NUMBERED.fullmatch(name):
+                try:
+                    status = (self.folder / name).stat()
+                except OSError:  # a broken link, or removed since it was listed
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    times.append(status.st_mtime)
         return max(times, default=None)
 
     def numbered(self) -> list[tuple[int, Path]]:
