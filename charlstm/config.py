@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, UnknownOptionError
 from charlstm.fields import Range, Section, option
 
 FRACTION = Range(0, 1, open_high=True)
@@ -572,8 +572,10 @@ class Config:
         Raises:
             ConfigError: as for a section.
         """
-        if not isinstance(data, Mapping) or not set(map(str, data)) <= set(SECTIONS):
+        if not isinstance(data, Mapping):
             raise ConfigError(f"a configuration has the sections {', '.join(SECTIONS)}.")
+        if unknown := sorted(set(map(str, data)) - set(SECTIONS)):
+            raise UnknownOptionError(f"a configuration has no section {unknown[0][:80]!r}.")
         sections: dict[str, Any] = {
             name: kind.from_json(data.get(name, {})) for name, kind in SECTIONS.items()
         }

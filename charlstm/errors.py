@@ -21,6 +21,10 @@ class ConfigError(CharlstmError):
     exit_code = 2
 
 
+class UnknownOptionError(ConfigError):
+    """A configuration that was read from a file has an option that this version does not know."""
+
+
 class SourceError(CharlstmError):
     """A text cannot be found, read or decoded."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, UnknownOptionError
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,15 @@ class Section:
         """Rebuild from `to_json`'s object; absent fields take their defaults.
 
         Raises:
-            ConfigError: an unknown field, a wrong type, or a value out of range.
+            UnknownOptionError: there is no such field.
+            ConfigError: a wrong type, or a value out of range.
         """
         if not isinstance(data, Mapping):
             raise ConfigError(f"{cls.__name__} must be an object, not {type(data).__name__}.")
         names = {spec.name for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(map(str, data)) - names)
         if unknown:
-            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}.")
+            raise UnknownOptionError(f"{cls.__name__} has no field {_short(unknown[0])}.")
         return cls(**data)
 
 

@@ -45,7 +45,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not a model's.
     """
-    from charlstm.checkpoint import load_checkpoint
+    from charlstm.checkpoint import load_meta, unusable
     from charlstm.inference.language_model import read_meta
     from charlstm.inference.weights import check_weights
     from charlstm.runs.folder import Run
@@ -56,12 +56,12 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     meta = checkpoint.meta
     if path == run.best and run.last.is_file():
         with contextlib.suppress(CheckpointError):  # the best is enough
-            meta = load_checkpoint(run.last, kinds=frozenset()).meta  # it knows the later course
+            meta = load_meta(run.last)  # it knows the later course
     try:
         check_weights(checkpoint.part("model"), config.model, len(tokenizer))
         progress = Progress.from_json(meta.get("progress"))
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise unusable(path, checkpoint.meta, error) from error
     corpus = meta.get("corpus")
     best = None if math.isinf(progress.best_nats) else progress.best_nats
     kind = "best_" if config.model.direction == "forward" else "best_pseudo_"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.checkpoint import Checkpoint
+from charlstm.checkpoint import Checkpoint, unusable
 from charlstm.config import Config, FillConfig, SampleConfig
 from charlstm.errors import (
     CharlstmError,
@@ -140,7 +140,7 @@ class LanguageModel:
         try:
             return cls(checkpoint.part("model"), config, tokenizer, path, compiled=compiled)
         except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+            raise unusable(path, checkpoint.meta, error) from error
 
     def start(self, prompt: str = "", unknown: str = "error") -> tuple[Session, NDArray[Any]]:
         """Read a prompt of any length from the zero state.
@@ -369,7 +369,7 @@ def read_meta(path: Path, checkpoint: Checkpoint) -> tuple[Config, CharTokenizer
             CharTokenizer.from_json(checkpoint.meta.get("tokenizer")),
         )
     except CharlstmError as error:
-        raise CheckpointError(f"{path} is not an intact checkpoint: {error}") from error
+        raise unusable(path, checkpoint.meta, error, damaged=True) from error
 
 
 def seed_of(config: SampleConfig | FillConfig) -> int:

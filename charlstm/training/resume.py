@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from charlstm.checkpoint import Checkpoint
+from charlstm.checkpoint import Checkpoint, unusable
 from charlstm.config import SECTIONS, Config
 from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
@@ -113,7 +113,7 @@ def _resume(
     try:
         restore(trainer, checkpoint)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise unusable(path, checkpoint.meta, error) from error
     run.metrics.rewind(trainer.progress.logged_step)
     lead(world, trainer, path, notice)
     return trainer

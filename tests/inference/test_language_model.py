@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import charlstm
+from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 from charlstm.inference.language_model import LanguageModel
 
@@ -68,3 +70,53 @@ def test_score(model: LanguageModel, trained: Path) -> None:
     assert score.count == len(text) - 1
     assert 1.5 < score.nats_per_char < 4.0
     assert model.score(text[::-1]).nats_per_char > score.nats_per_char
+
+
+def changed(meta: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A copy with some values replaced, in objects within objects too."""
+    merged = dict(meta)
+    for name, value in change.items():
+        merged[name] = changed(meta[name], value) if isinstance(value, dict) else value
+    return merged
+
+
+NEWER = "9.10.2"
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"config": {"train": {"lookahead": 3}}}, "lookahead"),
+        ({"config": {"model": {"cell": "xlstm"}}}, "--cell 'xlstm'"),
+        ({"config": {"model": {"num_layers": 10**6}}}, "--layers 1000000"),
+        ({"config": {"model": {"cell": 3}}}, "--cell"),
+        ({"config": {"memory": []}}, "memory"),
+        ({"tokenizer": {"characters": 3}}, "tokenizer"),
+        ({"config": {"model": {"hidden_size": 17}}}, "weights"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("version", [NEWER, "0.1.0", "0.0.9", "x", None])
+def test_a_checkpoint_of_a_newer_version(
+    trained: Path, tmp_path: Path, change: dict[str, Any], detail: str, version: str | None
+) -> None:
+    whole = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
+    path = tmp_path / "x.npz"
+    save_checkpoint(path, changed(whole.meta, {"charlstm": version, **change}), whole.arrays)
+    with pytest.raises(CheckpointError) as caught:
+        LanguageModel.load(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert detail in message
+    assert len(message.splitlines()) <= 2
+    unknown = detail in ("lookahead", "memory")  # which nothing but a newer version explains
+    assert ("written by a newer charlstm" in message) == (version == NEWER or unknown)
+    if version == NEWER:
+        assert f"a newer charlstm ({NEWER}); this is {charlstm.__version__}" in message
+
+
+def test_a_newer_version_s_checkpoint_that_this_one_can_use(trained: Path, tmp_path: Path) -> None:
+    whole = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
+    path = tmp_path / "x.npz"
+    save_checkpoint(path, changed(whole.meta, {"charlstm": NEWER}), whole.arrays)
+    assert LanguageModel.load(path).score("The light")
