@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 
 class CharlstmError(Exception):
     """Something a user can understand and mend; its text is one or two lines.
 
     The text says what is wrong (with the file, option or character), what is allowed, and the
-    way out.
+    way out. Errors can be pickled, so they pass from one process to another.
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default, unpickling calls the class with `args`, which are the finished message and
+        # not what a subclass's constructor takes.
+        return self._restored, (self.args, vars(self))
+
+    @classmethod
+    def _restored(cls, args: tuple[Any, ...], attributes: dict[str, Any]) -> Self:
+        error = cls.__new__(cls, *args)
+        vars(error).update(attributes)
+        return error
 
 
 class ConfigError(CharlstmError):
