@@ -89,6 +89,19 @@ def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.asarray((powers > thresholds[:, None]).argmax(axis=1))
 
 
+def stream_rng(seed: int, stream: int) -> np.random.Generator:
+    """The generator of one stream: another one for each pair of a seed and a stream.
+
+    Args:
+        seed: from 0 to 2**63 - 1.
+        stream: from 0 to 2**32 - 1.
+    """
+    # `default_rng` joins the 32-bit words of its numbers, and a trailing word of 0 adds nothing.
+    # So each number has its own place: given [seed, stream], 7 + 2**32 would pass for (7, 1).
+    high, low = divmod(seed, 2**32)
+    return np.random.default_rng([low, stream, high])
+
+
 def _has_no_filter(config: SampleConfig) -> bool:
     return config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
 
@@ -99,7 +112,7 @@ class Sampler:
     Args:
         config: temperature and filters.
         streams: N.
-        seed: stream n draws from the generator seeded by (seed, n), whatever N is.
+        seed: stream n draws from its own generator, `stream_rng(seed, n)`, whatever N is.
         first: the first stream's number.
 
     Attributes:
@@ -110,7 +123,7 @@ class Sampler:
 
     def __init__(self, config: SampleConfig, streams: int, seed: int, *, first: int = 0) -> None:
         self.config = config
-        self._rngs = [np.random.default_rng([seed, first + n]) for n in range(streams)]
+        self._rngs = [stream_rng(seed, first + n) for n in range(streams)]
         self._block = np.empty((_BLOCK, streams))
         self._first: list[float] = []  # the first stream's, as Python's own numbers
         self._used = _BLOCK

@@ -8,8 +8,9 @@ import pytest
 
 import charlstm
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
+from charlstm.config import SampleConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
-from charlstm.inference.language_model import LanguageModel
+from charlstm.inference.language_model import LanguageModel, seed_of
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,18 @@ def test_samples_side_by_side_are_those_made_alone(model: LanguageModel) -> None
     assert many[0].text == "".join(model.generate("The ", length=200, seed=1))
     assert model.samples(1, "The ", length=200, seed=1)[0] == many[0]
     assert len({sample.text for sample in many}) == 3
+
+
+def test_no_seed_repeats_a_sample_of_another(model: LanguageModel) -> None:
+    seeds = (7, 7 + 2**32, 7 + 2**33, 2**32)
+    texts = [s.text for seed in seeds for s in model.samples(3, length=40, seed=seed)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_a_new_seed_is_exact_in_any_json_reader() -> None:
+    seeds = {seed_of(SampleConfig()) for _ in range(50)}
+    assert len(seeds) == 50
+    assert all(int(float(seed)) == seed for seed in seeds)  # as JavaScript and jq read numbers
 
 
 def test_a_prompt_of_any_length_is_read_whole(model: LanguageModel) -> None:

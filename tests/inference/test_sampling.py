@@ -16,6 +16,7 @@ from charlstm.inference.sampling import (
     keep_top_k,
     keep_top_p,
     softmax,
+    stream_rng,
 )
 
 # Probabilities 0.5, 0.25, 0.125, 0.125.
@@ -93,6 +94,29 @@ def test_one_stream_draws_what_the_first_of_many_draws(options: dict[str, float]
     many, one = Sampler(config, 4, seed=5), Sampler(config, 1, seed=5)
     for step in logits:
         assert many.choose(step)[0] == one.choose_one(step[0])
+
+
+SEEDS = [0, 1, 7, 2**32 - 1, 2**32, 2**32 + 7, 7 * 2**32, 2**33 + 7, 2**63 - 1]
+
+
+def test_streams_of_all_seeds_are_distinct() -> None:
+    numbers = {(s, n): tuple(stream_rng(s, n).random(3)) for s in SEEDS for n in (0, 1, 2, 7, 4095)}
+    assert len(set(numbers.values())) == len(numbers)
+    # Together, alone and as part of a group, a stream is the same.
+    for seed in SEEDS:
+        together = Sampler(SampleConfig(), 8, seed).uniforms(3)
+        assert tuple(together[:, 7]) == numbers[seed, 7]
+        assert tuple(Sampler(SampleConfig(), 1, seed).uniforms(3)[:, 0]) == numbers[seed, 0]
+        assert tuple(Sampler(SampleConfig(), 2, seed, first=6).uniforms(3)[:, 1]) == tuple(
+            together[:, 7]
+        )
+
+
+def test_seeds_of_32_bits_keep_their_texts() -> None:
+    """They draw what released versions draw."""
+    for seed, stream in ((0, 0), (7, 0), (7, 3), (2**32 - 1, 4095)):
+        expected = np.random.default_rng([seed, stream]).random(5)
+        np.testing.assert_array_equal(stream_rng(seed, stream).random(5), expected)
 
 
 def test_a_draw_does_not_depend_on_the_layout() -> None:
