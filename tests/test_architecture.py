@@ -94,6 +94,12 @@ def test_nothing_that_runs_what_it_reads(path: Path) -> None:
                 assert keyword.arg != "allow_pickle" or ast.unparse(keyword.value) == "False"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_json_goes_to_stdout_through_one_function(path: Path) -> None:
+    if room_of(path) == "cli" and path.name != "output.py":
+        assert "json" not in imports_of(path), "use output.json_line, which writes valid JSON"
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh process has loaded after the code."""
     script = f"import sys\n{code}\nprint(*{{n.partition('.')[0] for n in sys.modules}}, sep='\\n')"

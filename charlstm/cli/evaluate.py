@@ -135,10 +135,13 @@ def command(
         record |= _figures(adapted, "dynamic_")
     if left_out:
         say_unknown(left_out, unknown)
+    if not_finite := [name for name, figure in record.items() if output.finite(figure) is None]:
+        output.say(
+            f"not a finite number: {', '.join(not_finite)}. The model's weights are too large for "
+            "this text."
+        )
     if as_json:
-        import json
-
-        output.data_line(json.dumps(record))
+        output.json_line(record)
         return
     rows = [
         ["text", output.escape(what, newlines=False)],

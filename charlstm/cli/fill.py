@@ -54,7 +54,6 @@ def command(
         )
     config = FillConfig(**given(options, [FillConfig]))
 
-    import json
     from dataclasses import replace
 
     from charlstm.inference.language_model import LanguageModel, seed_of
@@ -70,7 +69,6 @@ def command(
     note_unknown(model.tokenizer, text.replace(config.blank, ""), unknown)
     for index, filled in enumerate(model.fill(text, count, unknown=unknown, config=config)):
         if as_json:
-            record = {"index": index, "text": filled, "seed": config.seed}
-            output.data_line(json.dumps(record))
+            output.json_line({"index": index, "text": filled, "seed": config.seed})
         else:
             output.data_line(filled)

@@ -27,13 +27,11 @@ def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
 
     RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
     """
-    import json
-
     from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 
     facts = describe(*load_model_checkpoint(run, runs_dir_from(runs_dir), output.say))
     if as_json:
-        output.data_line(json.dumps(facts))
+        output.json_line(facts)
         return
     rows = [[key.replace("_", " "), _shown(value)] for key, value in _flat(facts)]
     output.data_line(output.table(rows))

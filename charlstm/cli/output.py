@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
 import time
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -93,6 +96,22 @@ def argument(text: str, name: str) -> str:
 def data_line(text: str) -> None:
     """One line of data to stdout."""
     DataStream().write(text + "\n")
+
+
+def json_line(record: Mapping[str, Any]) -> None:
+    """One JSON object to stdout, as one line; what is not a finite number is null."""
+    import json
+
+    data_line(json.dumps(finite(record), allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """The value with None for each float, at any depth, that JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(part) for key, part in value.items()}
+    return [finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def flush() -> None:

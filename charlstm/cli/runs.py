@@ -18,8 +18,6 @@ from charlstm.errors import CheckpointError, RunError
 @common_options
 def command(as_json: bool, runs_dir: str | None) -> None:
     """List all runs, a line each, the best first."""
-    import json
-
     from charlstm.cli.info import describe
     from charlstm.runs.find import list_runs, load_model_checkpoint, runs_dir_from
 
@@ -50,7 +48,7 @@ def command(as_json: bool, runs_dir: str | None) -> None:
     records.sort(key=lambda r: math.inf if r["nats_per_char"] is None else r["nats_per_char"])
     if as_json:
         for record in records:
-            output.data_line(json.dumps(record))
+            output.json_line(record)
         return
     if not records:
         output.say(f"there is no run in {folder} yet. Train one: charlstm train corpus.txt")

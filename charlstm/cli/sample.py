@@ -117,8 +117,6 @@ def _write_all(
     as_json: bool,
     no_prompt: bool,
 ) -> None:
-    import json
-
     out = output.DataStream()
     for sample in model.samples(count, start, unknown=unknown, config=config):
         if as_json:
@@ -129,8 +127,7 @@ def _write_all(
                 "finish": sample.finish,
                 "seed": config.seed,
             }
-            # Escaped throughout, a record is one safe line anywhere.
-            out.write(json.dumps(record) + "\n")
+            output.json_line(record)
             continue
         out.write(f"--- {sample.index + 1} of {count} ---\n")
         out.write(("" if no_prompt else start) + sample.text + "\n")

@@ -130,9 +130,7 @@ def command(
     else:
         report(trainer, reason, say)
     if as_json:
-        import json
-
-        output.data_line(json.dumps(summary(trainer, reason)))
+        output.json_line(summary(trainer, reason))
     if signals.received or reason == "interrupted":  # perhaps by a signal to another process
         output.flush()
         sys.exit(128 + (signals.received or signal.SIGINT))
