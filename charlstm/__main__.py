@@ -9,6 +9,9 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the program. Ctrl-C is met from here on, while it is still being imported, too."""
     try:
+        from charlstm.processors import limit_library_threads  # noqa: PLC0415
+
+        limit_library_threads()  # before numpy and torch are imported
         from charlstm.cli import entry_point  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.exit(130)

@@ -397,7 +397,7 @@ class TrainConfig(Section):
     )
     threads: int = option(
         0,
-        "Processor threads (0: one for each core, divided among the processes).",
+        "Processor threads (0: one for each available processor, divided among the processes).",
         group="Machine",
         within=Range(0, 4096),
         on_resume=True,

@@ -18,22 +18,25 @@ ALLOWED = {
     "files": set[str](),
     "fields": {"errors"},
     "config": {"errors", "fields"},
+    "processors": set[str](),
     "recipes": {"errors"},
     "compiled": {"errors"},
     "checkpoint": {"errors", "files", "version"},
     "runs": {"errors", "files", "checkpoint", "runs"},
     "text": {"errors", "files", "config", "text"},
     "inference": {
-        "errors", "fields", "config", "compiled", "text", "checkpoint", "runs", "inference",
+        "errors", "fields", "config", "processors", "compiled", "text", "checkpoint", "runs",
+        "inference",
     },
     "nn": {"errors", "config", "compiled", "nn"},
     "training": {
-        "errors", "files", "fields", "config", "recipes", "compiled", "text", "checkpoint", "runs",
-        "inference", "nn", "training", "version",
+        "errors", "files", "fields", "config", "processors", "recipes", "compiled", "text",
+        "checkpoint", "runs", "inference", "nn", "training", "version",
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "files", "fields", "config", "recipes", "compiled", "checkpoint", "runs", "text",
+    "errors", "files", "fields", "config", "processors", "recipes", "compiled", "checkpoint",
+    "runs", "text",
     "inference",
 }  # fmt: skip
 

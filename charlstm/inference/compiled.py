@@ -16,7 +16,6 @@ than all the work; a writer that meets with that goes on alone for a while.
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -48,6 +47,7 @@ from charlstm.config import ModelConfig
 from charlstm.inference.cells import Floats
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.weights import weight_shapes
+from charlstm.processors import available_processors
 
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
@@ -403,9 +403,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_threads(), thread_name_prefix="writer")
 
 
+@cache
 def _threads() -> int:
-    """As many as this process may use processors."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """As many as this process may use processors; counted once, as the pool has that many."""
+    return available_processors()
 
 
 def warm_up(precision: str = "float32") -> None:

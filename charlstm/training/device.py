@@ -13,11 +13,12 @@ import torch
 from charlstm.config import Config, ModelConfig
 from charlstm.errors import DeviceError
 from charlstm.nn.network import CharLSTM
+from charlstm.processors import available_processors
 from charlstm.training.distributed import World
 from charlstm.training.events import Notice
 from charlstm.training.optim import losses, make_optimizer
 
-_DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS says else
+_DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS is set
 COMPILED_CELLS = ("lstm", "coupled")
 _Kind = TypeVar("_Kind")
 _CPU = torch.device("cpu")
@@ -167,23 +168,28 @@ def _seconds(network: CharLSTM) -> float:
 
 
 def set_threads(config: Config, notice: Notice, world: World) -> None:
-    """Use the configured number of processor threads, but no more than there are cores."""
+    """Use the configured number of processor threads, but no more than may be used here."""
     asked = config.train.threads
-    cores = os.cpu_count() or 1
-    if asked > cores:
-        notice(f"--threads reduced from {asked} to {cores}: the machine has no more cores.")
+    processors = available_processors()
+    if asked > processors:
+        notice(
+            f"--threads reduced from {asked} to {processors}: this process may use no more "
+            "processors."
+        )
     share_threads(asked, world)
 
 
 def share_threads(asked: int, world: World) -> None:
-    """Use so many processor threads; 0 divides the machine's cores among its processes."""
-    cores = os.cpu_count() or 1
+    """Use so many processor threads; 0 divides the available processors among the processes."""
+    processors = available_processors()
     if asked:
-        torch.set_num_threads(min(asked, cores))
+        torch.set_num_threads(min(asked, processors))
     elif world.local_size > 1:
-        torch.set_num_threads(max(1, cores // world.local_size))
-    else:
+        torch.set_num_threads(max(1, processors // world.local_size))
+    elif "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(_DEFAULT_THREADS)
+    else:
+        torch.set_num_threads(min(_DEFAULT_THREADS, processors))
 
 
 def fastest_count(world: World, config: Config, vocab_size: int) -> tuple[int, dict[int, float]]:

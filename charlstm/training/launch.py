@@ -14,6 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from charlstm.errors import DistributedError
+from charlstm.processors import available_processors
 from charlstm.training.place import AUTO
 
 _MOST = 8  # processes that `auto` tries
@@ -72,5 +73,5 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
 
 def most_processes() -> int:
-    """How many processes `auto` starts with: one for each GPU, or for each core."""
-    return torch.cuda.device_count() or min(os.cpu_count() or 1, _MOST)
+    """How many processes `auto` starts with: one for each GPU, or for each available processor."""
+    return torch.cuda.device_count() or min(available_processors(), _MOST)

@@ -15,6 +15,7 @@ from torch import nn
 from charlstm.inference.both import plan_blocks
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM
+from charlstm.processors import available_processors
 from charlstm.text.tokenizer import Ids
 from charlstm.training.distributed import World
 
@@ -58,7 +59,8 @@ def validate_together(
     if world.leads:
         threads = torch.get_num_threads()
         if widen:
-            torch.set_num_threads(threads * world.local_size)
+            wider = min(threads * world.local_size, available_processors())
+            torch.set_num_threads(max(threads, wider))
         try:
             nats = validate(network, ids, asked_to_stop)
         finally:

@@ -119,7 +119,7 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
 def test_threads_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", threads.append)
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("charlstm.training.device.available_processors", lambda: 8)
     share_threads(0, World(Place(0, 4, 0, 4)))
     share_threads(0, World(Place(0, 16, 0, 16)))
     share_threads(3, World(Place(0, 4, 0, 4)))
