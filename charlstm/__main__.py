@@ -19,4 +19,8 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
+    # `python -m` puts the current folder first on the import path: a file there that is called
+    # like a standard module, such as random.py, must not replace it.
+    if not sys.flags.safe_path:
+        sys.path.append(sys.path.pop(0))
     main()

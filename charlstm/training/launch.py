@@ -7,18 +7,21 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+import charlstm
 from charlstm.errors import DistributedError
 from charlstm.processors import available_processors
 from charlstm.training.place import AUTO
 
 _MOST = 8  # processes that `auto` tries
 _SHUTDOWN_SECONDS = 300  # for a step and a save
+_START = "import sys; sys.path.append(sys.argv.pop(1)); from charlstm.__main__ import main; main()"
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
@@ -53,7 +56,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "charlstm", *arguments)
+        elastic_launch(config, sys.executable)(*child_arguments(arguments))
     except SignalException as error:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
@@ -70,6 +73,16 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
             ) from error
         return codes.get(0, next(iter(codes.values())))
     return 0
+
+
+def child_arguments(arguments: Sequence[str]) -> list[str]:
+    """The interpreter's arguments for `charlstm ARGUMENTS` in a child.
+
+    With -P, `-c` and `-m` do not put the current folder on the import path: a file there that is
+    called like a standard module (random.py) must not replace it. The package's own folder goes
+    to the path's end, for a package that was imported from the current folder.
+    """
+    return ["-P", "-c", _START, str(Path(charlstm.__file__).parent.parent), *arguments]
 
 
 def most_processes() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from charlstm.checkpoint import load_checkpoint
+from charlstm.training.launch import child_arguments
 from tests.cli.test_train import assert_same_run, begin, wait_for
 from tests.conftest import TINY, Program, assert_clear
 
@@ -45,6 +46,22 @@ def finish(process: subprocess.Popen[bytes], seconds: float = 100) -> str:
     return process.communicate(timeout=seconds)[1].decode()
 
 
+def shadow_standard_modules(folder: Path) -> None:
+    """Files called like standard modules, which nothing must import."""
+    for name in ("random", "tempfile", "json", "shutil"):
+        (folder / f"{name}.py").write_text("raise ImportError('the file in the current folder')\n")
+
+
+@pytest.mark.parametrize("start", ["python -m", "child"])
+def test_files_in_the_current_folder_are_not_imported(start: str, tmp_path: Path) -> None:
+    shadow_standard_modules(tmp_path)
+    starts = {"python -m": ["-m", "charlstm"], "child": child_arguments([])}
+    command = [sys.executable, *starts[start], "runs", "--runs-dir", "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "ImportError" not in done.stderr
+    assert "nowhere" in done.stderr  # the command itself has run
+
+
 def reached(run: Path, step: int) -> bool:
     log = run / "metrics.jsonl"
     return log.exists() and f'"step": {step},' in log.read_text()
@@ -52,6 +69,7 @@ def reached(run: Path, step: int) -> bool:
 
 def test_a_killed_process_ends_all_and_resume_is_exact(corpus_file: Path, tmp_path: Path) -> None:
     runs = tmp_path / "checkpoints"
+    shadow_standard_modules(tmp_path)
     whole = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO, "--name", "whole")
     said = finish(whole)
     assert whole.returncode == 0, said
