@@ -50,10 +50,13 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _cgutils
+from numba.core.registry import cpu_target
 from numba.core.types import CPointer
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import overload
 from numpy.typing import NDArray
+
+from charlstm.errors import CompiledCodeError, ProcessorError
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -61,6 +64,7 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 cgutils, intrinsic, pointer_to = cast(Any, _cgutils), cast(Any, _intrinsic), cast(Any, CPointer)
 
 _WRITTEN = Path(__file__).stat().st_mtime
+_IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 
 # Sums may be reordered and fused, which vectors need; infinities stay what they are.
 _LOOSE = {"contract", "reassoc", "nsz", "arcp"}
@@ -70,9 +74,17 @@ def compiled(function: _Function) -> _Function:
     """`function`, compiled at its first call, the result kept on disk; other threads run meanwhile.
 
     Raises:
-        RuntimeError: there is no folder to keep it in.
+        CompiledCodeError: numba has no folder to keep it in, or its compiler is turned off.
     """
-    made = numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy", nogil=True)(function)
+    if cast(Any, numba).config.DISABLE_JIT:
+        raise CompiledCodeError("numba's compiler is turned off (NUMBA_DISABLE_JIT).")
+    try:
+        made = numba.njit(cache=True, fastmath=_LOOSE, error_model="numpy", nogil=True)(function)
+    except RuntimeError as error:  # numba raises it where no cache folder can be written
+        raise CompiledCodeError(
+            "numba has no folder to keep compiled code in; set NUMBA_CACHE_DIR to a folder that "
+            "can be written."
+        ) from error
     # numba asks whether the function's own file is newer than what was kept, but code of this
     # file goes into functions of others.
     with suppress(OSError):
@@ -82,14 +94,36 @@ def compiled(function: _Function) -> _Function:
     return cast(_Function, made)
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 numbers in the way that is used here."""
-    return bool(llvmlite.binding.get_host_cpu_features().get("avx512bf16"))
+# The instructions that products of each precision compile to, on x86.
+_INSTRUCTIONS = {"float32": "fma", "bfloat16": "avx512bf16", "int8": "avx512vnni"}
 
 
-def has_bytes() -> bool:
-    """Whether it multiplies bytes in the way that is used here."""
-    return bool(llvmlite.binding.get_host_cpu_features().get("avx512vnni"))
+def check_products(precision: str) -> None:
+    """Check that compiled code can multiply numbers of a precision: float32, bfloat16 or int8.
+
+    LLVM ends the whole process where it is asked for instructions that its target lacks.
+
+    Raises:
+        ProcessorError: this processor lacks the instructions.
+        CompiledCodeError: numba is told (by NUMBA_CPU_NAME, NUMBA_CPU_FEATURES or
+            NUMBA_ENABLE_AVX) not to use them.
+    """
+    if precision == "float32" and not _IS_X86:
+        return  # LLVM has a fused multiply-add for each other processor that numba supports
+    name = _INSTRUCTIONS[precision]
+    host = llvmlite.binding.get_host_cpu_features()
+    if not host.get(name):
+        raise ProcessorError(f"this processor has no {precision} products ({name}).")
+    _triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    signs = {feature[1:]: feature[0] for feature in features.split(",") if feature}
+    # A feature that is turned off takes those with it that build on it: any may be needed.
+    turned_off = any(sign == "-" and host.get(feature) for feature, sign in signs.items())
+    implied = cpu == llvmlite.binding.get_host_cpu_name()
+    if turned_off or not (implied or signs.get(name) == "+"):
+        raise CompiledCodeError(
+            f"numba is set to a processor without {precision} products (NUMBA_CPU_NAME, "
+            "NUMBA_CPU_FEATURES)."
+        )
 
 
 # ---------------------------------------------------------------- numbers
@@ -428,7 +462,6 @@ def _give_way(_: Any) -> Any:
     return types.void(), generate
 
 
-_IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 _SPINS = 2048  # about 50 microseconds
 
 

@@ -86,6 +86,18 @@ class DeviceError(CharlstmError):
     """A device was asked for that this machine does not have."""
 
 
+class CompiledCodeError(CharlstmError):
+    """Compiled code cannot be used on this machine, as numba is set up; numpy or torch is used."""
+
+
+class ProcessorError(CompiledCodeError):
+    """This processor lacks the instructions."""
+
+
+class CompiledCodeWarning(RuntimeWarning):
+    """Compiled code is installed but cannot be used, so that the work takes longer."""
+
+
 class DistributedError(CharlstmError):
     """Another of the processes that train one model has ended, or cannot be reached."""
 

@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -17,7 +18,7 @@ import click
 from charlstm import __version__
 from charlstm.cli import output
 from charlstm.cli.options import ARGUMENTS, QuietHelp
-from charlstm.errors import CharlstmError
+from charlstm.errors import CharlstmError, CompiledCodeWarning
 
 # In the order in which a person meets them.
 COMMANDS = {
@@ -116,6 +117,7 @@ def _run() -> object:
     # Past `--`, and as an option's value, the word is not ours; a traceback does no harm then.
     debug = "--debug" in sys.argv
     _fill_standard_descriptors()
+    _show_warnings()
     try:
         code = main.main(standalone_mode=False, prog_name="charlstm")
         output.flush()
@@ -169,6 +171,20 @@ def _fill_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+
+
+def _show_warnings() -> None:
+    """Show the library's own warnings as notices, once each; others as Python does."""
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, CompiledCodeWarning):
+            output.say(str(message))
+        else:
+            show(message, category, *where, **more)
+
+    warnings.filterwarnings("default", category=CompiledCodeWarning)
+    warnings.showwarning = shown
 
 
 def _is_out_of_memory(error: Exception) -> bool:

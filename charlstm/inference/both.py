@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from charlstm.config import FillConfig, ModelConfig, SampleConfig
 from charlstm.errors import CorpusError
-from charlstm.inference.engine import Engine, Session
+from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.sampling import Sampler
 from charlstm.inference.scoring import Score, cross_entropy
 from charlstm.text.tokenizer import Ids
@@ -109,6 +109,7 @@ class BothWays:
                 total[place - 1 - first] += logits
         return total
 
+    @no_underflow()
     def score(self, ids: Ids) -> Score:
         """The pseudo-likelihood of a text's ids, shape (T,).
 
@@ -125,6 +126,7 @@ class BothWays:
             )
         return Score(nats, len(ids) - 1)
 
+    @no_underflow()
     def fill(
         self, ids: NDArray[np.int64], blanks: NDArray[np.bool_], count: int, config: FillConfig
     ) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ than all the work; a writer that meets with that goes on alone for a while.
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -31,10 +32,9 @@ from charlstm.compiled import (
     MIDDLE,
     SCALE,
     WIDTH,
+    check_products,
     compiled,
     exp,
-    has_bfloat16,
-    has_bytes,
     meet,
     multiply,
     narrow,
@@ -94,6 +94,16 @@ def _draw(logits: Floats, divisor: np.float32, uniform: float, powers: Floats) -
     return chosen
 
 
+@compiled
+def _scale(outs: Floats, scales: Floats, width: int) -> None:
+    """Turn products of bytes, int32's bits in (N, width), into float32; scales (2, width)."""
+    factors, added = scales[0], scales[1]
+    for b in range(len(outs)):
+        out, sums = outs[b], outs[b].view(np.int32)
+        for j in range(width):
+            out[j] = np.float32(sums[j]) * factors[j] + added[j]
+
+
 _OFTEN = 16  # meetings, and one of so many
 
 
@@ -108,6 +118,7 @@ def _write(
     divisor: np.float32,
     uniforms: NDArray[np.float64],
     ids: NDArray[np.int64],
+    draws: bool,
     counter: NDArray[np.int64],
     first_unit: int,
     parts: int,
@@ -115,6 +126,8 @@ def _write(
     last: int,
 ) -> int:
     """Draw a character for each uniform number, and read it; a part's share of it.
+
+    Or read characters that are given.
 
     Args:
         table: (V, GU) for G gates of U units, what the first layer takes of each character.
@@ -127,7 +140,8 @@ def _write(
         outs: (L, N, width), a whole number of panels, what the last step's products gave.
         divisor: the temperature.
         uniforms: (n, N).
-        ids: (n, N), filled.
+        ids: (n, N), filled, or read where nothing is drawn.
+        draws: whether characters are drawn; otherwise those in `ids` are read.
         counter: two zeros, for the parts to meet, see `meet`, and to agree to stop.
         first_unit: of this part's.
         parts: how many share a layer's units.
@@ -143,17 +157,20 @@ def _write(
     units = c.shape[2]
     gates, powers = np.empty(rows, np.float32), np.empty(vocab, np.float32)
     late = 0
-    for n in range(len(uniforms)):
+    for n in range(len(ids)):
         start = 0
         for layer in range(layers):
             now = h[n % 2, layer]
             for b in range(first, last):
                 out = outs[layer, b]
                 if layer == 0:
-                    logits = outs[layers - 1, b, rows : rows + vocab]
-                    chosen = _draw(logits, divisor, uniforms[n, b], powers)
-                    if first_unit == 0:
-                        ids[n, b] = chosen
+                    if draws:
+                        logits = outs[layers - 1, b, rows : rows + vocab]
+                        chosen = _draw(logits, divisor, uniforms[n, b], powers)
+                        if first_unit == 0:
+                            ids[n, b] = chosen
+                    else:
+                        chosen = ids[n, b]
                     x = table[chosen]
                 else:
                     x = outs[layer - 1, b, rows : 2 * rows]
@@ -171,14 +188,10 @@ def _write(
             multiply(now[first:last], panels, outs[layer, first:last])
             start = end
             if packed.itemsize == 1:
-                factors, added = scales[layer, 0], scales[layer, 1]
-                for b in range(first, last):
-                    out, sums = outs[layer, b], outs[layer, b].view(np.int32)
-                    for j in range(width):
-                        out[j] = np.float32(sums[j]) * factors[j] + added[j]
+                _scale(outs[layer, first:last], scales[layer], width)
         if counter[1] == n + 1:  # one may be a step ahead
             return n + 1
-    return len(uniforms)
+    return len(ids)
 
 
 _KINDS = {
@@ -292,28 +305,46 @@ class Writer:
     def write(self, uniforms: NDArray[np.float64], temperature: float) -> NDArray[np.int64]:
         """A character for each uniform number (n, N); the session has then read all of them."""
         ids = np.empty(uniforms.shape, dtype=np.int64)
-        numbers = np.ascontiguousarray(uniforms)
+        self._run(np.ascontiguousarray(uniforms), temperature, ids, draws=True)
+        return ids
+
+    def read(self, ids: NDArray[np.int64]) -> None:
+        """Read characters (n, N)."""
+        self._run(np.empty((0, ids.shape[1])), 1.0, np.ascontiguousarray(ids), draws=False)
+
+    def _run(
+        self,
+        numbers: NDArray[np.float64],
+        temperature: float,
+        ids: NDArray[np.int64],
+        *,
+        draws: bool,
+    ) -> None:
+        """Draw into `ids`, or read from it."""
         if self._alone:
             self._alone -= 1
             if not self._alone:
                 self._divide()
-        done = self._advance(numbers, temperature, ids)
-        if done < len(numbers):  # others kept it waiting
+        done = self._advance(numbers, temperature, ids, draws)
+        if done < len(ids):  # others kept it waiting
             self._alone, self._patience = self._patience, min(_MOST_ALONE, 2 * self._patience)
             self._divide()
-            self._advance(numbers[done:], temperature, ids[done:])
+            self._advance(numbers[done:], temperature, ids[done:], draws)
         elif not self._alone:
             self._patience = 1
-        return ids
 
     def _advance(
-        self, numbers: NDArray[np.float64], temperature: float, ids: NDArray[np.int64]
+        self,
+        numbers: NDArray[np.float64],
+        temperature: float,
+        ids: NDArray[np.int64],
+        draws: bool,
     ) -> int:
-        """`write` into `ids`, as far as it comes; how far."""
+        """`_run`, as far as it comes; how far."""
         calls = [
             (
                 part.table, part.packed, part.scales, self._h, part.c, part.outs,
-                np.float32(temperature), numbers, ids, self._counter, part.units.start,
+                np.float32(temperature), numbers, ids, draws, self._counter, part.units.start,
                 len(self._parts), first, last,
             )
             for part in self._parts for first, last in pairwise(self._bounds)
@@ -398,6 +429,18 @@ def _workers(engine: Engine, kind: np.dtype[Any]) -> int:
     return max(1, min(_threads(), _MOST_PARTS, size // _LEAST_BYTES, engine.hidden_size))
 
 
+def _forget_threads() -> None:
+    """Make threads and locks anew in a child process, which has none of its parent's threads."""
+    global _together  # noqa: PLW0603 - another thread may have held it at the fork
+    _together = threading.Lock()
+    _pool.cache_clear()
+    _threads.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
+
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_threads(), thread_name_prefix="writer")
@@ -413,12 +456,10 @@ def warm_up(precision: str = "float32") -> None:
     """Compile, or load what was compiled.
 
     Raises:
-        RuntimeError: this processor has no such products.
+        CompiledCodeError: there are no such products here.
         Exception: whatever numba meets; nothing here works then.
     """
-    works = {"float32": True, "bfloat16": has_bfloat16(), "int8": has_bytes()}
-    if not works[precision]:
-        raise RuntimeError(f"this processor has no {precision} products")
+    check_products(precision)
     config = ModelConfig(num_layers=1, hidden_size=1)  # of the types of any other model's
     weights = {
         name: np.zeros(shape, dtype=np.float32) for name, shape in weight_shapes(config, 1).items()

@@ -32,6 +32,14 @@ from charlstm.inference.weights import check_weights
 _NORM_EPSILON = np.float32(1e-5)  # as torch's LayerNorm
 
 
+def no_underflow() -> np.errstate:
+    """A context in which results too small for a float are 0, whatever the caller's `np.seterr`.
+
+    Gates, probabilities and losses of very unlikely characters are meant to become 0.
+    """
+    return np.errstate(under="ignore")
+
+
 class Engine:
     """A model's weights, laid out for stepping.
 
@@ -58,8 +66,18 @@ class Engine:
         compiled: bool | None = None,
     ) -> None:
         check_weights(weights, config, vocab_size)
-        self.config = config
+        with no_underflow():
+            self._lay_out(weights, config, vocab_size, direction)
         self.compiled = compiled
+
+    def _lay_out(
+        self,
+        weights: Mapping[str, NDArray[Any]],
+        config: ModelConfig,
+        vocab_size: int,
+        direction: str,
+    ) -> None:
+        self.config = config
         self.hidden_size = hidden = config.hidden_size
         self.num_layers = config.num_layers
         self.vocab_size = vocab_size
@@ -246,6 +264,11 @@ class Session:
             self._concat[...] = below
         logits = np.dot(engine.head, self._concat, out=self._logits)
         return np.add(logits, self._head_bias, out=logits).T
+
+    @property
+    def logits(self) -> Floats:
+        """What the last step has returned, where compiled code took it (see `plain_lstm`)."""
+        return self._head
 
     def reset(self, stream: int) -> None:
         """Send one stream back to the zero state."""

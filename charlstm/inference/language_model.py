@@ -25,7 +25,14 @@ from charlstm.errors import (
 from charlstm.fields import Range
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
-from charlstm.inference.sampling import Sampler, StopText, check_precision, generate_ids
+from charlstm.inference.sampling import (
+    ReadProgress,
+    Sampler,
+    StopText,
+    check_precision,
+    generate_ids,
+    read_ids,
+)
 from charlstm.inference.scoring import Score, score_cold, score_ids
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.tokenizer import CharTokenizer, Ids
@@ -142,11 +149,18 @@ class LanguageModel:
         except CheckpointError as error:
             raise unusable(path, checkpoint.meta, error) from error
 
-    def start(self, prompt: str = "", unknown: str = "error") -> tuple[Session, NDArray[Any]]:
+    def start(
+        self, prompt: str = "", unknown: str = "error", progress: ReadProgress | None = None
+    ) -> tuple[Session, NDArray[Any]]:
         """Read a prompt of any length from the zero state.
 
         Without a prompt the model has read one newline (or, if it knows none, one space or its
         first character), so that it begins as at the beginning of a line.
+
+        Args:
+            prompt: the text to read.
+            unknown: what to do with its unknown characters: error, skip or replace.
+            progress: told every few thousand characters how many have been read.
 
         Returns:
             A session of one stream, and the logits (V,) of the character that follows.
@@ -160,9 +174,7 @@ class LanguageModel:
         if not len(ids):
             known = self.tokenizer.characters
             ids = self.tokenizer.encode(next((c for c in "\n " if c in known), known[0]))
-        for char_id in ids.tolist():
-            logits = session.step(char_id)
-        return session, logits
+        return session, read_ids(session, ids, progress)
 
     def generate(
         self,
@@ -170,6 +182,7 @@ class LanguageModel:
         *,
         unknown: str = "error",
         config: SampleConfig | None = None,
+        progress: ReadProgress | None = None,
         **options: Any,
     ) -> Iterator[str]:
         """Write text that continues a prompt, piece by piece.
@@ -178,6 +191,7 @@ class LanguageModel:
             prompt: what comes before; it is not part of what is yielded.
             unknown: what to do with its unknown characters: error, skip or replace.
             config: how to draw; otherwise made from `options`.
+            progress: told how many of the prompt's characters have been read, see `start`.
             **options: fields of `SampleConfig`: temperature, top_k, top_p, min_p, precision,
                 length, seed, stop.
 
@@ -190,7 +204,7 @@ class LanguageModel:
         """
         config = config or SampleConfig(**_options(options))
         check_precision(self.engine, config)
-        session, logits = self.start(prompt, unknown)
+        session, logits = self.start(prompt, unknown, progress)
         return self._continue(session, logits, config)
 
     def _continue(
@@ -215,13 +229,14 @@ class LanguageModel:
         *,
         unknown: str = "error",
         config: SampleConfig | None = None,
+        progress: ReadProgress | None = None,
         **options: Any,
     ) -> list[Sample]:
         """Write several continuations side by side, which is faster than one after the other.
 
         Args:
             count: how many; sample n is the same whatever the count, up to rounding.
-            prompt, unknown, config, **options: as for `generate`.
+            prompt, unknown, config, progress, **options: as for `generate`.
 
         Raises:
             ConfigError: an option is out of range.
@@ -231,7 +246,7 @@ class LanguageModel:
         if count not in MOST_SAMPLES:
             raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
         check_precision(self.engine, config)
-        session, logits = self.start(prompt, unknown)
+        session, logits = self.start(prompt, unknown, progress)
         if count == 1:
             text = "".join(self._continue(session, logits, config))
             return [Sample(0, text, "length" if len(text) == config.length else "stop")]

@@ -10,23 +10,34 @@ nothing but the weights, its own seeded uniforms and the options.
 from __future__ import annotations
 
 import sys
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import SampleConfig
-from charlstm.errors import ConfigError, DeviceError
-from charlstm.inference.engine import Engine, Session
+from charlstm.errors import (
+    CharlstmError,
+    CompiledCodeWarning,
+    ConfigError,
+    DeviceError,
+    ProcessorError,
+)
+from charlstm.inference.engine import Engine, Session, no_underflow
+from charlstm.text.tokenizer import Ids
 
 Floats = NDArray[np.floating[Any]]
+ReadProgress = Callable[[int], None]
+"""Told how many characters have been read."""
 _BLOCK = 256  # uniforms drawn at a time
-_AT_A_TIME, _LEAST = 4096, 32  # characters that compiled code writes at a time: in all, in each
+# Characters that compiled code writes at a time, and prompts are read by: in all, in each stream.
+_AT_A_TIME, _LEAST = 4096, 32
 _BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
 LEAST_DRAWN = 1e-3  # temperature
@@ -204,17 +215,57 @@ def generate_ids(
     choose: Callable[[Any], Any] = sampler.choose_one if one else sampler.choose
     step = session.step
     writer, turns = None, _by_numpy(session, sampler, length)
+    choice: Any = None
     while writer is None:
         for _ in range(turns):
-            choice = choose(logits)
+            # A context of its own for each character: one around `yield` would be the caller's.
+            with no_underflow():
+                if choice is not None:
+                    logits = step(choice)
+                choice = choose(logits)
             yield choice
-            logits = step(choice)
         writer, turns = load_writer(sampler.config.precision), sys.maxsize
-    write = writer(session)
+    with no_underflow():
+        if choice is not None:
+            step(choice)
+        writing = writer(session)
     most = max(_LEAST, _AT_A_TIME // session.streams)
     while True:
-        ids = write(sampler.uniforms(most), sampler.config.temperature)
+        with no_underflow():
+            ids = writing.write(sampler.uniforms(most), sampler.config.temperature)
         yield from ids[:, 0].tolist() if one else ids
+
+
+def read_ids(session: Session, ids: Ids, progress: ReadProgress | None = None) -> Floats:
+    """Read a prompt, a part at a time, so that it can be interrupted.
+
+    A prompt of at least `WORTH_COMPILING` characters is read by compiled code, where the extra
+    `charlstm[fast]` is installed and knows the model.
+
+    Args:
+        session: a single stream.
+        ids: the prompt, shape (T,), T at least 1.
+        progress: told after each part how many characters have been read.
+
+    Returns:
+        Logits (V,) of the character that follows.
+    """
+    engine = session.engine
+    by_compiled = engine.plain_lstm and engine.compiled is not False and len(ids) >= WORTH_COMPILING
+    writer = load_writer("float32") if by_compiled else None
+    with no_underflow():
+        reading = None if writer is None else writer(session)
+        for first in range(0, len(ids), _AT_A_TIME):
+            part = ids[first : first + _AT_A_TIME].astype(np.int64)
+            if reading is None:
+                for char_id in part.tolist():
+                    logits = session.step(char_id)
+            else:
+                reading.read(part[:, None])
+                logits = session.logits
+            if progress is not None:
+                progress(first + len(part))
+    return logits
 
 
 def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
@@ -223,31 +274,57 @@ def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
     fits = engine.plain_lstm and sampler.plain and not sampler.greedy
     if not fits or engine.compiled is False:
         return sys.maxsize
-    precise = sampler.config.precision == "float32"
-    if not precise or engine.compiled or (COMPILED in sys.modules and load_writer()):
+    if sampler.config.precision != "float32" or engine.compiled:
         return 0
+    # Compiled code and numpy round differently, so which of them writes depends on the arguments
+    # alone, and not on what has been loaded before: a seed gives the same text at any time.
     if session.streams > 1:  # whose texts are read when all are written
         return 0 if length >= WORTH_COMPILING else sys.maxsize
     # The first characters come at once; then the reader waits a moment, and gains by it.
     return _BEFORE_COMPILED if length >= WORTH_COMPILING else sys.maxsize
 
 
-Write = Callable[[NDArray[np.float64], float], NDArray[np.int64]]
-"""Uniform numbers (n, N) and a temperature -> ids (n, N)."""
+class Writes(Protocol):
+    """`charlstm.inference.compiled.Writer`: it brings a session of N streams forward."""
+
+    def write(self, uniforms: NDArray[np.float64], temperature: float, /) -> NDArray[np.int64]:
+        """Uniform numbers (n, N) -> ids (n, N)."""
+
+    def read(self, ids: NDArray[np.int64], /) -> None:
+        """Read characters (n, N)."""
 
 
 @cache
-def load_writer(precision: str = "float32") -> Callable[[Session], Write] | None:
-    """What writes on from where a session is, by compiled code, if it works here."""
+def load_writer(precision: str) -> Callable[[Session], Writes] | None:
+    """What reads and writes on from where a session is, by compiled code, if it works here.
+
+    Warns:
+        CompiledCodeWarning: numba is installed and the processor fit, yet it does not work.
+    """
     try:
         compiled = import_module(COMPILED)
         compiled.warm_up(precision)
-    except Exception:  # numba is missing, broken or without a cache: numpy writes the same text
+    except (ModuleNotFoundError, ProcessorError):
+        return None
+    except Exception as error:  # whatever numba meets: numpy writes, too
+        why = (str(error).splitlines() or [""])[0]
+        known = isinstance(error, CharlstmError)
+        warnings.warn(
+            "compiled code is not used, and long texts take longer: "
+            + (
+                why
+                if known
+                else f"{type(error).__name__}: {why.rstrip('.')}. NUMBA_CACHE_DIR sets another "
+                "folder for compiled code."
+            ),
+            CompiledCodeWarning,
+            stacklevel=2,
+        )
         return None
 
-    def start(session: Session) -> Write:
-        write: Write = compiled.Writer(session, precision).write
-        return write
+    def start(session: Session) -> Writes:
+        writer: Writes = compiled.Writer(session, precision)
+        return writer
 
     return start
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import CorpusError
-from charlstm.inference.engine import Engine
+from charlstm.inference.engine import Engine, no_underflow
 from charlstm.text.tokenizer import Ids
 
 WARM_UP = 512
@@ -104,6 +104,7 @@ def plan_streams(num_chars: int) -> Streams:
     return Streams(-(-predictions // length), length, predictions)
 
 
+@no_underflow()
 def score_ids(engine: Engine, ids: Ids) -> Score:
     """Score a text's ids, shape (T,), in float32 with sums in float64.
 
@@ -126,6 +127,7 @@ def score_ids(engine: Engine, ids: Ids) -> Score:
     return Score(nats, plan.predictions)
 
 
+@no_underflow()
 def score_cold(engine: Engine, ids: Ids, window: int) -> Score:
     """Score a text's ids in windows, each from the zero state, every position counted.
 

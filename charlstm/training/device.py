@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 
 from charlstm.config import Config, ModelConfig
-from charlstm.errors import DeviceError
+from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
 from charlstm.training.distributed import World
@@ -82,10 +82,17 @@ def pick_precision(name: str, device: torch.device) -> str:
     return "bfloat16" if faster else "float32"
 
 
-def pick_kernel(name: str, cell: str, precision: str, device: torch.device) -> str:
+def pick_kernel(
+    name: str, cell: str, precision: str, device: torch.device, notice: Notice | None = None
+) -> str:
     """What computes windows: `torch` or `compiled`; `auto` is what a probe finds faster.
 
     Without bfloat16 products `auto` is torch, whose float32 kernel is as fast.
+
+    Args:
+        name, cell, precision: as configured, precision settled.
+        device: where windows are computed.
+        notice: told where `auto` cannot use the compiled code that is installed.
 
     Raises:
         DeviceError: compiled code does not work here, or is not made for that.
@@ -103,7 +110,11 @@ def pick_kernel(name: str, cell: str, precision: str, device: torch.device) -> s
     if name != "auto":
         return name
     fits = cell in COMPILED_CELLS and precision == "bfloat16" and device.type == "cpu"
-    if not fits or compiled_fault(precision):
+    if not fits:
+        return "torch"
+    if error := _compiled_error(precision):
+        if notice is not None and not isinstance(error, ImportError | ProcessorError):
+            notice(f"compiled code is not used, and training takes longer: {_told(error)}")
         return "torch"
     shape = ModelConfig(cell=cell, num_layers=1, hidden_size=512, dropout=0.0)
     kernels = {"torch": False, "compiled": True}
@@ -116,14 +127,26 @@ def pick_kernel(name: str, cell: str, precision: str, device: torch.device) -> s
 
 def compiled_fault(precision: str) -> str:
     """Why compiled code does not work here; empty if it does."""
+    error = _compiled_error(precision)
+    return "" if error is None else _told(error)
+
+
+def _told(error: Exception) -> str:
+    """An error's first line, with its type where the text is not ours."""
+    line = (str(error).splitlines() or [""])[0]
+    known = isinstance(error, ImportError | CompiledCodeError)
+    return line if known else f"{type(error).__name__}: {line}"
+
+
+def _compiled_error(precision: str) -> Exception | None:
+    """What compiled code fails with here; an ImportError where numba is not installed."""
     if importlib.util.find_spec("numba") is None:
-        return "numba is not installed (pip install 'charlstm[fast]')."
+        return ImportError("numba is not installed (pip install 'charlstm[fast]').")
     try:
-        from charlstm.compiled import has_bfloat16  # noqa: PLC0415 - it takes its time
+        from charlstm.compiled import check_products  # noqa: PLC0415 - it takes its time
         from charlstm.nn.compiled import lstm_window  # noqa: PLC0415
 
-        if precision == "bfloat16" and not has_bfloat16():
-            return "this processor has no bfloat16 products that it could use."
+        check_products("bfloat16" if precision == "bfloat16" else "float32")
         dtype = product_type(precision)
         weight = torch.zeros(8, 2, dtype=dtype, requires_grad=True)
         state = torch.zeros(1, 2)
@@ -131,8 +154,8 @@ def compiled_fault(precision: str) -> str:
         outputs, _h, _c = lstm_window(inputs, None, torch.zeros(8), state, state, weight)
         torch.autograd.backward(outputs.float().sum())
     except Exception as error:  # whatever numba meets on a machine that it was not made for
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error}"
-    return ""
+        return error
+    return None
 
 
 def product_type(precision: str) -> torch.dtype:

@@ -135,7 +135,7 @@ def _kernel(saved: Config, config: Config, device: torch.device, notice: Notice)
             )
             return "torch"
     elif asked != before:
-        asked = pick_kernel(asked, config.model.cell, config.train.precision, device)
+        asked = pick_kernel(asked, config.model.cell, config.train.precision, device, notice)
         notice(f"the run goes on with --kernel {asked}: not to the last bit the same.")
     return asked
 

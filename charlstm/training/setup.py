@@ -89,7 +89,7 @@ def new_run(
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
     cell = config.model.cell if given is None or "cell" in given else str(ALWAYS["cell"])
-    kernel = pick_kernel(config.train.kernel, cell, precision, device)
+    kernel = pick_kernel(config.train.kernel, cell, precision, device, notice)
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,12 +148,12 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
     writer, alone = compiled.Writer(session), compiled.Writer(plain)
     advance, stops = compiled.Writer._advance, [7, 0, 30, 30, 30, 5, 30]
 
-    def stopped(self: Any, numbers: Any, temperature: float, ids: Any) -> int:
+    def stopped(self: Any, numbers: Any, temperature: float, ids: Any, draws: bool) -> int:
         """As if it had been late at that step, where it is not alone."""
         most = stops.pop(0) if len(self._parts) > 1 and self is writer else len(numbers)
         done = 0
         while done < most:  # whether or not it was
-            done += advance(self, numbers[done:most], temperature, ids[done:most])
+            done += advance(self, numbers[done:most], temperature, ids[done:most], draws)
         return done
 
     monkeypatch.setattr(compiled.Writer, "_advance", stopped)
@@ -247,7 +248,7 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
     for compiled, length in ((True, 0), (None, 10**6)):
         assert written(make_engine(1, 8, 9, compiled=compiled), 1500, length) == expected
-    assert sampling.load_writer() is None
+    assert sampling.load_writer("float32") is None
 
 
 @pytest.mark.usefixtures("fresh")
@@ -258,21 +259,45 @@ def test_short_texts_do_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SCRIPT = """
-import numpy as np
-from charlstm.errors import ConfigError, DeviceError
+import warnings
+from charlstm.errors import CompiledCodeWarning
 from charlstm.inference import sampling
 from tests.inference.test_compiled import make_engine, written
+warnings.simplefilter("always", CompiledCodeWarning)
 texts = [written(make_engine(1, 8, 9, compiled=compiled), 300) for compiled in (True, False)]
-print(texts[0] == texts[1], sampling.load_writer() is not None)
+written(make_engine(1, 8, 9, compiled=True), 9)
+print(texts[0] == texts[1], sampling.load_writer("float32") is not None)
 """
 
 
 HARMS = {
-    "none": "",
     "no folder": "import numba.core.caching as n; n.CacheImpl._locator_classes = []",
     "disk full": "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0))",
     "damaged": "",
 }
+SETTINGS = {
+    "NUMBA_CPU_NAME=generic": "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES=-fma": "NUMBA_CPU_FEATURES",
+    "NUMBA_DISABLE_JIT=1": "NUMBA_DISABLE_JIT",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_numba_is_set_to_another_target(setting: str, tmp_path: Path) -> None:
+    """Text is written by numpy with one notice, where LLVM would end the process."""
+    pytest.importorskip("numba", reason=NO_NUMBA)
+    name, _, value = setting.partition("=")
+    env = os.environ | {
+        name: value, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)
+    }  # fmt: skip
+    low = "print(*(sampling.load_writer(p) is not None for p in ('bfloat16', 'int8')))"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT + low],
+        env=env, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert result.stdout.split() == ["True", "False", "False", "False"]
+    assert result.stderr.count("compiled code is not used") >= 1
+    assert SETTINGS[setting] in result.stderr
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -288,12 +313,116 @@ def test_a_cache_that_cannot_be_used(harm: str, tmp_path: Path) -> None:
         subprocess.run, command, env=env, cwd=ROOT, capture_output=True, text=True, check=True
     )
     if harm == "damaged":
-        run()
+        good = run()
+        assert (good.stdout.split(), good.stderr) == (["True", "True"], "")
         for path in tmp_path.rglob("*.nb?"):
             path.write_bytes(path.read_bytes()[:100])
     result = run()
-    assert result.stderr == ""
-    assert result.stdout.split() == ["True", str(harm == "none")]
+    assert result.stdout.split() == ["True", "False"]
+    assert result.stderr.count("CompiledCodeWarning: compiled code is not used") == 1
+    assert "NUMBA_CACHE_DIR" in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child has none of its parent's threads, and a lock may be held by one of them."""
+    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    monkeypatch.setattr(compiled, "_workers", lambda *_: 3)
+    monkeypatch.setattr(compiled, "_threads", functools.cache(lambda: 3))
+    compiled._pool.cache_clear()
+    engine = make_engine(2, 33, 20, compiled=True)
+    expected = written(engine, 300)
+    compiled._together.acquire()
+    pid = os.fork()
+    if pid == 0:  # its end is its answer: no exception may reach the tests' own process
+        code = 1
+        try:
+            signal.alarm(20)
+            code = 0 if written(engine, 300) == expected else 2
+        finally:
+            os._exit(code)
+    compiled._together.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert written(engine, 300) == expected
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+def test_a_prompt_is_read_by_both(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    monkeypatch.setattr(sampling, "WORTH_COMPILING", 200)
+    monkeypatch.setattr(sampling, "_AT_A_TIME", 64)
+    ids = np.random.default_rng(1).integers(20, size=200).astype(np.uint8)
+    ids.flags.writeable = False  # as those of a mapped file
+    sessions, found = [], []
+    for compiled in (False, None, True):
+        told: list[int] = []
+        session = make_engine(2, 33, 20, compiled=compiled, cell=cell).session()
+        found.append(sampling.read_ids(session, ids, told.append).copy())
+        sessions.append(session)
+        assert told == [64, 128, 192, 200]
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    np.testing.assert_array_equal(found[1], found[2])
+    for session in sessions[1:]:
+        for own, other in zip(session.outs, sessions[0].outs, strict=True):
+            np.testing.assert_allclose(own, other, atol=1e-5)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_short_prompts_do_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "load_writer", lambda *_: pytest.fail("it was asked for"))
+    engine = make_engine(1, 8, 9, compiled=None)
+    sampling.read_ids(engine.session(), np.zeros(1000, dtype=np.uint8))
+
+
+def test_reading_a_prompt_can_be_interrupted() -> None:
+    """An exception from `progress`, or from a signal between parts, ends the reading."""
+
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt(done)
+
+    ids = np.zeros(50_000, dtype=np.uint8)
+    with pytest.raises(KeyboardInterrupt, match="4096"):
+        sampling.read_ids(make_engine(1, 8, 9, compiled=None).session(), ids, interrupt)
+
+
+@pytest.mark.parametrize("length", [300, 2000])
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_text_does_not_depend_on_what_was_loaded(
+    length: int, streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same code writes before and after other calls have loaded compiled code."""
+    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    monkeypatch.setattr(sampling, "WORTH_COMPILING", 1000)
+    monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
+    engine = make_engine(1, 32, 20, compiled=None)
+    codes: list[list[str]] = []
+    step = type(engine.session()).step
+
+    def by(session: Any) -> list[str]:
+        """Which code wrote each of some characters."""
+        log: list[str] = []
+
+        def noted(own: Any, ids: Any) -> Any:
+            log.append("numpy")
+            return step(own, ids)
+
+        monkeypatch.setattr(type(session), "step", noted)
+        logits = session.step(1 if streams == 1 else np.ones(streams, dtype=np.int64))
+        sampler = Sampler(SampleConfig(), streams, seed=3)
+        for _ in itertools.islice(generate_ids(session, logits, sampler, length), 200):
+            continue
+        monkeypatch.setattr(type(session), "step", step)
+        return log
+
+    loaded = {name: sys.modules.pop(name) for name in NUMBA_S}
+    sampling.load_writer.cache_clear()
+    codes.append(by(engine.session(streams)))
+    sys.modules.update(loaded)
+    assert sampling.load_writer("float32") is not None
+    codes.append(by(engine.session(streams)))
+    assert codes[0] == codes[1]
+    assert (len(codes[0]) < 200) == (length >= 1000)
 
 
 # How far logits and their mean may be off, for weights as lively as these.

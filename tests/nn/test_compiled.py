@@ -13,14 +13,32 @@ from torch import Tensor
 
 pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
 
-from charlstm.compiled import WIDTH, add_rows, has_bfloat16, multiply, pack, pack_transposed, panels
+from charlstm.compiled import (
+    WIDTH,
+    add_rows,
+    check_products,
+    multiply,
+    pack,
+    pack_transposed,
+    panels,
+)
+from charlstm.errors import ProcessorError
 from charlstm.nn import threads
 from charlstm.nn.cells import CELLS, one_hot
 from charlstm.nn.compiled import dropout
 from charlstm.nn.threads import share
 
+
+def without_bfloat16() -> bool:
+    try:
+        check_products("bfloat16")
+    except ProcessorError:
+        return True
+    return False
+
+
 PAIRED_ONLY = pytest.mark.skipif(
-    not has_bfloat16(), reason="this processor has no bfloat16 products (avx512_bf16)"
+    without_bfloat16(), reason="this processor has no bfloat16 products (avx512_bf16)"
 )
 PAIRED = pytest.param(torch.bfloat16, marks=PAIRED_ONLY, id="bfloat16")
 TYPES = [pytest.param(torch.float32, id="float32"), PAIRED]
