@@ -478,7 +478,8 @@ class SampleConfig(Section):
     length: int = option(1000, "Characters to write.", group="Sampling", within=COUNT_OR_ZERO)
     seed: int | None = option(
         None,
-        "Same seed, same text (default: a new one each time).",
+        "The same seed, options and model give the same text, on the same machine with the same "
+        "packages and number of processors (default: a new seed each time).",
         group="Sampling",
         within=Range(0, 2**63 - 1),
     )
@@ -534,7 +535,8 @@ class FillConfig(Section):
     )
     seed: int | None = option(
         None,
-        "Same seed, same text (default: a new one each time).",
+        "The same seed, options and model give the same text, on the same machine with the same "
+        "packages and number of processors (default: a new seed each time).",
         group="Filling",
         within=Range(0, 2**63 - 1),
     )

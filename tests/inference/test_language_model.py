@@ -11,6 +11,7 @@ from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import SampleConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 from charlstm.inference.language_model import LanguageModel, seed_of
+from tests.conftest import Program
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,22 @@ def test_same_seed_same_text(model: LanguageModel) -> None:
     assert texts[0] == texts[1] != texts[2]
     assert len(texts[0]) == 300
     assert "".join(model.generate(length=50)) != "".join(model.generate(length=50))
+
+
+@pytest.mark.parametrize("length", [20_000, 100_000])  # the second is long enough for numba
+def test_same_seed_same_text_in_one_process_and_in_two(
+    length: int, trained: Path, program: Program
+) -> None:
+    run = trained / "checkpoints" / "play"
+
+    def text() -> str:
+        return "".join(charlstm.load(run).generate("The ", length=length, seed=7))
+
+    first = text()
+    LanguageModel.load(run, compiled=True).samples(2, length=10)  # loads compiled code
+    assert text() == first
+    other = program("sample", run, "--prompt", "The ", "--length", length, "--seed", 7)
+    assert other.stdout == "The " + first
 
 
 def test_samples_side_by_side_are_those_made_alone(model: LanguageModel) -> None:
