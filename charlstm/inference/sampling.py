@@ -353,37 +353,49 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
 
 
 class StopText:
-    """Holds back what may be the beginning of a stop text, and ends before a whole one.
+    """Ends a text before the stop text that begins first, whatever the order of the stops.
+
+    Characters that may turn out to belong to a stop text are held back until that is decided.
 
     Args:
         stops: the texts that end a sample, none of them empty.
+
+    Attributes:
+        found: whether a stop text has ended the sample.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
+        self._starts = frozenset(stop[0] for stop in stops)
         self._held = ""
         self.found = False
 
     def feed(self, character: str) -> str:
         """Take the next character; returns what is now sure to come before any stop text."""
-        if not self._stops:
+        if not self._held and character not in self._starts:
             return character
         self._held += character
-        for stop in self._stops:
-            if self._held.endswith(stop):
-                self.found = True
-                return self._held[: -len(stop)]
-        longest = max(_overlap(self._held, stop) for stop in self._stops)
-        sure = self._held[: len(self._held) - longest]
-        self._held = self._held[len(sure) :]
-        return sure
+        return self._release(final=False)
 
     def rest(self) -> str:
-        """What is still held back when the text ends without a stop."""
-        return "" if self.found else self._held
+        """What is still held back, up to a stop text, once the text has ended."""
+        return self._release(final=True)
 
+    def _release(self, *, final: bool) -> str:
+        """Remove from what is held all that no stop text can begin in.
 
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that begins `stop`."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if stop.startswith(text[-n:])), 0)
+        Args:
+            final: whether no more characters will come, so that a stop text that has only begun
+                is none.
+        """
+        held = self._held
+        for first in range(len(held)):
+            if any(held.startswith(stop, first) for stop in self._stops):
+                self.found = True
+                self._held = ""
+                return held[:first]
+            if not final and any(stop.startswith(held[first:]) for stop in self._stops):
+                self._held = held[first:]
+                return held[:first]
+        self._held = ""
+        return held

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -154,19 +156,35 @@ def test_temperature_is_applied_before_top_p() -> None:
     assert {sampler.choose_one(logits) for _ in range(300)} == {0}
 
 
-@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
-def test_stop_text(text: str, stops: list[str]) -> None:
-    stop, out = StopText(tuple(stops)), ""
-    for character in text:
-        out += stop.feed(character)
-        assert text.startswith(out)
-        if stop.found:
-            break
-    out += stop.rest()
-    ends = [text.find(s) + len(s) for s in stops if s in text]
-    if not ends:
-        assert out == text
-    else:
-        assert stop.found
-        first = min(ends)  # the stop that is complete first
-        assert any(text[:first] == out + s for s in stops)
+def ended_before(text: str, stops: list[str]) -> str:
+    """The reference: the text up to the stop that begins first."""
+    return text[: min([text.find(stop) for stop in stops if stop in text], default=len(text))]
+
+
+@given(
+    st.text("abc", max_size=30),
+    st.lists(st.text("abc", min_size=1, max_size=5), max_size=4),
+    st.randoms(),
+)
+@example("xABCx", ["ABCDE", "C"], Random(0))  # the first to begin is not completed
+@example("xABC", ["ABCDE", "C"], Random(0))  # nor at the text's end
+@example("xS:y", [":", "S:"], Random(0))
+@example("aab", ["ab", "aab"], Random(0))
+def test_stop_text(text: str, stops: list[str], random: Random) -> None:
+    expected = ended_before(text, stops)
+    for order in (stops, stops[::-1], random.sample(stops, len(stops))):
+        stop, out = StopText(tuple(order)), ""
+        for character in text:
+            out += stop.feed(character)
+            assert expected.startswith(out)  # nothing has to be taken back
+            if stop.found:
+                break
+        out += stop.rest()
+        assert out == expected
+        assert stop.found == (expected != text)
+
+
+def test_what_cannot_be_a_stop_text_is_not_held_back() -> None:
+    stop = StopText(("abc", "bd"))
+    assert [stop.feed(c) for c in "xabxabd"] == ["x", "", "", "abx", "", "", "a"]
+    assert stop.found
