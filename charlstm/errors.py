@@ -55,19 +55,49 @@ class UnknownCharacterError(CharlstmError):
         character: the character.
         position: its index in the text, counted from 0.
         source: which of several texts; empty if there is one.
+        form: what the model's text has in place of it (see `charlstm.text.equivalents`), with
+            what it stands for; None if there is nothing like it.
     """
 
-    def __init__(self, character: str, position: int, source: str = "") -> None:
+    def __init__(
+        self,
+        character: str,
+        position: int,
+        source: str = "",
+        form: tuple[str, str] | None = None,
+    ) -> None:
         self.character = character
         self.position = position
         self.source = source
+        self.form = form
         where = f"position {position} of {source}" if source else f"position {position}"
-        super().__init__(
-            f"the model does not know the character {character!r} (U+{ord(character):04X}) "
-            f"at {where}, counted from 0.\n"
-            "Use --unknown skip (from Python: unknown='skip') to leave such characters out, or "
-            "replace."
+        text = (
+            f"the model does not know the character {show_text(character)} at {where}, "
+            "counted from 0"
         )
+        if form is None:
+            way_out = (
+                "Use --unknown skip (from Python: unknown='skip') to leave such characters out, or "
+                "replace."
+            )
+        else:
+            old, new = form
+            text += f"; its text has {show_text(new) if new else 'nothing'} "
+            text += "in its place" if old == character else f"for {show_text(old)}"
+            way_out = (
+                "Use --unknown map (from Python: unknown='map') to write it so, or "
+                "--unknown skip or replace."
+            )
+        super().__init__(f"{text}.\n{way_out}")
+
+
+def show_text(text: str) -> str:
+    """A short text for a message: in quotation marks, with its code points if they are few."""
+    # `repr` would double a backslash, as if the text had two.
+    shown = repr(text).replace("\\\\", "\\")
+    if len(text) > 2:
+        return shown
+    return f"{shown} ({' '.join(f'U+{ord(c):04X}' for c in text)})"
 
 
 class CheckpointError(CharlstmError):

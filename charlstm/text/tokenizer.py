@@ -7,17 +7,20 @@ rare characters on the way.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import CheckpointError, ConfigError, UnknownCharacterError
+from charlstm.text.equivalents import replacements
 
 REPLACEMENT = "\ufffd"
 CODE_POINTS = 0x110000
-UNKNOWN_POLICIES = ("error", "skip", "replace")
+UNKNOWN_POLICIES = ("error", "skip", "replace", "map")
 
 Ids = NDArray[np.unsignedinteger[Any]]
 
@@ -45,6 +48,29 @@ def count_code_points(text: str, counts: NDArray[np.int64]) -> None:
     """Add the text's code points to `counts`, shape (0x110000,)."""
     found = np.bincount(code_points(text))
     counts[: len(found)] += found
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A text in characters that a model knows.
+
+    Attributes:
+        text: the text.
+        counts: what was replaced, and by what, with how often.
+    """
+
+    text: str
+    counts: Counter[tuple[str, str]]
+
+
+def check_unknown_policy(unknown: str) -> None:
+    """Check what is to be done with unknown characters.
+
+    Raises:
+        ConfigError: it is none of `UNKNOWN_POLICIES`.
+    """
+    if unknown not in UNKNOWN_POLICIES:
+        raise ConfigError(f"--unknown {unknown!r}: choose from {', '.join(UNKNOWN_POLICIES)}.")
 
 
 class CharTokenizer:
@@ -131,25 +157,25 @@ class CharTokenizer:
         Args:
             text: any text.
             unknown: what to do with a character outside the vocabulary: `error`, `skip` (leave
-                it out) or `replace` (by U+FFFD's id where the vocabulary has it, otherwise by
-                the space's or, without one, the first character's).
+                it out), `replace` (by U+FFFD's id where the vocabulary has it, otherwise by
+                the space's or, without one, the first character's) or `map` (write it as the
+                vocabulary has it, see `charlstm.text.equivalents`).
 
         Returns:
             Shape (T,), dtype `id_dtype`; T is `len(text)`, less what was skipped.
 
         Raises:
-            UnknownCharacterError: under `error`.
+            UnknownCharacterError: under `error`; under `map` where nothing stands for it.
         """
-        if unknown not in UNKNOWN_POLICIES:
-            raise ConfigError(f"--unknown {unknown!r}: choose from {', '.join(UNKNOWN_POLICIES)}.")
-        if self._table is None:
-            self._table = self._make_table()
-        ids: Ids = self._table[code_points(text)]
+        check_unknown_policy(unknown)
+        if unknown == "map":
+            text = self.map_unknown(text).text
+        ids: Ids = self._ids(text)
         # The table marks an unknown character by an id one past the last.
         if not self._knows_all_ascii(text) and (ids == len(self)).any():
             bad = np.flatnonzero(ids == len(self))
             if unknown == "error":
-                raise UnknownCharacterError(text[int(bad[0])], int(bad[0]))
+                raise self._unknown_error(text, bad.tolist())
             if unknown == "skip":
                 ids = np.delete(ids, bad)
             else:
@@ -157,12 +183,38 @@ class CharTokenizer:
                 ids[bad] = self.replacement_id
         return ids.astype(self.id_dtype, copy=False)
 
+    def map_unknown(self, text: str, *, before: str = "") -> Mapped:
+        """A text with its unknown characters as the vocabulary has them.
+
+        Args:
+            text: any text.
+            before: the character that comes before the text, if there is one.
+
+        Raises:
+            UnknownCharacterError: the vocabulary has nothing that stands for a character.
+        """
+        ids = self._ids(text)
+        parts: list[str] = []
+        counts: Counter[tuple[str, str]] = Counter()
+        done = 0
+        unknown = np.flatnonzero(ids == len(self)).tolist()
+        for found in replacements(text, unknown, self.knows, before=before):
+            if found.new is None:
+                first = next(p for p in unknown if p >= found.start)
+                raise UnknownCharacterError(text[first], first)
+            parts += [text[done : found.start], found.new]
+            counts[found.old, found.new] += 1
+            done = found.end
+        return Mapped("".join(parts) + text[done:], counts) if counts else Mapped(text, counts)
+
+    def knows(self, character: str) -> bool:
+        """Whether a character has an id."""
+        return bool(self._ids(character)[0] != len(self))
+
     def unknown_characters(self, text: str) -> dict[str, int]:
         """The characters of a text outside the vocabulary, with how often each occurs."""
-        if self._table is None:
-            self._table = self._make_table()
         points = code_points(text)
-        missing = points[self._table[points] == len(self)]
+        missing = points[self._ids(text) == len(self)]
         found, counts = np.unique(missing, return_counts=True)
         return {chr(p): int(n) for p, n in zip(found, counts, strict=True)}
 
@@ -218,6 +270,22 @@ class CharTokenizer:
             return cls(data["characters"], lowercase=data["lowercase"], rare=data["rare"])
         except ConfigError as error:
             raise CheckpointError(f"the tokenizer is not readable: {error}") from error
+
+    def _ids(self, text: str) -> NDArray[np.unsignedinteger[Any]]:
+        """Ids of a text, V for each unknown character; shape (len(text),)."""
+        if self._table is None:
+            self._table = self._make_table()
+        ids: NDArray[np.unsignedinteger[Any]] = self._table[code_points(text)]
+        return ids
+
+    def _unknown_error(self, text: str, unknown: list[int]) -> UnknownCharacterError:
+        """The error for a text's first unknown character."""
+        first = unknown[0]
+        # A part that is replaced together is short.
+        near = [p for p in unknown if p < first + 100]
+        found = next(replacements(text[: first + 100], near, self.knows))
+        form = None if found.new is None else (found.old, found.new)
+        return UnknownCharacterError(text[first], first, form=form)
 
     def _knows_all_ascii(self, text: str) -> bool:
         """Whether the comparison against the mark can be spared."""
