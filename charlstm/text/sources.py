@@ -165,6 +165,39 @@ def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
             yield "\n"
 
 
+def read_whole(place: str, config: TextConfig) -> str:
+    """The text of one file, or of standard input (`-`), decoded as `read_text` does.
+
+    Its end is as it was: no newline is added.
+
+    Args:
+        place: the file.
+        config: how to decode it.
+
+    Raises:
+        SourceError: it is a folder, unreadable, damaged, binary, or not in the encoding.
+        ConfigError: no such encoding.
+    """
+    encoding = _text_encoding(config.encoding)
+    if place != "-" and os.path.isdir(place):
+        raise SourceError(f"{place} is a folder; name one file.")
+    (source,) = find_sources([place])
+    return "".join(_read_one(source, encoding, config))
+
+
+def normalize(text: str, config: TextConfig) -> str:
+    """A text as a training text with this configuration is read: its line ends and its case.
+
+    Case is folded as `charlstm.text.tokenizer.fold_case` does: one character stays one.
+    """
+    if not config.keep_newlines and "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if config.lowercase:
+        lowered = {ord(c): c.lower() for c in set(text)}
+        text = text.translate({point: low for point, low in lowered.items() if len(low) == 1})
+    return text
+
+
 def _text_encoding(name: str) -> str:
     try:
         "".encode(name)

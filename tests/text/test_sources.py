@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import threading
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, SourceError
 from charlstm.text import sources as module
-from charlstm.text.sources import find_sources, read_text
+from charlstm.text.sources import find_sources, normalize, read_text, read_whole
 
 
 def read(*arguments: Path | str, **options: object) -> str:
@@ -164,3 +165,34 @@ def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
     assert source.path is None
     for _ in range(2):
         assert "".join(read_text([source], TextConfig())) == "through the pipe\n"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_whole_text_is_read_by_the_same_rules(
+    tmp_path: Path, pack: Callable[[bytes], bytes], encoding: str
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(pack("grüße\r\nund".encode(encoding)))
+    assert read_whole(str(path), TextConfig()) == "grüße\nund"  # and no newline is added
+    assert read_whole(str(path), TextConfig(keep_newlines=True)) == "grüße\r\nund"
+
+
+def test_a_whole_text_is_one_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"caf\xe9")
+    assert read_whole(str(tmp_path / "x"), TextConfig(encoding="latin-1")) == "café"
+    with pytest.raises(SourceError, match="not valid utf-8"):
+        read_whole(str(tmp_path / "x"), TextConfig())
+    with pytest.raises(SourceError, match="is a folder"):
+        read_whole(str(tmp_path), TextConfig())
+    with pytest.raises(ConfigError, match="--encoding"):
+        read_whole(str(tmp_path / "x"), TextConfig(encoding="nonsense"))
+
+
+@given(st.text("aBΣİ\r\n"))
+def test_a_text_in_memory_is_normalized_as_a_file_is(text: str) -> None:
+    as_file = io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True)
+    assert normalize(text, TextConfig()) == as_file
+    assert normalize(text, TextConfig(keep_newlines=True)) == text
+    folded = text.replace("B", "b").replace("Σ", "σ")  # each by itself: no final sigma
+    assert normalize(text, TextConfig(keep_newlines=True, lowercase=True)) == folded
