@@ -7,15 +7,18 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the program. Ctrl-C is met from here on, while it is still being imported, too."""
+    """Run the program. Ctrl-C ends it with code 130 from here on, during imports, too."""
     try:
         from charlstm.processors import limit_library_threads  # noqa: PLC0415
 
         limit_library_threads()  # before numpy and torch are imported
         from charlstm.cli import entry_point  # noqa: PLC0415
+
+        entry_point()
     except KeyboardInterrupt:
+        if sys.stderr is not None:
+            sys.stderr.write("Error: stopped.\n")
         sys.exit(130)
-    entry_point()
 
 
 if __name__ == "__main__":

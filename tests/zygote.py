@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 # Where a save can be cut in two.
@@ -131,7 +131,9 @@ def _die_at(name: str, call: int, after: bool, number: int = signal.SIGKILL) -> 
 
     parts = name.split(".")
     owner: Any = importlib.import_module(parts[0])
-    for part in parts[1:-1]:
+    for end, part in enumerate(parts[1:-1], 2):
+        if not hasattr(owner, part):  # a module that nobody has imported yet
+            importlib.import_module(".".join(parts[:end]))
         owner = getattr(owner, part)
     original = getattr(owner, parts[-1])
     calls = 0
@@ -147,6 +149,31 @@ def _die_at(name: str, call: int, after: bool, number: int = signal.SIGKILL) -> 
         return result
 
     setattr(owner, parts[-1], deadly)
+
+
+def _signal_at(moment: int, number: int) -> None:
+    """Send this process a signal at its main thread's Nth call of a function, C's included.
+
+    Where a first training step comes before that, write how many calls there were to `calls`.
+    """
+    calls = 0
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        if event not in ("call", "c_call"):
+            return
+        calls += 1
+        if calls == moment:
+            sys.setprofile(None)
+            os.kill(os.getpid(), number)
+        elif frame.f_code is step:
+            sys.setprofile(None)
+            Path("calls").write_text(str(calls))
+
+    from charlstm.training.trainer import Trainer
+
+    step = Trainer._step.__code__
+    sys.setprofile(count)
 
 
 def _child(request: dict[str, Any], folder: Path) -> None:
@@ -185,9 +212,11 @@ def _child(request: dict[str, Any], folder: Path) -> None:
         _die_at(*die)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["charlstm", *request["run"]]
-    from charlstm.cli import entry_point
+    from charlstm.__main__ import main
 
-    entry_point()
+    if moment := request.get("moment"):
+        _signal_at(*moment)
+    main()
 
 
 def _serve(folder: Path) -> None:

@@ -18,6 +18,7 @@ import click
 from charlstm import __version__
 from charlstm.cli import output
 from charlstm.cli.options import ARGUMENTS, QuietHelp
+from charlstm.cli.signals import Stopped
 from charlstm.errors import CharlstmError, CompiledCodeWarning
 
 # In the order in which a person meets them.
@@ -135,6 +136,11 @@ def _run() -> object:
         _trace(debug)
         output.error(str(error))
         code = error.exit_code
+    except Stopped as stop:
+        if sys.stderr is not None and sys.stderr.isatty():
+            output.say("")  # the terminal has shown ^C
+        output.error(str(stop))
+        code = stop.exit_code
     except (click.Abort, KeyboardInterrupt):
         output.error("stopped.")
         code = 130

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reading(quiet: bool) -> Iterator[Any]:
-    """Shows how far the reading of a large text is."""
+def reading(quiet: bool, check: Callable[[], None]) -> Iterator[Any]:
+    """Shows how much of a large text has been read.
+
+    Args:
+        quiet: show nothing.
+        check: called each time; may raise to end the reading.
+    """
     if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
+        yield lambda _what, _done: check()
         return
     from tqdm import tqdm
 
@@ -29,6 +34,7 @@ def reading(quiet: bool) -> Iterator[Any]:
     with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=_Screen()) as bar:
 
         def progress(what: str, done: int) -> None:
+            check()
             bar.set_description_str(what, refresh=False)
             bar.update(done - bar.n)
 

@@ -6,7 +6,9 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ from charlstm.cli.options import (
 )
 from charlstm.cli.progress import View, reading
 from charlstm.cli.report import announce, explain, report, summary
-from charlstm.cli.signals import Signals
+from charlstm.cli.signals import Signals, Stopped
 from charlstm.config import SECTIONS, Config, check_values
 from charlstm.errors import CharlstmError, ConfigError, DistributedError
 from charlstm.training.place import Place, place_from
@@ -113,14 +115,15 @@ def command(
         )
     say = _nothing if quiet else output.say
     changes = {**_of_size(size), **changes}
-    plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun)
-    if place is None:
-        _launch_if_several(plan)
     with Signals() as signals:
-        trainer = _set_up(plan, say, quiet)
-        signals.trainer = trainer
-        reason = _show(trainer, say, quiet, resumed=resume is not None)
-        trainer.world.leave()
+        plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun)
+        launcher = None if place is not None else _launcher(plan)
+        if launcher is None:
+            trainer = _set_up(plan, say, quiet, signals)
+            reason = _show(trainer, say, quiet, resumed=resume is not None)
+            trainer.world.leave()
+    if launcher is not None:
+        sys.exit(launcher())
     run_folder = str(trainer.run.folder)
     if reason == "interrupted":
         output.say(
@@ -197,8 +200,11 @@ def _of_size(size: str | None) -> dict[str, Any]:
     return {"num_layers": 1, "hidden_size": SIZES[size]}
 
 
-def _launch_if_several(plan: _Plan) -> None:
-    """Start this command anew where several processes are to share it; end with their exit code."""
+def _launcher(plan: _Plan) -> Callable[[], int] | None:
+    """What starts this command anew in several processes and returns their exit code.
+
+    None where one process is enough.
+    """
     from charlstm.runs.find import trained_by
 
     processes = plan.config.train.processes
@@ -206,12 +212,13 @@ def _launch_if_several(plan: _Plan) -> None:
         given = plan.changes.get("processes")
         processes = trained_by(plan.run) if given is None else given
     if processes == 1:
-        return
+        return None
     from charlstm.training.launch import launch, most_processes
 
-    if processes or most_processes() > 1:
-        arguments = click.get_current_context().meta[ARGUMENTS]
-        sys.exit(launch(processes, arguments))
+    if not processes and most_processes() == 1:
+        return None
+    arguments = click.get_current_context().meta[ARGUMENTS]
+    return partial(launch, processes, arguments)
 
 
 def _follow(place: Place) -> None:
@@ -224,18 +231,18 @@ def _follow(place: Place) -> None:
         with Signals(silent=not speaks) as signals:
             world = World.join(output.say if speaks else _nothing)
             trainer = follow(world)
-            signals.trainer = trainer
             if trainer is not None:
+                signals.attach(trainer)
                 for _ in trainer.train():
                     continue
                 world.leave()
-    except CharlstmError as error:
+    except (CharlstmError, Stopped) as error:
         if speaks:
             raise
         sys.exit(error.exit_code)
 
 
-def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
+def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals) -> Trainer:
     """The run, set up and shared with whatever other processes there are."""
     if "step" in plan.changes and plan.run is None and not plan.config.windows.stateless:
         say("--step has no effect without --stateless: streams have no gaps.")
@@ -253,11 +260,12 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
             f"--processes {plan.changes['processes']}: torchrun started {world.size}. Leave the "
             "option out, or start charlstm without torchrun."
         )
-    with reading(quiet) as progress:
+    with reading(quiet, signals.check) as progress:
         if plan.run is not None:
             return resume_run(
                 plan.run, plan.changes, plan.texts,
                 notice=output.say, progress=progress, world=world, begun=plan.begun,
+                on_ready=signals.attach,
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
@@ -266,7 +274,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool) -> Trainer:
             on_choice=lambda config, choice: explain(
                 plan.texts, plan.changes, config, choice, say, runs_dir=plan.folder
             ),
-            begun=plan.begun,
+            begun=plan.begun, on_ready=signals.attach,
         )  # fmt: skip
 
 

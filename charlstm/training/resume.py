@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def resume_run(
     progress: ReadingProgress | None = None,
     world: World | None = None,
     begun: float | None = None,
+    on_ready: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
     """Set up a run to go on exactly where its newest intact checkpoint left it.
 
@@ -55,6 +56,7 @@ def resume_run(
         world: as for `charlstm.training.setup.new_run`.
         begun: when the command was started, as for `new_run`; None: setting up takes no time of
             the run's.
+        on_ready: called with the trainer at the end.
 
     Raises:
         RunError: an option cannot change, the text is another, or the run is being trained.
@@ -70,6 +72,8 @@ def resume_run(
         )  # fmt: skip
         if begun is not None:
             trainer.count_from(begun)
+        if on_ready is not None:
+            on_ready(trainer)
         return trainer
     except BaseException:
         lock.release()

@@ -57,6 +57,7 @@ def new_run(
     given: Mapping[str, Any] | None = None,
     on_choice: Callable[[Config, Choice], None] | None = None,
     begun: float | None = None,
+    on_ready: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
     """Read the text and set up a run for it. Nothing is written before all of it is in order.
 
@@ -73,6 +74,8 @@ def new_run(
         on_choice: told the configuration with what was chosen, and why.
         begun: when the command was started, by `time.monotonic`; what has gone since then is
             taken from `--minutes`.
+        on_ready: called with the trainer when nothing can fail any more; if it raises, or anything
+            before it, the run's folder is removed.
 
     Raises:
         CharlstmError: of the kind that fits what is wrong.
@@ -138,6 +141,8 @@ def new_run(
         trainer.count_from(begun)
         trainer.save()
         lead(world, trainer, run.last, notice)
+        if on_ready is not None:
+            on_ready(trainer)
     except BaseException:
         run.discard()
         lock.release()
