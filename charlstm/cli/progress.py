@@ -14,6 +14,7 @@ from charlstm.cli.output import duration
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
+    from charlstm.training.events import Compiling
     from charlstm.training.trainer import Trainer
 
 
@@ -39,6 +40,45 @@ def reading(quiet: bool, check: Callable[[], None]) -> Iterator[Any]:
             bar.update(done - bar.n)
 
         yield progress
+
+
+class CompileView:
+    """Shows the progress of compilation, which happens after an installation.
+
+    Args:
+        quiet: show nothing.
+        check: called each time; may raise to end it.
+    """
+
+    def __init__(self, quiet: bool, check: Callable[[], None]) -> None:
+        self._quiet = quiet
+        self._check = check
+        self._bar: Any = None
+        self._lined_at: float | None = None
+
+    def show(self, event: Compiling) -> None:
+        """Show how far it is."""
+        self._check()
+        if self._quiet:
+            return
+        if self._lined_at is None:
+            self._lined_at = event.seconds
+            output.say(
+                "compiling code for this machine: once after an installation, not part of --minutes"
+            )
+            if sys.stderr is not None and sys.stderr.isatty():
+                from tqdm import tqdm
+
+                self._bar = tqdm(unit=" functions", leave=False, file=_Screen(), desc="compiling")
+        if self._bar is not None:
+            self._bar.update(event.functions - self._bar.n)
+        elif not event.done and event.seconds - self._lined_at >= 10:
+            self._lined_at = event.seconds
+            output.say(f"compiled {event.functions} functions in {duration(event.seconds)}")
+        if event.done:
+            if self._bar is not None:
+                self._bar.close()
+            output.say(f"compiled {event.functions} functions in {duration(event.seconds)}: done")
 
 
 class _Screen:

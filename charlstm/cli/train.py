@@ -24,7 +24,7 @@ from charlstm.cli.options import (
     config_options,
     given,
 )
-from charlstm.cli.progress import View, reading
+from charlstm.cli.progress import CompileView, View, reading
 from charlstm.cli.report import announce, explain, report, summary
 from charlstm.cli.signals import Signals, Stopped
 from charlstm.config import SECTIONS, Config, check_values
@@ -260,12 +260,13 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals) -> Trainer:
             f"--processes {plan.changes['processes']}: torchrun started {world.size}. Leave the "
             "option out, or start charlstm without torchrun."
         )
+    compiling = CompileView(quiet, signals.check)
     with reading(quiet, signals.check) as progress:
         if plan.run is not None:
             return resume_run(
                 plan.run, plan.changes, plan.texts,
                 notice=output.say, progress=progress, world=world, begun=plan.begun,
-                on_ready=signals.attach,
+                on_ready=signals.attach, on_compile=compiling.show,
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
@@ -274,7 +275,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals) -> Trainer:
             on_choice=lambda config, choice: explain(
                 plan.texts, plan.changes, config, choice, say, runs_dir=plan.folder
             ),
-            begun=plan.begun, on_ready=signals.attach,
+            begun=plan.begun, on_ready=signals.attach, on_compile=compiling.show,
         )  # fmt: skip
 
 

@@ -6,16 +6,41 @@ torch's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from numba.core import event as numba_event
 from numpy.typing import NDArray
 from torch import Tensor
 
 from charlstm.compiled import add_rows, backward, drop, forward, pack, pack_transposed, panels
 from charlstm.nn.threads import share
+
+
+class _Listener(numba_event.Listener):
+    """Passes numba's events on."""
+
+    def __init__(self, report: Callable[[bool], None]) -> None:
+        self._report = report
+
+    def on_start(self, event: object) -> None:
+        self._report(True)
+
+    def on_end(self, event: object) -> None:
+        self._report(False)
+
+
+@contextmanager
+def report_compilation(report: Callable[[bool], None]) -> Iterator[None]:
+    """Call `report(True)` before a function is compiled, and `report(False)` after that.
+
+    What is loaded from disk is not reported. A function that calls others is reported around them.
+    """
+    with numba_event.install_listener("numba:compile", _Listener(report)):
+        yield
 
 
 def lstm_window(

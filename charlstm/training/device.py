@@ -14,6 +14,7 @@ from charlstm.config import Config, ModelConfig
 from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
+from charlstm.training.compiling import CompileWatch
 from charlstm.training.distributed import World
 from charlstm.training.events import Notice
 from charlstm.training.optim import losses, make_optimizer
@@ -83,16 +84,22 @@ def pick_precision(name: str, device: torch.device) -> str:
 
 
 def pick_kernel(
-    name: str, cell: str, precision: str, device: torch.device, notice: Notice | None = None
+    name: str,
+    cell: str,
+    precision: str,
+    device: torch.device,
+    notice: Notice | None = None,
+    watch: CompileWatch | None = None,
 ) -> str:
     """What computes windows: `torch` or `compiled`; `auto` is what a probe finds faster.
 
     Without bfloat16 products `auto` is torch, whose float32 kernel is as fast.
 
     Args:
-        name, cell, precision: as configured, precision settled.
-        device: where windows are computed.
-        notice: told where `auto` cannot use the compiled code that is installed.
+        name: as configured.
+        cell, precision, device: what they are for.
+        notice: receives why `auto` cannot use the compiled code that is installed.
+        watch: reports and times what is compiled for the answer.
 
     Raises:
         DeviceError: compiled code does not work here, or is not made for that.
@@ -104,7 +111,7 @@ def pick_kernel(
                 f"--kernel compiled is made for --cell {cells} on a CPU, not for {cell} on "
                 f"{device.type}; use auto."
             )
-        why = compiled_fault(precision)
+        why = compiled_fault(precision, watch)
         if why:
             raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
     if name != "auto":
@@ -112,7 +119,7 @@ def pick_kernel(
     fits = cell in COMPILED_CELLS and precision == "bfloat16" and device.type == "cpu"
     if not fits:
         return "torch"
-    if error := _compiled_error(precision):
+    if error := _compiled_error(precision, watch):
         if notice is not None and not isinstance(error, ImportError | ProcessorError):
             notice(f"compiled code is not used, and training takes longer: {_told(error)}")
         return "torch"
@@ -125,9 +132,14 @@ def pick_kernel(
     return min(kernels, key=_probe(networks).__getitem__)
 
 
-def compiled_fault(precision: str) -> str:
-    """Why compiled code does not work here; empty if it does."""
-    error = _compiled_error(precision)
+def compiled_fault(precision: str, watch: CompileWatch | None = None) -> str:
+    """Why compiled code does not work here; empty if it does, and is compiled then.
+
+    Args:
+        precision: of the products.
+        watch: reports and times what is compiled.
+    """
+    error = _compiled_error(precision, watch)
     return "" if error is None else _told(error)
 
 
@@ -138,21 +150,15 @@ def _told(error: Exception) -> str:
     return line if known else f"{type(error).__name__}: {line}"
 
 
-def _compiled_error(precision: str) -> Exception | None:
+def _compiled_error(precision: str, watch: CompileWatch | None) -> Exception | None:
     """What compiled code fails with here; an ImportError where numba is not installed."""
     if importlib.util.find_spec("numba") is None:
         return ImportError("numba is not installed (pip install 'charlstm[fast]').")
     try:
         from charlstm.compiled import check_products  # noqa: PLC0415 - it takes its time
-        from charlstm.nn.compiled import lstm_window  # noqa: PLC0415
 
         check_products("bfloat16" if precision == "bfloat16" else "float32")
-        dtype = product_type(precision)
-        weight = torch.zeros(8, 2, dtype=dtype, requires_grad=True)
-        state = torch.zeros(1, 2)
-        inputs = torch.zeros(1, 1, 8, dtype=dtype)
-        outputs, _h, _c = lstm_window(inputs, None, torch.zeros(8), state, state, weight)
-        torch.autograd.backward(outputs.float().sum())
+        (watch or CompileWatch()).warm_up(product_type(precision))
     except Exception as error:  # whatever numba meets on a machine that it was not made for
         return error
     return None

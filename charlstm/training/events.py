@@ -11,6 +11,15 @@ Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Compiling:
+    """Set-up compiles code for this machine: `functions` so far, in `seconds`."""
+
+    functions: int
+    seconds: float
+    done: bool
+
+
+@dataclass(frozen=True)
 class Stepped:
     """One optimizer step was done; `nats` is its window's mean loss, `chars` what it learned."""
 

@@ -20,6 +20,7 @@ from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import ReadingProgress
 from charlstm.text.windows import fit
+from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
     compiled_fault,
     pick_device,
@@ -27,7 +28,7 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.distributed import World
-from charlstm.training.events import Notice
+from charlstm.training.events import Compiling, Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
 from charlstm.training.sharing import lead
@@ -44,6 +45,7 @@ def resume_run(
     world: World | None = None,
     begun: float | None = None,
     on_ready: Callable[[Trainer], None] | None = None,
+    on_compile: Callable[[Compiling], None] | None = None,
 ) -> Trainer:
     """Set up a run to go on exactly where its newest intact checkpoint left it.
 
@@ -57,21 +59,23 @@ def resume_run(
         begun: when the command was started, as for `new_run`; None: setting up takes no time of
             the run's.
         on_ready: called with the trainer at the end.
+        on_compile: as for `new_run`.
 
     Raises:
         RunError: an option cannot change, the text is another, or the run is being trained.
         CheckpointError: no checkpoint is intact.
     """
     lock = RunLock(run.folder)
+    watch = CompileWatch(on_compile)
     try:
         run.check_files()
         run.clear_temporary_files()
         trainer = _resume(
             run, lock, changes, arguments,
-            notice=notice, progress=progress, world=world or World(),
+            notice=notice, progress=progress, world=world or World(), watch=watch,
         )  # fmt: skip
         if begun is not None:
-            trainer.count_from(begun)
+            trainer.count_from(begun + watch.seconds)
         if on_ready is not None:
             on_ready(trainer)
         return trainer
@@ -89,6 +93,7 @@ def _resume(
     notice: Notice,
     progress: ReadingProgress | None,
     world: World,
+    watch: CompileWatch,
 ) -> Trainer:
     path, checkpoint = _resumable(run, notice)
     saved, _tokenizer = read_meta(path, checkpoint)
@@ -100,7 +105,7 @@ def _resume(
             f"{world.size}: the same mathematics, but not to the last bit."
         )
     device = pick_device(config.train.device, world.local_rank)
-    config = config.override({"kernel": _kernel(saved, config, device, notice)})
+    config = config.override({"kernel": _kernel(saved, config, device, notice, watch)})
     own = read_own_text(
         run,
         path,
@@ -119,11 +124,13 @@ def _resume(
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     run.metrics.rewind(trainer.progress.logged_step)
-    lead(world, trainer, path, notice)
+    watch.seconds += lead(world, trainer, path, notice)
     return trainer
 
 
-def _kernel(saved: Config, config: Config, device: torch.device, notice: Notice) -> str:
+def _kernel(
+    saved: Config, config: Config, device: torch.device, notice: Notice, watch: CompileWatch
+) -> str:
     """What goes on computing windows: what did, if it can."""
     before = saved.train.kernel
     before = "torch" if before == "auto" else before  # of a run before there was a choice
@@ -131,7 +138,9 @@ def _kernel(saved: Config, config: Config, device: torch.device, notice: Notice)
     if asked == "auto":
         asked = before
     if asked == before == "compiled":
-        why = "it is for a CPU." if device.type != "cpu" else compiled_fault(config.train.precision)
+        why = "it is for a CPU."
+        if device.type == "cpu":
+            why = compiled_fault(config.train.precision, watch)
         if why:
             notice(
                 f"the run was trained by compiled code and goes on with torch, not to the last "
@@ -139,7 +148,9 @@ def _kernel(saved: Config, config: Config, device: torch.device, notice: Notice)
             )
             return "torch"
     elif asked != before:
-        asked = pick_kernel(asked, config.model.cell, config.train.precision, device, notice)
+        asked = pick_kernel(
+            asked, config.model.cell, config.train.precision, device, notice, watch
+        )
         notice(f"the run goes on with --kernel {asked}: not to the last bit the same.")
     return asked
 

@@ -19,6 +19,7 @@ from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
+from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
     pick_device,
     pick_kernel,
@@ -28,7 +29,7 @@ from charlstm.training.device import (
     speed_of,
 )
 from charlstm.training.distributed import World
-from charlstm.training.events import Notice
+from charlstm.training.events import Compiling, Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.sharing import lead
 from charlstm.training.trainer import Trainer
@@ -58,6 +59,7 @@ def new_run(
     on_choice: Callable[[Config, Choice], None] | None = None,
     begun: float | None = None,
     on_ready: Callable[[Trainer], None] | None = None,
+    on_compile: Callable[[Compiling], None] | None = None,
 ) -> Trainer:
     """Read the text and set up a run for it. Nothing is written before all of it is in order.
 
@@ -76,6 +78,7 @@ def new_run(
             taken from `--minutes`.
         on_ready: called with the trainer when nothing can fail any more; if it raises, or anything
             before it, the run's folder is removed.
+        on_compile: receives the progress of compilation, whose time does not count.
 
     Raises:
         CharlstmError: of the kind that fits what is wrong.
@@ -92,7 +95,9 @@ def new_run(
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
     cell = config.model.cell if given is None or "cell" in given else str(ALWAYS["cell"])
-    kernel = pick_kernel(config.train.kernel, cell, precision, device, notice)
+    watch = CompileWatch(on_compile)
+    kernel = pick_kernel(config.train.kernel, cell, precision, device, notice, watch)
+    begun += watch.seconds
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
@@ -105,16 +110,7 @@ def new_run(
     ):
         if old != new:
             notice(f"{flag} reduced from {old} to {new}: the text is short.")
-    if corpus.rare:
-        shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
-        notice(
-            f"{len(corpus.rare)} rare characters, {sum(corpus.rare.values()):,} times in all, "
-            f"became U+FFFD (--min-count {config.text.min_count}): {shown}"
-            + (" ..." if len(corpus.rare) > 10 else "")
-        )
-    if len(corpus.val) < 2:
-        why = "too short a validation part" if len(corpus.val) else "no validation part"
-        notice(f"{why}: the best checkpoint is chosen by the training loss.")
+    _notice_text(corpus, config, notice)
     train = replace(
         config.train,
         epochs=config.train.epochs or (ENDLESS if config.train.minutes else default_epochs(size)),
@@ -140,7 +136,7 @@ def new_run(
         trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
         trainer.count_from(begun)
         trainer.save()
-        lead(world, trainer, run.last, notice)
+        trainer.count_from(begun + lead(world, trainer, run.last, notice))
         if on_ready is not None:
             on_ready(trainer)
     except BaseException:
@@ -148,6 +144,20 @@ def new_run(
         lock.release()
         raise
     return trainer
+
+
+def _notice_text(corpus: Corpus, config: Config, notice: Notice) -> None:
+    """Report rare characters that were replaced, and a validation part that is missing."""
+    if corpus.rare:
+        shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
+        notice(
+            f"{len(corpus.rare)} rare characters, {sum(corpus.rare.values()):,} times in all, "
+            f"became U+FFFD (--min-count {config.text.min_count}): {shown}"
+            + (" ..." if len(corpus.rare) > 10 else "")
+        )
+    if len(corpus.val) < 2:
+        why = "too short a validation part" if len(corpus.val) else "no validation part"
+        notice(f"{why}: the best checkpoint is chosen by the training loss.")
 
 
 def _choose(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,18 @@ import numpy as np
 
 from charlstm.checkpoint import read_checkpoint
 from charlstm.config import Config
+<<<<<<< HEAD
 from charlstm.errors import CorpusError
 from charlstm.files import replace_file
+=======
+from charlstm.errors import CorpusError, DeviceError
+>>>>>>> cbb8fd8 (Compilation after an installation is reported, and takes no time of a run)
 from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.training.device import fastest_count, pick_device, share_threads
+from charlstm.training.compiling import CompileWatch
+from charlstm.training.device import compiled_fault, fastest_count, pick_device, share_threads
 from charlstm.training.distributed import CHUNK_BYTES, World
 from charlstm.training.events import Notice
 from charlstm.training.memory import keep_freed_memory
@@ -34,7 +40,7 @@ from charlstm.training.saving import restore
 from charlstm.training.trainer import Trainer
 
 
-def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> None:
+def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> float:
     """Let the others take up a run that this process has set up, and go on as one of them.
 
     Args:
@@ -43,12 +49,15 @@ def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> None:
         path: the checkpoint that it stands at.
         notice: told how many processes it will be.
 
+    Returns:
+        Seconds for which another process has compiled code, and this one has waited.
+
     Raises:
         DistributedError: another process is gone.
         CorpusError: the ids cannot be had by all.
     """
     if world.size == 1:
-        return
+        return 0.0
     corpus = trainer.corpus
     facts = {
         "config": trainer.config.to_json(),
@@ -63,6 +72,11 @@ def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> None:
         "ids_sha256": hashlib.sha256(corpus.ids.data).hexdigest(),
     }
     world.broadcast(json.dumps(facts).encode())
+    waited = 0.0
+    if trainer.config.train.kernel == "compiled":
+        begun = time.monotonic()
+        if world.sum([0.0])[0]:
+            waited = time.monotonic() - begun
     if world.undecided:
         chosen, few = _settle(world, trainer.config, len(corpus.tokenizer), notice)
         assert few is not None  # the leader is always needed
@@ -73,6 +87,7 @@ def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> None:
     world.broadcast(path.read_bytes())
     _give_ids(world, corpus)
     trainer.join(world)
+    return waited
 
 
 def follow(world: World) -> Trainer | None:
@@ -87,6 +102,11 @@ def follow(world: World) -> Trainer | None:
     """
     facts = json.loads(world.broadcast())
     config = Config.from_json(facts["config"])
+    if config.train.kernel == "compiled":  # another machine's, perhaps, where nothing is compiled
+        watch = CompileWatch()
+        if why := compiled_fault(config.train.precision, watch):
+            raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
+        world.sum([watch.seconds])
     if world.undecided:
         vocab_size = len(CharTokenizer.from_json(facts["tokenizer"]))
         _, few = _settle(world, config, vocab_size, None)

@@ -41,7 +41,7 @@ def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "charlstm.training.device._seconds", lambda network: speeds[network.cells[0].compiled]
     )
-    monkeypatch.setattr("charlstm.training.device.compiled_fault", lambda _precision: "")
+    monkeypatch.setattr("charlstm.training.device.compiled_fault", lambda *_: "")
     assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "compiled"
     assert pick_kernel("auto", "lstm", "float32", cpu) == "torch"
     assert pick_kernel("auto", "gru", "bfloat16", cpu) == "torch"

@@ -642,7 +642,7 @@ def test_another_kernel_on_resume(start: Start, monkeypatch: pytest.MonkeyPatch)
     assert told == []
     fault = "charlstm.training.resume.compiled_fault"
     with monkeypatch.context() as without:
-        without.setattr(fault, lambda _precision: "numba is not installed.")
+        without.setattr(fault, lambda *_: "numba is not installed.")
         assert again(trainer) == "torch"
     assert told == [
         "the run was trained by compiled code and goes on with torch, not to the last bit the "

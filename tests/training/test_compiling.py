@@ -1,0 +1,151 @@
+"""Compilation is reported, happens before training, and is no part of a run's time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from charlstm.cli.progress import CompileView
+from charlstm.config import Config
+from charlstm.training import compiling
+from charlstm.training.compiling import CompileWatch
+from charlstm.training.events import Compiling
+from charlstm.training.resume import resume_run
+from charlstm.training.setup import new_run
+from charlstm.training.trainer import Trainer
+
+numba = pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
+
+# In a process of its own: functions that other tests have called would count as compiled.
+ALL_TYPES = r"""
+import sys
+from pathlib import Path
+import torch
+from charlstm import compiled
+from charlstm.config import Config
+from charlstm.training.compiling import CompileWatch
+from charlstm.training.setup import new_run
+
+def types():
+    made = [f for f in vars(compiled).values() if hasattr(f, "nopython_signatures")]
+    return {(f.py_func.__name__, s) for f in made for s in f.nopython_signatures}
+
+precision = sys.argv[2]
+CompileWatch().warm_up(getattr(torch, precision))
+before = types()
+assert before
+folder = Path(sys.argv[1])
+(folder / "x.txt").write_text("the light is low and the wind is from the north\n" * 20)
+common = dict(hidden_size=6, maxlen=8, batch_size=3, epochs=1, kernel="compiled", sample_every=20,
+    precision=precision, recurrent_dropout=0.2, dropout=0.2, log_every=10**6)
+for number, options in enumerate([
+    dict(cell="coupled", embedding=4),
+    dict(cell="lstm", num_layers=3, residual=True, layer_norm=True, dense_output=True),
+    dict(cell="coupled", hidden_size=7, average=0.5, grow=0.5, reset=0.2, locked_dropout=0.1),
+    dict(cell="lstm", direction="both", num_layers=2, input_dropout=0.1),
+    dict(cell="coupled", stateless=True, targets="last"),
+    dict(cell="coupled", minutes=5.0),
+]):
+    trainer = new_run([str(folder / "x.txt")], Config().override({**common, **options}),
+        runs_dir=folder, name=str(number), notice=lambda _: None)
+    for _ in trainer.train():
+        pass
+    more = types() - before
+    assert not more, (options, more)
+"""
+
+
+def test_training_compiles_nothing_more(tmp_path: Path) -> None:
+    from charlstm.compiled import has_bfloat16
+
+    precision = "bfloat16" if has_bfloat16() else "float32"
+    done = subprocess.run(
+        [sys.executable, "-c", ALL_TYPES, str(tmp_path), precision],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def compile_two(_dtype: torch.dtype) -> None:
+    """Compile a function that calls another; nothing is kept on disk."""
+
+    inner = numba.njit(lambda x: x + 1)
+    outer = numba.njit(lambda x: 2.0 * inner(x))
+    assert outer(2.0) == 6.0
+
+
+def test_what_is_compiled_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiling, "_use_all", compile_two)
+    events: list[Compiling] = []
+    watch = CompileWatch(events.append)
+    watch.warm_up(torch.float32)
+    assert [(event.functions, event.done) for event in events] == [
+        (0, False), (1, False), (2, False), (2, True),
+    ]  # fmt: skip
+    assert watch.seconds == pytest.approx(events[-1].seconds, abs=0.05)
+    for quiet in (False, True):
+        view = CompileView(quiet, lambda: None)
+        for event in events:
+            view.show(event)
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == (0 if quiet else 2), said
+        assert quiet or ("compiling" in said[0] and "2 functions" in said[1])
+
+
+def test_what_is_loaded_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_use_all", lambda _dtype: None)
+    watch = CompileWatch(lambda _event: pytest.fail("nothing was compiled"))
+    watch.warm_up(torch.float32)
+    assert watch.seconds == 0
+
+
+def test_a_stop_ends_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiling, "_use_all", compile_two)
+    with pytest.raises(KeyboardInterrupt):
+        CompileWatch(CompileView(True, stop).show).warm_up(torch.float32)
+
+
+def test_compilation_takes_no_time_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of compilation, of a run of 30 minutes that began an hour ago."""
+
+    def warm_up(watch: CompileWatch, _dtype: torch.dtype) -> None:
+        watch.seconds += 3600
+
+    monkeypatch.setattr(CompileWatch, "warm_up", warm_up)
+    (tmp_path / "x.txt").write_text("the light is low and the wind is from the north\n" * 20)
+    config = Config().override(
+        {"hidden_size": 6, "maxlen": 8, "batch_size": 3, "kernel": "compiled", "minutes": 30.0,
+         "precision": "float32", "sample_every": 0}
+    )  # fmt: skip
+    config = config.override({"epochs": 10**6})
+
+    def steps_of(trainer: Trainer) -> int:
+        assert trainer.seconds < 600
+        before = trainer.progress.step
+        for _ in trainer.train():
+            if trainer.progress.step - before >= 3:
+                trainer.ask_to_stop()
+        return trainer.progress.step - before
+
+    begun = time.monotonic() - 3600
+    trainer = new_run(
+        [str(tmp_path / "x.txt")], config, runs_dir=tmp_path, name="x", notice=lambda _: None,
+        begun=begun,
+    )  # fmt: skip
+    assert steps_of(trainer) == 3
+    again = resume_run(
+        trainer.run, {}, [], notice=lambda _: None, begun=time.monotonic() - 3600
+    )  # fmt: skip
+    assert steps_of(again) == 3
