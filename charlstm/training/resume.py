@@ -148,9 +148,7 @@ def _kernel(
             )
             return "torch"
     elif asked != before:
-        asked = pick_kernel(
-            asked, config.model.cell, config.train.precision, device, notice, watch
-        )
+        asked = pick_kernel(asked, config.model.cell, config.train.precision, device, notice, watch)
         notice(f"the run goes on with --kernel {asked}: not to the last bit the same.")
     return asked
 

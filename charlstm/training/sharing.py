@@ -21,12 +21,8 @@ import numpy as np
 
 from charlstm.checkpoint import read_checkpoint
 from charlstm.config import Config
-<<<<<<< HEAD
-from charlstm.errors import CorpusError
-from charlstm.files import replace_file
-=======
 from charlstm.errors import CorpusError, DeviceError
->>>>>>> cbb8fd8 (Compilation after an installation is reported, and takes no time of a run)
+from charlstm.files import replace_file
 from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.corpus import Corpus
