@@ -113,15 +113,25 @@ def test_the_lock_keeps_others_out(tmp_path: Path) -> None:
         RunLock(tmp_path / "none")
 
 
-def test_keep_leaves_the_newest_earlier_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", range(6))
+def test_keep_is_the_number_of_earlier_checkpoints(tmp_path: Path, keep: int) -> None:
     run = create(tmp_path, "x", "x")
-    previous = -1
-    for step in (0, 10, 20, 30):
-        save(run, step, previous)
-        previous = step
-    assert [step for step, _ in run.numbered()] == [10, 20]
-    save(run, 40, 30, keep=0)
-    assert run.numbered() == []
+    earlier: list[int] = []
+    for number in range(8):
+        step = 10 * number
+        save(run, step, step - 10 if number else -1, keep)
+        # All of them until there are `keep`, from then on the newest.
+        assert [saved for saved, _ in run.numbered()] == (earlier[-keep:] if keep else [])
+        earlier.append(step)
+
+
+def test_keep_can_change_when_a_run_goes_on(tmp_path: Path) -> None:
+    run = create(tmp_path, "x", "x")
+    left = []
+    for step, keep in enumerate((3, 3, 3, 3, 3, 1, 4, 4, 0)):
+        save(run, step, step - 1, keep)
+        left.append([saved for saved, _ in run.numbered()])
+    assert left == [[], [0], [0, 1], [0, 1, 2], [1, 2, 3], [4], [4, 5], [4, 5, 6], []]
 
 
 def test_a_damaged_newest_checkpoint_falls_back(tmp_path: Path) -> None:

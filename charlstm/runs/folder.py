@@ -240,7 +240,7 @@ class Run:
                 _link_or_copy(self.last, path)
         save_checkpoint(self.last, meta, arrays)
         numbered = self.numbered()
-        for _, path in numbered[: len(numbered) - keep]:
+        for _, path in numbered[: max(0, len(numbered) - keep)]:
             remove_file(path)
 
     def save_best(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:

@@ -185,6 +185,7 @@ class Keeping(RuleBasedStateMachine):
         lock.release()
         self.keep, self.step, self.saved, self.best = keep, 0, -1, -1
         self.damaged: set[str] = set()  # names of files
+        self.earlier: set[int] = set()  # steps that were `last.npz` once
         self.save()
 
     @property
@@ -211,6 +212,7 @@ class Keeping(RuleBasedStateMachine):
         if name not in before and "last.npz" in self.damaged:
             self.damaged.add(name)
         self.damaged.discard("last.npz")
+        self.earlier |= {self.saved} - {-1}
         self.saved = self.step
         assert self.step in self.intact
 
@@ -260,9 +262,10 @@ class Keeping(RuleBasedStateMachine):
             assert load_checkpoint(self.run.best).meta["step"] == self.best
 
     @invariant()
-    def no_more_than_asked_for(self) -> None:
+    def exactly_as_many_as_asked_for(self) -> None:
         if hasattr(self, "run"):
-            assert len(self.run.numbered()) <= self.keep
+            steps = [step for step, _ in self.run.numbered()]
+            assert steps == (sorted(self.earlier)[-self.keep :] if self.keep else [])
 
 
 def test_9_retention(tmp_path: Path, count: Count, record: Record) -> None:
