@@ -153,7 +153,8 @@ def unusable(
     written = str(meta.get("charlstm"))[:20]
     newer = _version(written) > _version(__version__)
     if not newer and not isinstance(error, UnknownOptionError):
-        return CheckpointError(f"{path}{_NOT_INTACT if damaged else ''}: {error}")
+        what = f"{path} is not an intact checkpoint" if damaged else str(path)
+        return CheckpointError(f"{what}: {error}")
     # A version in development has the number of the release before it or after it.
     who = f"a newer charlstm ({written}); this is {__version__}"
     if not newer:

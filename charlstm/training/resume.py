@@ -30,7 +30,7 @@ from charlstm.training.device import (
 from charlstm.training.distributed import World
 from charlstm.training.events import Compiling, Notice
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.saving import restore
+from charlstm.training.saving import restore, restore_saved_best
 from charlstm.training.sharing import lead
 from charlstm.training.trainer import Trainer
 
@@ -123,6 +123,7 @@ def _resume(
         restore(trainer, checkpoint)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
+    restore_saved_best(trainer)
     run.metrics.rewind(trainer.progress.logged_step)
     watch.seconds += lead(world, trainer, path, notice)
     return trainer

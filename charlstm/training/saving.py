@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from charlstm import __version__
-from charlstm.checkpoint import Checkpoint
+from charlstm.checkpoint import Checkpoint, load_checkpoint
 from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.inference.language_model import read_meta
 from charlstm.inference.weights import check_weights
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.training.optim import optimizer_arrays, restore_optimizer
-from charlstm.training.state import Progress
+from charlstm.training.state import Progress, SavedBest
 
 if TYPE_CHECKING:
     from charlstm.training.trainer import Trainer
@@ -114,6 +115,25 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
         ) from error
     trainer.state = _carried_state(trainer, checkpoint.part("carry"))
     trainer.saved_step = trainer.progress.step
+
+
+def restore_saved_best(trainer: Trainer) -> None:
+    """Tell a restored trainer of a `best.npz` that is better than its checkpoint knows."""
+    path, progress = trainer.run.best, trainer.progress
+    try:
+        checkpoint = load_checkpoint(path, kinds=frozenset())
+        config, tokenizer = read_meta(path, checkpoint)
+        best = Progress.from_json(checkpoint.meta.get("progress"))
+    except CheckpointError:
+        return  # there is none yet, or it is damaged: anything is better
+    same_model = config.model == trainer.config.model and tokenizer == trainer.corpus.tokenizer
+    if not same_model or config.text != trainer.config.text:
+        return  # of another run
+    # How much is evaluated is measured where no checkpoint says; figures of unequal parts cannot
+    # be compared.
+    progress.val_chars = progress.val_chars or best.val_chars
+    if progress.val_chars == best.val_chars and best.best_nats < progress.best_nats:
+        trainer.saved_best = SavedBest(best.best_nats, best.best_step)
 
 
 def _carried_state(trainer: Trainer, arrays: Mapping[str, NDArray[Any]]) -> NetworkState:

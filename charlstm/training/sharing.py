@@ -8,6 +8,7 @@ each machine.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -33,6 +34,7 @@ from charlstm.training.distributed import CHUNK_BYTES, World
 from charlstm.training.events import Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
+from charlstm.training.state import SavedBest
 from charlstm.training.trainer import Trainer
 
 
@@ -66,6 +68,8 @@ def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> float:
         "mapped": corpus.mapping is not None,
         "path": None if corpus.path is None else str(corpus.path),
         "ids_sha256": hashlib.sha256(corpus.ids.data).hexdigest(),
+        "val_chars": trainer.progress.val_chars,
+        "saved_best": trainer.saved_best and dataclasses.asdict(trainer.saved_best),
     }
     world.broadcast(json.dumps(facts).encode())
     waited = 0.0
@@ -117,6 +121,9 @@ def follow(world: World) -> Trainer | None:
     device = pick_device(config.train.device, world.local_rank)
     trainer = Trainer(config, corpus, Run(Path(facts["run"])), device, facts["corpus"])
     restore(trainer, checkpoint)
+    trainer.progress.val_chars = facts["val_chars"]
+    if facts["saved_best"]:
+        trainer.saved_best = SavedBest(**facts["saved_best"])
     trainer.join(world)
     return trainer
 

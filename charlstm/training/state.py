@@ -17,6 +17,21 @@ MOST_PIECES = 4
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
 
 
+@dataclass(frozen=True)
+class SavedBest:
+    """A `best.npz` that is better than the checkpoint which training goes on from knows.
+
+    An evaluation writes `best.npz` first and `last.npz` next; a process may be killed in between.
+
+    Attributes:
+        nats: its nats per character.
+        step: the step whose weights it holds.
+    """
+
+    nats: float
+    step: int
+
+
 @dataclass
 class Progress:
     """Counters of a run.
@@ -61,17 +76,27 @@ class Progress:
     averaged: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
 
-    def evaluate(self, val_nats: float | None, average_nats: float | None) -> Evaluated:
+    def evaluate(
+        self,
+        val_nats: float | None,
+        average_nats: float | None,
+        saved: SavedBest | None = None,
+    ) -> Evaluated:
         """Take down what the weights as they are reach, and whether it is the best so far.
 
         Args:
             val_nats: nats per character of the validation part; None if there is none, and what
                 was reached in training since the last evaluation counts.
             average_nats: what the averaged weights reach; None if there are none.
+            saved: what `best.npz` holds, if that is better than `best_nats`. From its step on it
+                counts as the best, unless this evaluation reaches as much, as an exact
+                repetition does.
         """
         train_nats = self.epoch_nats / self.epoch_steps if self.epoch_steps else None
         reached = [nats for nats in (val_nats, average_nats) if nats is not None]
         nats = min(reached, default=math.inf if train_nats is None else train_nats)
+        if saved is not None and self.step >= saved.step and nats > saved.nats < self.best_nats:
+            self.best_nats, self.best_step = saved.nats, saved.step
         is_best = nats < self.best_nats
         if is_best:
             self.best_nats, self.best_step, self.stale = nats, self.step, 0

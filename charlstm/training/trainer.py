@@ -39,7 +39,7 @@ from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
 from charlstm.training.readings import Readings
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
-from charlstm.training.state import Progress
+from charlstm.training.state import Progress, SavedBest
 from charlstm.training.validation import seconds_per_char, validate_together
 
 _SAVE_SECONDS = 60.0
@@ -118,6 +118,7 @@ class Trainer:
         self._time_gone = 0.0  # the share of the time that is gone, as all processes know it
         self._look_agreed = False
         self.saved_step = -1  # none yet
+        self.saved_best: SavedBest | None = None  # only if `progress` does not know of it
         self._saved_at = time.monotonic()
         self._counts_from: float | None = None  # None: from when training begins
         self._save_seconds = 0.0
@@ -432,9 +433,11 @@ class Trainer:
                 return None
         if self._clock is not None:
             self._clock.looked(self.seconds, took)
-        evaluated = self.progress.evaluate(val_nats, average_nats)
+        saved = self.saved_best
+        evaluated = self.progress.evaluate(val_nats, average_nats, saved)
         self._log(val_nats, average_nats)
-        if evaluated.is_best:
+        if evaluated.is_best and (saved is None or self.progress.best_nats <= saved.nats):
+            self.saved_best = None
             with self.average.in_place() if evaluated.is_averaged else nullcontext():
                 contents = best_snapshot(self)
             if self.world.leads:
