@@ -28,7 +28,9 @@ COMMANDS = {
     "fill": ("charlstm.cli.fill", "Fill in blanks with a model that reads both ways."),
     "eval": ("charlstm.cli.evaluate", "Measure how well a model predicts a text."),
     "info": ("charlstm.cli.info", "Show what a run is, and how well it did."),
-    "runs": ("charlstm.cli.runs", "List all runs, the best first."),
+    "runs": ("charlstm.cli.runs", "List all runs, those of one text together, the newest first."),
+    "rename": ("charlstm.cli.rename", "Give a run another name."),
+    "delete": ("charlstm.cli.delete", "Delete runs."),
 }
 
 

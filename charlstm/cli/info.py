@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from charlstm.checkpoint import Checkpoint
+    from charlstm.config import Config
+    from charlstm.training.state import Progress
 
 
 @click.command("info", cls=GroupedCommand)
@@ -61,8 +63,6 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     corpus = meta.get("corpus")
-    best = None if math.isinf(progress.best_nats) else progress.best_nats
-    kind = "best_" if config.model.direction == "forward" else "best_pseudo_"
     return {
         "checkpoint": str(path),
         "saved_by": f"charlstm {str(meta.get('charlstm'))[:20]}",
@@ -71,16 +71,23 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "characters": tokenizer.characters,
         "text": corpus if isinstance(corpus, dict) else {},
         "config": config.to_json(),
-        "progress": {
-            "step": progress.step,
-            "epoch": progress.epoch,
-            "epochs": config.train.epochs,
-            "seconds": round(progress.seconds, 1),
-            f"{kind}nats_per_char": best,
-            f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
-            "best_step": progress.best_step,
-        },
+        "progress": progress_facts(config, progress),
         "history": progress.history,
+    }
+
+
+def progress_facts(config: Config, progress: Progress) -> dict[str, Any]:
+    """How far a run has come."""
+    best = None if math.isinf(progress.best_nats) else progress.best_nats
+    kind = "best_" if config.model.direction == "forward" else "best_pseudo_"
+    return {
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "epochs": config.train.epochs,
+        "seconds": round(progress.seconds, 1),
+        f"{kind}nats_per_char": best,
+        f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
+        "best_step": progress.best_step,
     }
 
 

@@ -188,3 +188,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def megabytes(num_bytes: int) -> str:
+    """A size, such as `12.3 MB`."""
+    return f"{num_bytes / 1e6:,.1f} MB"

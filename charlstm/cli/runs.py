@@ -1,51 +1,43 @@
-"""charlstm runs: all runs, a line each, best first."""
+"""charlstm runs: all runs, a line each, those of one text together."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlstm.cli import output
 from charlstm.cli.options import GroupedCommand, common_options
 from charlstm.cli.output import duration
-from charlstm.errors import CheckpointError, RunError
+from charlstm.errors import CharlstmError, CheckpointError, RunError
+
+if TYPE_CHECKING:
+    from charlstm.runs.folder import Run
+
+_NO_LIMIT = 2**31 - 1  # epochs, where time ends the run
 
 
 @click.command("runs", cls=GroupedCommand)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a run.")
 @common_options
 def command(as_json: bool, runs_dir: str | None) -> None:
-    """List all runs, a line each, the best first."""
-    from charlstm.cli.info import describe
-    from charlstm.runs.find import list_runs, load_model_checkpoint, runs_dir_from
+    """List all runs, a line each: those of one text together, the newest first.
+
+    Losses of runs of different texts cannot be compared.
+    """
+    from charlstm.runs.find import list_runs, runs_dir_from
 
     folder = runs_dir_from(runs_dir)
-    records = []
+    groups: dict[str, list[dict[str, Any]]] = {}  # by text; the newest run's comes first
     for run in list_runs(folder):
         try:
-            facts = describe(*load_model_checkpoint(str(run.folder), folder, output.say))
+            record = _summary(run)
         except (CheckpointError, RunError) as error:
             output.say(f"{run.name} is left out: {error}")
             continue
-        progress, model = facts["progress"], facts["config"]["model"]
-        sources = facts["text"].get("sources")
-        records.append(
-            {
-                "name": run.name,
-                "nats_per_char": progress.get("best_nats_per_char"),
-                "bits_per_char": progress.get("best_bits_per_char"),
-                "pseudo_nats_per_char": progress.get("best_pseudo_nats_per_char"),
-                "model": f"{_cell(model)} {model['num_layers']}x{model['hidden_size']}",
-                "epoch": progress["epoch"],
-                "epochs": progress["epochs"],
-                "seconds": progress["seconds"],
-                "text": ", ".join(map(str, sources)) if isinstance(sources, list) else "",
-                "num_chars": facts["text"].get("num_chars"),
-            }
-        )
-    records.sort(key=lambda r: math.inf if r["nats_per_char"] is None else r["nats_per_char"])
+        groups.setdefault(record["text_sha256"] or record["text"], []).append(record)
+    records = [record for group in groups.values() for record in group]
     if as_json:
         for record in records:
             output.json_line(record)
@@ -53,27 +45,68 @@ def command(as_json: bool, runs_dir: str | None) -> None:
     if not records:
         output.say(f"there is no run in {folder} yet. Train one: charlstm train corpus.txt")
         return
-    rows = [["run", "nats/char", "bits/char", "model", "epochs", "time", "text"]]
-    for record in records:
-        nats, bits = record["nats_per_char"], record["bits_per_char"]
-        pseudo = record["pseudo_nats_per_char"]
-        rows.append(
-            [
-                output.escape(record["name"], newlines=False),
-                f"{pseudo:.4f} pseudo" if pseudo is not None else _shown(nats),
-                _shown(bits),
-                record["model"],
-                f"{record['epoch']}/{record['epochs']}",
-                duration(record["seconds"]),
-                output.escape(record["text"][:60], newlines=False),
-            ]
-        )
-    output.data_line(output.table(rows))
+    heading = ["run", "nats/char", "bits/char", "model", "epochs", "time", "saved", "size", "text"]
+    output.data_line(output.table([heading, *map(_row, records)]))
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """What a run's newest readable checkpoint says of it; only its `meta` is read.
+
+    Raises:
+        CheckpointError: none is readable.
+        RunError: the run's folder is not.
+    """
+    from charlstm.checkpoint import load_meta, unusable
+    from charlstm.cli.info import progress_facts
+    from charlstm.config import Config
+    from charlstm.runs.find import first_readable
+    from charlstm.runs.manage import contents
+    from charlstm.training.state import Progress
+
+    path, meta = first_readable([*run.checkpoints(), run.best], load_meta, output.say)
+    try:
+        config = Config.from_json(meta.get("config"))
+        progress = progress_facts(config, Progress.from_json(meta.get("progress")))
+    except CharlstmError as error:
+        raise unusable(path, meta, error, damaged=True) from error
+    model, corpus = config.model, meta.get("corpus")
+    text: dict[str, Any] = corpus if isinstance(corpus, dict) else {}
+    sources, num_chars = text.get("sources"), text.get("num_chars")
+    cell = f"{model.cell} both ways" if model.direction == "both" else model.cell
+    saved = datetime.datetime.fromtimestamp(run.saved_at() or 0).astimezone()
+    return {
+        "name": run.name,
+        "nats_per_char": progress.get("best_nats_per_char"),
+        "bits_per_char": progress.get("best_bits_per_char"),
+        "pseudo_nats_per_char": progress.get("best_pseudo_nats_per_char"),
+        "model": f"{cell} {model.num_layers}x{model.hidden_size}",
+        "epoch": progress["epoch"],
+        "epochs": progress["epochs"],
+        "seconds": progress["seconds"],
+        "saved": saved.isoformat(timespec="seconds"),
+        "bytes": contents(run).num_bytes,
+        "text": ", ".join(map(str, sources)) if isinstance(sources, list) else "",
+        "num_chars": num_chars if isinstance(num_chars, int) else None,
+        "text_sha256": str(text.get("sha256") or ""),
+    }
+
+
+def _row(record: dict[str, Any]) -> list[str]:
+    pseudo, num_chars = record["pseudo_nats_per_char"], record["num_chars"]
+    epochs = "" if record["epochs"] == _NO_LIMIT else f"/{record['epochs']}"
+    text = record["text"][:60] + ("" if num_chars is None else f" ({num_chars:,})")
+    return [
+        output.escape(record["name"], newlines=False),
+        _shown(record["nats_per_char"]) if pseudo is None else f"{pseudo:.4f} pseudo",
+        _shown(record["bits_per_char"]),
+        record["model"],
+        f"{record['epoch']}{epochs}",
+        duration(record["seconds"]),
+        record["saved"][:16].replace("T", " "),
+        output.megabytes(record["bytes"]),
+        output.escape(text, newlines=False),
+    ]
 
 
 def _shown(number: float | None) -> str:
     return "-" if number is None else f"{number:.4f}"
-
-
-def _cell(model: dict[str, Any]) -> str:
-    return f"{model['cell']} both ways" if model["direction"] == "both" else str(model["cell"])

@@ -31,7 +31,7 @@ _NUMBERED = re.compile(r"step-(\d{8,})\.npz")
 _MAX_NAME_BYTES = 200
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, what: str = "--name") -> str:
     """The name, if it can be a run's: one that stays inside the runs' folder.
 
     Raises:
@@ -46,7 +46,7 @@ def check_name(name: str) -> str:
     )
     if bad:
         raise ConfigError(
-            f"--name {name[:80]!r} cannot name a run.\nLetters, digits, '-', '_', '.' and inner "
+            f"{what} {name[:80]!r} cannot name a run.\nLetters, digits, '-', '_', '.' and inner "
             f"spaces always can, without a '.' or '-' first, {_MAX_NAME_BYTES} bytes at most."
         )
     return name
@@ -129,7 +129,7 @@ class Run:
             make_folders(runs_dir)
             for number in range(1, 1_000_000):
                 folder = runs_dir / (wanted if number == 1 else f"{wanted}-{number}")
-                if (lock := _take(folder)) is not None:
+                if (lock := take_folder(folder)) is not None:
                     return cls(folder), lock
                 if name is not None:
                     raise _taken(runs_dir, name)
@@ -175,6 +175,13 @@ class Run:
                     raise RunError(
                         f"cannot remove {self.folder / name}: {error.strerror or error}."
                     ) from error
+
+    @staticmethod
+    def is_own(name: str) -> bool:
+        """Whether training writes files of that name, beside a text that it may keep."""
+        if name in ("last.npz", "best.npz", "metrics.jsonl"):
+            return True
+        return bool(_NUMBERED.fullmatch(name) or _TEMPORARY.fullmatch(name))
 
     def saved_at(self) -> float | None:
         """When the newest checkpoint was saved, in seconds since 1970; None if there is none."""
@@ -266,7 +273,7 @@ def _taken(runs_dir: Path, name: str) -> RunError:
     )
 
 
-def _take(folder: Path) -> RunLock | None:
+def take_folder(folder: Path) -> RunLock | None:
     """Make a folder, or find an empty one, and lock it; None if it is somebody's.
 
     Raises:

@@ -1,0 +1,59 @@
+"""charlstm delete: runs that are no longer needed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from charlstm.cli import output
+from charlstm.cli.options import GroupedCommand, common_options
+from charlstm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlstm.runs.folder import Run
+    from charlstm.runs.manage import Contents
+
+
+@click.command("delete", cls=GroupedCommand)
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@common_options
+def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
+    """Delete RUNS, given by name or folder: their checkpoints, logs and the texts they keep.
+
+    Other files in a run's folder are kept. A run in training is not deleted, and if one of several
+    runs cannot be deleted, none is.
+    """
+    from charlstm.runs.find import runs_dir_from
+    from charlstm.runs.manage import contents, delete_run, find_folder, locked
+
+    folder = runs_dir_from(runs_dir)
+    found = {run.folder.resolve(): run for run in (find_folder(name, folder) for name in runs)}
+    with locked(list(found.values())) as safe:
+        if not yes:
+            if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+                raise ConfigError("to delete runs without being asked, give --yes.")
+            for run in found.values():
+                output.say(_described(run, contents(run)))
+            if not safe:
+                output.say("there are no file locks here: make sure that no training is running.")
+            click.confirm(f"Delete {_count(len(found), 'run')}?", abort=True, err=True)
+        for run in found.values():
+            deleted = delete_run(run)
+            output.say(f"deleted {_described(run, deleted)}")
+            if deleted.others:
+                shown = ", ".join(deleted.others[:5]) + (" ..." if deleted.others[5:] else "")
+                output.say(f"kept in {run.folder}, as not of the run: {shown}")
+
+
+def _described(run: Run, found: Contents) -> str:
+    size = f"{_count(len(found.own), 'file')}, {output.megabytes(found.num_bytes)}"
+    return f"{run.folder}: {size}" + (
+        ", with the text it keeps" if run.kept_text in found.own else ""
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,21 @@
+"""charlstm rename: another name for a run."""
+
+from __future__ import annotations
+
+import click
+
+from charlstm.cli import output
+from charlstm.cli.options import GroupedCommand, common_options
+
+
+@click.command("rename", cls=GroupedCommand)
+@click.argument("run")
+@click.argument("new")
+@common_options
+def command(run: str, new: str, runs_dir: str | None) -> None:
+    """Give RUN, a run's name or folder, the name NEW. It stays in the folder where it is."""
+    from charlstm.runs.find import runs_dir_from
+    from charlstm.runs.manage import find_folder, rename_run
+
+    old = find_folder(run, runs_dir_from(runs_dir))
+    output.say(f"{old.folder} is now {rename_run(old, new).folder}")

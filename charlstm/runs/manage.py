@@ -1,0 +1,173 @@
+"""Renaming and deleting runs. Each is done under the run's lock, so never to one in training."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from charlstm.checkpoint import load_meta
+from charlstm.errors import CheckpointError, RunError
+from charlstm.files import expand_home, remove_file, retry_while_shared, sync_folder
+from charlstm.runs.find import find_run, first_readable
+from charlstm.runs.folder import Run, check_name, take_folder
+from charlstm.runs.lock import RunLock
+
+
+def find_folder(target: str, runs_dir: Path) -> Run:
+    """The run that a name or a path stands for, to be renamed or deleted.
+
+    Raises:
+        RunError: there is none, it is a link, or the path is that of a file.
+    """
+    run = find_run(target, runs_dir)
+    folder = Path(os.path.abspath(run.folder)) if run.name in ("", "..") else run.folder
+    if Path(expand_home(target)).is_file():
+        raise RunError(f"{target!r} is one file; name the run's folder: {folder}")
+    if folder.is_symlink():
+        raise RunError(
+            f"{folder} is a link to {os.readlink(folder)}.\n"
+            "Name the folder that it points to, or rename or remove the link itself."
+        )
+    return Run(folder)
+
+
+def rename_run(run: Run, name: str) -> Run:
+    """Give a run another name, in the folder where it is.
+
+    Raises:
+        ConfigError: that cannot be a run's name.
+        RunError: the name is taken, the run is being trained, or it cannot be done.
+    """
+    parent = run.folder.parent
+    new = Run(parent / check_name(name, "the new name"))
+    lock = RunLock(run.folder)
+    try:
+        existed = os.path.lexists(new.folder)
+        # As a new run does: whoever else wants the name finds it taken.
+        taken = take_folder(new.folder)
+        if taken is None:
+            raise RunError(f"the name {name!r} is taken in {parent}.\nChoose another name.")
+        try:
+            new.clear_temporary_files()
+            retry_while_shared(lambda: _move(run.folder, new.folder))
+        except BaseException:
+            if not existed:
+                with suppress(OSError):  # it holds something, after all
+                    new.folder.rmdir()
+            raise
+        finally:
+            taken.release()
+        sync_folder(parent)
+    except OSError as error:
+        raise RunError(f"cannot rename {run.folder}: {error.strerror or error}.") from error
+    finally:
+        lock.release()
+    return new
+
+
+def _move(folder: Path, empty: Path) -> None:
+    """Rename a folder to the name of an empty one."""
+    try:
+        os.rename(folder, empty)
+    except FileExistsError:  # Windows replaces no folder
+        empty.rmdir()
+        os.rename(folder, empty)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a run's folder holds.
+
+    Attributes:
+        own: the run's files, in the order in which to remove them: while a checkpoint is left,
+            the folder is still a run.
+        others: the names of all else, which somebody has put there.
+        num_bytes: the size of the run's files; of two names of one file only one counts.
+    """
+
+    own: list[Path]
+    others: list[str]
+    num_bytes: int
+
+
+def contents(run: Run) -> Contents:
+    """What a run's folder holds.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        names = sorted(os.listdir(run.folder))
+    except OSError as error:
+        raise RunError(f"cannot read {run.folder}: {error.strerror or error}.") from error
+    checkpoints: list[Path] = []
+    rest: list[Path] = []
+    others: list[str] = []
+    sizes: dict[tuple[int, int], int] = {}
+    for name in names:
+        path = run.folder / name
+        try:
+            status = path.lstat()
+        except OSError:  # removed since it was listed, as temporary files are
+            continue
+        own = run.is_own(name) or (path == run.kept_text and _keeps_text(run))
+        if not (own and stat.S_ISREG(status.st_mode)):
+            others.append(name)
+            continue
+        sizes[(status.st_dev, status.st_ino)] = status.st_size
+        (checkpoints if path.suffix == ".npz" else rest).append(path)
+    checkpoints.sort(key=lambda path: path == run.last)  # the last checkpoint is the last to go
+    return Contents([*rest, *checkpoints], others, sum(sizes.values()))
+
+
+def _keeps_text(run: Run) -> bool:
+    """Whether a checkpoint says that the run's folder keeps its text."""
+    try:
+        _, meta = first_readable([*run.checkpoints(), run.best], load_meta, lambda _: None)
+    except CheckpointError:
+        return False
+    corpus = meta.get("corpus")
+    return isinstance(corpus, dict) and corpus.get("kept") is True
+
+
+@contextmanager
+def locked(runs: Sequence[Run]) -> Iterator[bool]:
+    """Hold the locks of some runs; whether the file system has locks.
+
+    Raises:
+        RunError: one is being trained.
+    """
+    with ExitStack() as stack:
+        held = True
+        for run in runs:
+            lock = RunLock(run.folder)
+            stack.callback(lock.release)
+            held = held and lock.held
+        yield held
+
+
+def delete_run(run: Run) -> Contents:
+    """Remove a run's files, and its folder unless something else is in it.
+
+    The caller holds the run's lock.
+
+    Returns:
+        What was removed, and what was left.
+
+    Raises:
+        RunError: a file cannot be removed.
+    """
+    found = contents(run)
+    try:
+        for path in found.own:
+            remove_file(path)
+        if not found.others:
+            run.folder.rmdir()
+        sync_folder(run.folder.parent)
+    except OSError as error:
+        raise RunError(f"cannot delete {run.folder}: {error.strerror or error}.") from error
+    return found
