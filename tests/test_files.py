@@ -279,3 +279,23 @@ def test_no_file_is_renamed_while_it_is_open_or_mapped(
     assert sorted(os.listdir(tmp_path / "cache" / "charlstm")) == sorted(
         [corpus.path.name, corpus.path.with_suffix(".json").name]
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_an_old_checkpoint_that_is_being_read_ends_no_training(
+    tmp_path: Path, like_windows: list[str]
+) -> None:
+    run, lock = Run.create(tmp_path, "x", "x")
+    lock.release()
+    for step in range(3):
+        run.save_last({"step": step}, ARRAYS, previous_step=step - 1, keep=9)
+    oldest = run.numbered()[0][1]
+    with oldest.open("rb"):
+        run.save_last({"step": 3}, ARRAYS, previous_step=2, keep=1)
+    assert load_checkpoint(run.last).meta["step"] == 3
+    assert oldest.exists()
+    run.save_last({"step": 4}, ARRAYS, previous_step=3, keep=1)
+    assert not oldest.exists()
+    with run.last.open("rb"), pytest.raises(CheckpointError, match="denied"):
+        run.save_last({"step": 5}, ARRAYS, previous_step=4, keep=1)
+    assert load_checkpoint(run.last).meta["step"] == 4

@@ -248,7 +248,10 @@ class Run:
         save_checkpoint(self.last, meta, arrays)
         numbered = self.numbered()
         for _, path in numbered[: max(0, len(numbered) - keep)]:
-            remove_file(path)
+            try:
+                remove_file(path)
+            except PermissionError:  # on Windows, while somebody reads it: the next save removes it
+                break
 
     def save_best(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         """Save the best weights so far.
