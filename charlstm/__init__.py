@@ -18,13 +18,15 @@ __version__ = "0.1.0"
 __all__ = ["CharlstmError", "__version__", "load"]
 
 
-def load(run: str | os.PathLike[str]) -> LanguageModel:
+def load(run: str | os.PathLike[str] | None = None) -> LanguageModel:
     """Open a trained model for writing and scoring text; needs numpy only.
 
     Args:
-        run: a run's folder (its best checkpoint is taken) or one checkpoint file.
+        run: a run's folder or name (its best checkpoint is taken), or one checkpoint file; None:
+            the newest run.
 
     Raises:
+        ArgumentTypeError: `run` is something else.
         RunError: there is no such run.
         CheckpointError: the checkpoint is damaged, or not a checkpoint.
     """

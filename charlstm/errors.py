@@ -36,6 +36,14 @@ class UnknownOptionError(ConfigError):
     """A configuration that was read from a file has an option that this version does not know."""
 
 
+class ArgumentTypeError(ConfigError, TypeError):
+    """An argument, an option or a field has the wrong type, or a name that there is not."""
+
+
+class IdError(ConfigError, IndexError):
+    """An id lies outside the vocabulary."""
+
+
 class SourceError(CharlstmError):
     """A text cannot be found, read or decoded."""
 

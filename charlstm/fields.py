@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from charlstm.errors import ConfigError, UnknownOptionError
+from charlstm.errors import ArgumentTypeError, ConfigError, UnknownOptionError
 
 
 @dataclass(frozen=True)
@@ -113,18 +114,35 @@ class Section:
             ConfigError: it may not.
         """
         flag, kind = flag_of(spec), type_of(cls, spec.name)
-        wanted = _WANTED[kind]
-        # A numpy number is as good as a plain one; a bool, though an int, is no number.
-        good = isinstance(value, wanted.kind) and (kind is bool or not isinstance(value, bool))
-        if not good or (kind is tuple and not all(isinstance(part, str) for part in value)):
-            raise ConfigError(f"{flag} must be {wanted.name}, not {_short(value)}.")
+        name = f"{spec.name} ({flag})"
+        given, value = value, check_type(name, value, kind, optional=spec.default is None)
         within: Range | None = spec.metadata["within"]
         if within is not None and value not in within:
-            raise ConfigError(f"{flag} {_short(value)} is out of range; allowed: {within}.")
+            raise ConfigError(f"{flag} {_short(given)} is out of range; allowed: {within}.")
         choices = spec.metadata["choices"]
         if choices and value not in choices:
             raise ConfigError(f"{flag} {value!r} is unknown; choose from: {', '.join(choices)}.")
-        return kind(value)
+        return value
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], base: Self | None = None) -> Self:
+        """A section with some fields given by name, as keyword arguments are.
+
+        Args:
+            options: values by field.
+            base: what the other fields are; None: the defaults.
+
+        Raises:
+            ArgumentTypeError: there is no such field, or a value has the wrong type.
+            ConfigError: a value is out of range.
+        """
+        names = [spec.name for spec in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for name in options:
+            if name not in names:
+                raise ArgumentTypeError(
+                    f"there is no option {_short(name)}; choose from: {', '.join(names)}."
+                )
+        return dataclasses.replace(cls() if base is None else base, **options)  # type: ignore[type-var]
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -147,24 +165,72 @@ class Section:
         return cls(**data)
 
 
+def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> Any:
+    """The value as `kind`, if it is one: the rule that `charlstm.arguments` states.
+
+    Args:
+        name: the argument's or field's, for the message.
+        value: what was given.
+        kind: int, float, bool, str, tuple (of texts, for which a list or one text may stand), or
+            any class.
+        optional: whether the caller takes None, too, which the message then says.
+
+    Raises:
+        ArgumentTypeError: it is not one.
+    """
+    wanted = _WANTED.get(kind) or _Wanted(kind, f"a {kind.__name__}", lambda value: value)
+    if kind is tuple and isinstance(value, str):
+        value = (value,)
+    number = kind in (int, float)
+    if kind is bool and (type(value).__module__, type(value).__name__) in _NUMPY_BOOLS:
+        value = bool(value)
+    # A bool, though Python counts it among the ints, is not taken for a number.
+    good = isinstance(value, wanted.kind) and not (number and isinstance(value, bool))
+    if not good or (kind is tuple and not all(isinstance(part, str) for part in value)):
+        end = " or None" if optional else ""
+        raise ArgumentTypeError(f"{name} must be {wanted.name}{end}, not {describe_value(value)}.")
+    return wanted.convert(value)
+
+
+# Named here, as this module does without numpy: its bool before version 2.0 and since.
+_NUMPY_BOOLS = (("numpy", "bool_"), ("numpy", "bool"))
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number that is larger than any float
+        return math.inf if value > 0 else -math.inf
+
+
 @dataclass(frozen=True)
 class _Wanted:
     kind: Any
     name: str
+    convert: Callable[[Any], Any]
 
 
 _WANTED: dict[type, _Wanted] = {
-    int: _Wanted(numbers.Integral, "a whole number"),
-    float: _Wanted(numbers.Real, "a number"),
-    str: _Wanted(str, "a text"),
-    bool: _Wanted(bool, "true or false"),
-    tuple: _Wanted((tuple, list), "a list of texts"),
+    int: _Wanted(numbers.Integral, "a whole number (int)", int),
+    float: _Wanted(numbers.Real, "a number (float)", _float),
+    str: _Wanted(str, "a text (str)", str),
+    bool: _Wanted(bool, "true or false (bool)", bool),
+    tuple: _Wanted((tuple, list), "a list of texts (str)", tuple),
 }
+
+
+def describe_value(value: object) -> str:
+    """A value and its type, for a message."""
+    return "None" if value is None else f"{_short(value)} ({type(value).__name__})"
 
 
 def _short(value: object) -> str:
     """A value for a message, whatever its size."""
     if isinstance(value, int) and value.bit_length() > 64:
         return "a number of more than 64 bits"  # Python refuses to write out the largest
+    if isinstance(value, (str, bytes)):
+        value = value[:100]
     text = str(value) if isinstance(value, numbers.Real) else repr(value)
+    if "\n" in text:  # as an array's has
+        text = " ".join(text.split())
     return text if len(text) <= 80 else text[:80] + "..."

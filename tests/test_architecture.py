@@ -17,15 +17,17 @@ ALLOWED = {
     "errors": set[str](),
     "files": set[str](),
     "fields": {"errors"},
+    "arguments": {"errors", "fields"},
     "config": {"errors", "fields"},
     "processors": set[str](),
     "recipes": {"errors"},
     "compiled": {"errors"},
     "checkpoint": {"errors", "files", "version"},
     "runs": {"errors", "files", "checkpoint", "runs"},
-    "text": {"errors", "files", "config", "text"},
+    "text": {"errors", "files", "fields", "arguments", "config", "text"},
     "inference": {
-        "errors", "fields", "config", "processors", "compiled", "text", "checkpoint", "runs",
+        "errors", "fields", "arguments", "config", "processors", "compiled", "text", "checkpoint",
+        "runs",
         "inference",
     },
     "nn": {"errors", "config", "compiled", "nn"},
@@ -35,8 +37,8 @@ ALLOWED = {
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "files", "fields", "config", "processors", "recipes", "compiled", "checkpoint",
-    "runs", "text",
+    "errors", "files", "fields", "arguments", "config", "processors", "recipes", "compiled",
+    "checkpoint", "runs", "text",
     "inference",
 }  # fmt: skip
 

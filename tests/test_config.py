@@ -47,7 +47,7 @@ def test_names_are_unique_over_sections() -> None:
         (SampleConfig, {"seed": -1}, ["--seed -1"]),
         (SampleConfig, {"seed": 2**63}, ["--seed"]),
         (SampleConfig, {"stop": [1]}, ["--stop", "list of texts"]),
-        (SampleConfig, {"stop": "ab"}, ["--stop", "list of texts"]),
+        (SampleConfig, {"stop": b"ab"}, ["--stop", "list of texts"]),
         (SampleConfig, {"temperature": 10**400}, ["--temp", "64 bits"]),
         (ModelConfig, {"hidden_size": 10**400}, ["--hidden-size", "64 bits"]),
         (TrainConfig, {"optimizer": "x" * 1000}, ["--optimizer"]),

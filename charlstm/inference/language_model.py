@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.arguments import check_arguments
 from charlstm.checkpoint import Checkpoint, unusable
 from charlstm.config import Config, FillConfig, SampleConfig
 from charlstm.errors import (
@@ -35,9 +36,10 @@ from charlstm.inference.sampling import (
 )
 from charlstm.inference.scoring import Score, score_cold, score_ids
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
-from charlstm.text.tokenizer import CharTokenizer, Ids
+from charlstm.text.tokenizer import CharTokenizer
 
 MOST_SAMPLES = Range(1, 4096)
+COLD_WINDOWS = Range(0, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ class LanguageModel:
             `charlstm[fast]` installs; None: where it is long enough to gain by it.
 
     Raises:
+        ArgumentTypeError: an argument has the wrong type.
         CheckpointError: the weights do not fit the configuration.
     """
 
+    @check_arguments
     def __init__(
         self,
         weights: Mapping[str, NDArray[Any]],
@@ -110,6 +114,7 @@ class LanguageModel:
         return self._one_way
 
     @classmethod
+    @check_arguments
     def load(
         cls,
         run: str | os.PathLike[str] | None,
@@ -127,6 +132,7 @@ class LanguageModel:
             compiled: see `LanguageModel`.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             RunError: there is no such run.
             CheckpointError: no checkpoint is intact.
         """
@@ -135,6 +141,7 @@ class LanguageModel:
         return cls.from_checkpoint(*load_model_checkpoint(target, folder, warn), compiled=compiled)
 
     @classmethod
+    @check_arguments
     def from_checkpoint(
         cls, path: Path, checkpoint: Checkpoint, *, compiled: bool | None = None
     ) -> LanguageModel:
@@ -149,6 +156,7 @@ class LanguageModel:
         except CheckpointError as error:
             raise unusable(path, checkpoint.meta, error) from error
 
+    @check_arguments
     def start(
         self, prompt: str = "", unknown: str = "error", progress: ReadProgress | None = None
     ) -> tuple[Session, NDArray[Any]]:
@@ -166,6 +174,7 @@ class LanguageModel:
             A session of one stream, and the logits (V,) of the character that follows.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             UnknownCharacterError: the prompt has a character the model does not know.
             DirectionError: the model reads both ways.
         """
@@ -176,6 +185,7 @@ class LanguageModel:
             ids = self.tokenizer.encode(next((c for c in "\n " if c in known), known[0]))
         return session, read_ids(session, ids, progress)
 
+    @check_arguments
     def generate(
         self,
         prompt: str = "",
@@ -190,19 +200,20 @@ class LanguageModel:
         Args:
             prompt: what comes before; it is not part of what is yielded.
             unknown: what to do with its unknown characters: error, skip or replace.
-            config: how to draw; otherwise made from `options`.
+            config: how to draw; None: the defaults.
             progress: told how many of the prompt's characters have been read, see `start`.
-            **options: fields of `SampleConfig`: temperature, top_k, top_p, min_p, precision,
-                length, seed, stop.
+            **options: fields of `SampleConfig`, in place of `config`'s: temperature, top_k,
+                top_p, min_p, precision, length, seed (0 to 2**63 - 1), stop (one text or several).
 
         Yields:
             Text, mostly one character at a time; none of it is taken back later.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             ConfigError: an option is out of range.
             UnknownCharacterError: see `unknown`.
         """
-        config = config or SampleConfig(**_options(options))
+        config = SampleConfig.from_options(options, config)
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
         return self._continue(session, logits, config)
@@ -222,6 +233,7 @@ class LanguageModel:
         if rest := stop.rest():
             yield rest
 
+    @check_arguments
     def samples(
         self,
         count: int,
@@ -239,12 +251,12 @@ class LanguageModel:
             prompt, unknown, config, progress, **options: as for `generate`.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             ConfigError: an option is out of range.
             UnknownCharacterError: see `unknown`.
         """
-        config = config or SampleConfig(**_options(options))
-        if count not in MOST_SAMPLES:
-            raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
+        config = SampleConfig.from_options(options, config)
+        _check_count(count)
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
         if count == 1:
@@ -267,29 +279,40 @@ class LanguageModel:
             for n, (parts, stop) in enumerate(zip(texts, stops, strict=True))
         ]
 
+    @check_arguments
     def score(self, text: str, *, unknown: str = "error") -> Score:
         """How well the model predicts a text, its state carried from the text's first character.
 
         A model that reads both ways gives the pseudo-likelihood, see `charlstm.inference.both`.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             CorpusError: fewer than two characters.
             UnknownCharacterError: see `unknown`.
         """
         return self.score_ids(self.tokenizer.encode(text, unknown))
 
-    def score_ids(self, ids: Ids, *, cold_window: int = 0) -> Score:
-        """The same for ids, shape (T,).
+    @check_arguments
+    def score_ids(self, ids: Any, *, cold_window: int = 0) -> Score:
+        """The same for ids.
 
         Args:
-            ids: the text.
+            ids: the text: any integer array or sequence of shape (T,).
             cold_window: score windows of that many characters, each from the zero state; 0
                 carries the state over the whole text.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
+            IdError: an id lies outside the vocabulary.
+            ConfigError: `cold_window` is out of range.
             CorpusError: fewer than two characters.
             DirectionError: cold windows of a model that reads both ways.
         """
+        ids = self.tokenizer.check_ids(ids)
+        if cold_window not in COLD_WINDOWS:
+            raise ConfigError(
+                f"cold_window {cold_window} is out of range; allowed: {COLD_WINDOWS}."
+            )
         if cold_window and self.reads_both_ways:
             raise DirectionError(
                 "cold windows are for models that read left to right; this one reads both sides "
@@ -301,6 +324,7 @@ class LanguageModel:
             return self._both_ways.score(ids)
         return score_ids(self.engine, ids)
 
+    @check_arguments
     def fill(
         self,
         text: str,
@@ -316,17 +340,18 @@ class LanguageModel:
             text: any text with blanks in it, one for each character.
             count: how many samples.
             unknown: what to do with unknown characters, as for `generate`.
-            config: how to fill; otherwise made from `options`.
-            **options: fields of `FillConfig`: blank, temperature, sweeps, seed.
+            config: how to fill; None: the defaults.
+            **options: fields of `FillConfig`, in place of `config`'s: blank, temperature, sweeps,
+                seed.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             ConfigError: an option is out of range, or the text has no blank.
             DirectionError: the model reads left to right only.
             UnknownCharacterError: see `unknown`.
         """
-        config = config or FillConfig(**options)
-        if count not in MOST_SAMPLES:
-            raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
+        config = FillConfig.from_options(options, config)
+        _check_count(count)
         if self._both_ways is None:
             raise DirectionError(
                 "this model reads left to right only: it cannot fill in blanks.\nTrain one that "
@@ -392,7 +417,8 @@ def seed_of(config: SampleConfig | FillConfig) -> int:
     return secrets.randbits(53) if config.seed is None else config.seed
 
 
-def _options(options: dict[str, Any]) -> dict[str, Any]:
-    """Let a caller write `stop="."` for a single stop text."""
-    stop = options.get("stop")
-    return {**options, "stop": (stop,)} if isinstance(stop, str) else options
+def _check_count(count: int) -> None:
+    if count not in MOST_SAMPLES:
+        raise ConfigError(
+            f"-n {count} (from Python: count) is out of range; allowed: {MOST_SAMPLES}."
+        )

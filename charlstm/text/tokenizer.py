@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.errors import CheckpointError, ConfigError, UnknownCharacterError
+from charlstm.arguments import check_arguments
+from charlstm.errors import (
+    ArgumentTypeError,
+    CheckpointError,
+    ConfigError,
+    IdError,
+    UnknownCharacterError,
+)
+from charlstm.fields import describe_value
 from charlstm.text.equivalents import replacements
 
 REPLACEMENT = "\ufffd"
@@ -83,6 +91,7 @@ class CharTokenizer:
             U+FFFD, which the vocabulary then holds.
     """
 
+    @check_arguments
     def __init__(self, characters: str, *, lowercase: bool = False, rare: str = "") -> None:
         for text in (characters, rare):
             if list(text) != sorted(set(text)):
@@ -131,6 +140,7 @@ class CharTokenizer:
         return cls(characters, lowercase=lowercase, rare="".join(sorted(rare))), rare
 
     @classmethod
+    @check_arguments
     def from_text(cls, text: str, *, lowercase: bool = False, min_count: int = 1) -> CharTokenizer:
         """The vocabulary of a text in memory."""
         counts = np.zeros(CODE_POINTS, dtype=np.int64)
@@ -151,6 +161,7 @@ class CharTokenizer:
         """The smallest unsigned type that holds every id."""
         return _smallest(len(self) - 1)
 
+    @check_arguments
     def encode(self, text: str, unknown: str = "error") -> Ids:
         """Ids of a text.
 
@@ -165,6 +176,7 @@ class CharTokenizer:
             Shape (T,), dtype `id_dtype`; T is `len(text)`, less what was skipped.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             UnknownCharacterError: under `error`; under `map` where nothing stands for it.
         """
         check_unknown_policy(unknown)
@@ -211,6 +223,7 @@ class CharTokenizer:
         """Whether a character has an id."""
         return bool(self._ids(character)[0] != len(self))
 
+    @check_arguments
     def unknown_characters(self, text: str) -> dict[str, int]:
         """The characters of a text outside the vocabulary, with how often each occurs."""
         points = code_points(text)
@@ -222,16 +235,44 @@ class CharTokenizer:
         """The text of ids, any integer array or sequence of shape (T,).
 
         Raises:
-            IndexError: an id outside the vocabulary.
+            ArgumentTypeError: they are something else.
+            IdError: an id outside the vocabulary.
         """
-        array = np.asarray(ids, dtype=np.int64)
+        points: NDArray[np.uint32] = self._points[self.check_ids(ids)]
+        return points.tobytes().decode("utf-32-le", "surrogatepass")
+
+    def check_ids(self, ids: Any) -> NDArray[np.integer[Any]]:
+        """Ids as an array, if they are an integer array or sequence of shape (T,).
+
+        Raises:
+            ArgumentTypeError: they are something else.
+            IdError: an id outside the vocabulary.
+        """
+        try:
+            array = np.asarray(ids)
+        except ValueError:  # sequences of unequal lengths
+            array = np.empty((0, 0))
+        if array.shape == (0,) and not isinstance(ids, np.ndarray):
+            array = array.astype(np.int64)  # an empty sequence has no type of its own
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise ArgumentTypeError(
+                "ids must be an integer array or sequence of shape (T,), not "
+                f"{describe_value(ids)}."
+            )
         if array.size and (array.min() < 0 or array.max() >= len(self)):
-            raise IndexError(f"ids must lie in 0..{len(self) - 1}")
-        return self._points[array].tobytes().decode("utf-32-le", "surrogatepass")
+            raise IdError(
+                f"ids {array.min()} to {array.max()} are not all in the vocabulary; allowed: "
+                f"0 to {len(self) - 1}."
+            )
+        return array
 
     def one_hot(self, ids: Any) -> NDArray[np.float32]:
-        """Ids (T,) -> rows (T, V) of zeros with a single one."""
-        array = np.asarray(ids, dtype=np.int64)
+        """Ids (T,) -> rows (T, V) of zeros with a single one.
+
+        Raises:
+            ArgumentTypeError, IdError: as for `decode`.
+        """
+        array = self.check_ids(ids)
         rows = np.zeros((len(array), len(self)), dtype=np.float32)
         rows[np.arange(len(array)), array] = 1.0
         return rows
