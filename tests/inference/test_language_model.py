@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +12,28 @@ import pytest
 
 import charlstm
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
-from charlstm.config import SampleConfig
+from charlstm.config import Config, ModelConfig, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
+from charlstm.inference.engine import Session
 from charlstm.inference.language_model import LanguageModel, seed_of
+from charlstm.inference.sampling import load_writer
+from charlstm.inference.weights import weight_shapes
+from charlstm.text.tokenizer import CharTokenizer
 from tests.conftest import Program
+
+
+def make_model(
+    cell: str, *, direction: str = "forward", compiled: bool | None = None
+) -> LanguageModel:
+    """A small model with lively weights."""
+    config = ModelConfig(cell=cell, num_layers=2, hidden_size=9, direction=direction)
+    tokenizer = CharTokenizer("\n abcdefgh")
+    rng = np.random.default_rng(0)
+    weights = {
+        name: (0.8 * rng.normal(size=shape)).astype(np.float32)
+        for name, shape in weight_shapes(config, len(tokenizer)).items()
+    }
+    return LanguageModel(weights, Config(model=config), tokenizer, compiled=compiled)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +70,70 @@ def test_samples_side_by_side_are_those_made_alone(model: LanguageModel) -> None
     assert many[0].text == "".join(model.generate("The ", length=200, seed=1))
     assert model.samples(1, "The ", length=200, seed=1)[0] == many[0]
     assert len({sample.text for sample in many}) == 3
+
+
+@pytest.mark.parametrize("cell", ["coupled", "gru"])
+@pytest.mark.parametrize(
+    ("precision", "compiled"),
+    [("float32", False), ("float32", True), ("bfloat16", None), ("int8", None)],
+)
+def test_sample_k_is_the_same_of_any_number_of_samples(
+    cell: str, precision: str, compiled: bool | None
+) -> None:
+    if precision != "float32" and (cell == "gru" or load_writer(precision) is None):
+        pytest.skip(f"no {precision} products here, or for a {cell}")
+    model = make_model(cell, compiled=compiled)
+    options: Any = {"length": 12, "seed": 5, "temperature": 1.0, "precision": precision}
+    whole = model.samples(200, "ab", **options)
+    assert len({sample.text for sample in whole}) > 190
+    for count in [*range(1, 18), 31, 32, 33, 63, 64, 65, 127, 128, 129, 199]:
+        assert model.samples(count, "ab", **options) == whole[:count]
+
+
+def test_twelve_threads_use_one_model() -> None:
+    """What each returns is what it returns alone; whatever a model makes on first use, too."""
+    one, both = make_model("lstm"), make_model("lstm", direction="both")
+    text = "abc\n" * 30
+    calls: list[Callable[[], Any]] = []
+    for seed in range(12):
+        calls += [
+            lambda s=seed: "".join(one.generate("ab", length=80, seed=s)),  # type: ignore[misc]
+            lambda s=seed: one.samples(5, "ab", length=40, seed=s),  # type: ignore[misc]
+            lambda s=seed: one.score(text[s:]),  # type: ignore[misc]
+            lambda s=seed: both.fill("ab__c", 2, sweeps=2, seed=s),  # type: ignore[misc]
+        ]
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda call: call(), calls))
+    assert together == [call() for call in calls]
+    assert len(set(map(str, together))) > 40
+
+
+def test_generators_leave_nothing_behind() -> None:
+    """Run to the end, closed early, or dropped without a word."""
+    model = make_model("lstm")
+
+    def use(count: int) -> None:
+        for number in range(count):
+            pieces = model.generate("ab", length=6, seed=number)
+            next(pieces)
+            if number % 3 == 0:
+                assert len("".join(pieces)) == 5
+            elif number % 3 == 1:
+                pieces.close()  # type: ignore[attr-defined]
+
+    def sessions() -> int:
+        gc.collect()
+        return sum(type(found) is Session for found in gc.get_objects())
+
+    use(50)  # what is made once
+    before = sessions()
+    tracemalloc.start()
+    try:
+        use(1000)
+        assert sessions() == before
+        assert tracemalloc.get_traced_memory()[0] < 100_000  # 100 bytes for each
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_seed_repeats_a_sample_of_another(model: LanguageModel) -> None:

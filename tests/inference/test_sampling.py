@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from random import Random
 
 import numpy as np
@@ -147,6 +148,67 @@ def test_draws_follow_the_probabilities() -> None:
     # Within five standard deviations.
     expected = np.array([0.5, 0.25, 0.125, 0.125])
     assert (np.abs(counts / 8000 - expected) < 5 * np.sqrt(expected / 8000)).all()
+
+
+FILTERS: list[dict[str, float]] = [
+    {"temperature": 1.0},
+    {"temperature": 0.5},
+    {"temperature": 1.7},
+    {"top_k": 1},
+    {"top_k": 4, "temperature": 1.3},
+    {"top_p": 0.3},
+    {"top_p": 0.9, "temperature": 1.5},
+    {"min_p": 0.2},
+    {"min_p": 0.05, "temperature": 2.0},
+    {"top_k": 6, "top_p": 0.8, "temperature": 1.5},
+    {"top_k": 6, "min_p": 0.3},
+    {"top_p": 0.9, "min_p": 0.3, "temperature": 1.2},
+    {"top_k": 5, "top_p": 0.9, "min_p": 0.1, "temperature": 3.0},
+    {"top_k": 99, "top_p": 1.0, "min_p": 1.0},
+]
+
+
+def expected_shares(logits: list[float], config: SampleConfig) -> list[float]:
+    """Each character's probability, by the documented order and definitions, in plain Python."""
+
+    def normalised(weights: dict[int, float]) -> dict[int, float]:
+        total = math.fsum(weights.values())
+        return {n: weight / total for n, weight in weights.items()}
+
+    shares = normalised({n: math.exp(x / config.temperature) for n, x in enumerate(logits)})
+    ranked = sorted(shares, key=lambda n: -shares[n])
+    if config.top_k:
+        shares = normalised({n: shares[n] for n in ranked[: config.top_k]})
+    kept: list[int] = []
+    for n in ranked[: len(shares)]:
+        if math.fsum(shares[k] for k in kept) < config.top_p:
+            kept.append(n)
+    shares = normalised({n: shares[n] for n in kept})
+    least = config.min_p * max(shares.values())
+    shares = normalised({n: share for n, share in shares.items() if share >= least})
+    return [shares.get(n, 0.0) for n in range(len(logits))]
+
+
+@pytest.mark.parametrize("options", FILTERS, ids=str)
+@pytest.mark.parametrize("streams", [1, 200])
+def test_draws_follow_the_filtered_probabilities(options: dict[str, float], streams: int) -> None:
+    """Chi-square; the seed is fixed, so the test is the same each time."""
+    config = SampleConfig(**options)  # type: ignore[arg-type]
+    logits = np.random.default_rng(2).normal(size=12).astype(np.float32) * 2
+    sampler = Sampler(config, streams, seed=1)
+    if streams == 1:
+        drawn = np.array([sampler.choose_one(logits) for _ in range(4000)])
+    else:
+        many = np.repeat(logits[None, :], streams, axis=0)
+        drawn = np.concatenate([sampler.choose(many) for _ in range(200)])
+    found = np.bincount(drawn, minlength=12)
+    expected = len(drawn) * np.array(expected_shares(logits.tolist(), config))
+    possible = expected > 0
+    assert not found[~possible].any()
+    degrees = int(possible.sum()) - 1
+    chi_square = float(((found - expected)[possible] ** 2 / expected[possible]).sum())
+    # Mean and standard deviation are n and sqrt(2 n) for n degrees of freedom.
+    assert chi_square <= degrees + 5 * math.sqrt(2 * degrees)
 
 
 def test_temperature_is_applied_before_top_p() -> None:
