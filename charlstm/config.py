@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charlstm.errors import ConfigError, UnknownOptionError
-from charlstm.fields import Range, Section, option
+from charlstm.fields import Range, Section, check_type, option
 
 FRACTION = Range(0, 1, open_high=True)
 COUNT = Range(1, 2**31 - 1)
@@ -557,6 +557,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        for name, kind in SECTIONS.items():
+            check_type(name, getattr(self, name), kind)
         if self.model.direction == "both" and self.windows.targets == "last":
             raise ConfigError(
                 "--direction both needs --targets all (recipes may set last): after a window's "

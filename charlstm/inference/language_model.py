@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,18 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.path = path
         self.weights = weights
+        self._compiled = compiled
         self._one_way: Engine | None = None
         self._both_ways: BothWays | None = None
         if config.model.direction == "both":
             self._both_ways = BothWays(weights, config.model, len(tokenizer))
         else:
             self._one_way = Engine(weights, config.model, len(tokenizer), compiled=compiled)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is derived from the weights is made again where the model is unpickled.
+        make = partial(type(self), compiled=self._compiled)
+        return make, (dict(self.weights), self.config, self.tokenizer, self.path)
 
     @property
     def reads_both_ways(self) -> bool:

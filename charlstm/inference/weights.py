@@ -66,6 +66,8 @@ def check_weights(
         raise CheckpointError(f"the weights do not fit the configuration: {odd!r}.")
     for name, shape in expected.items():
         array = weights[name]
+        if not isinstance(array, np.ndarray):
+            raise CheckpointError(f"the weight {name!r} is not an array, but {type(array)}.")
         if array.shape != shape or array.dtype != np.float32:
             raise CheckpointError(
                 f"the weights do not fit the configuration: {name!r} is {array.dtype} "

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,10 @@ class CharTokenizer:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CharTokenizer) and self.to_json() == other.to_json()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The table, a megabyte or more, is made again where the tokenizer is unpickled.
+        return partial(type(self), lowercase=self.lowercase, rare=self.rare), (self.characters,)
 
     def __hash__(self) -> int:
         return hash((self.characters, self.lowercase, self.rare))

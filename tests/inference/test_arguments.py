@@ -18,6 +18,7 @@ from charlstm.config import Config, FillConfig, ModelConfig, SampleConfig
 from charlstm.errors import (
     ArgumentTypeError,
     CharlstmError,
+    CheckpointError,
     ConfigError,
     IdError,
 )
@@ -224,3 +225,11 @@ def test_a_value_out_of_range(call: Callable[[], Any], kind: type[Exception], wo
         call()
     assert issubclass(IdError, IndexError)
     assert TOKENIZER.decode([]) == ""
+
+
+def test_parts_of_a_model_that_are_something_else() -> None:
+    lists: Any = {name: array.tolist() for name, array in FORWARD.weights.items()}
+    with pytest.raises(CheckpointError, match="not an array"):
+        LanguageModel(lists, FORWARD.config, TOKENIZER)
+    with pytest.raises(ArgumentTypeError, match="model must be a ModelConfig"):
+        Config(model={"hidden_size": 3})  # type: ignore[arg-type]
