@@ -31,6 +31,7 @@ COMMANDS = {
     "runs": ("charlstm.cli.runs", "List all runs, those of one text together, the newest first."),
     "rename": ("charlstm.cli.rename", "Give a run another name."),
     "delete": ("charlstm.cli.delete", "Delete runs."),
+    "cache": ("charlstm.cli.cache", "Show or clear the cache of large texts."),
 }
 
 

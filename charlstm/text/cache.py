@@ -22,6 +22,7 @@ import numpy as np
 from charlstm.config import TextConfig
 from charlstm.errors import CharlstmError, CorpusError
 from charlstm.files import retry_while_shared
+from charlstm.text.cache_limit import cache_limit, hold, shrink, touch
 from charlstm.text.digest import Digest
 from charlstm.text.sources import CHUNK_BYTES, Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
@@ -77,6 +78,7 @@ class Cache:
             if not whole:
                 return None
             sha256, rare = str(entry["sha256"]), dict(entry["rare"])
+            touch(self._path("ids"))
             return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare)
         except (OSError, ValueError, KeyError, TypeError, CharlstmError):
             return None  # a damaged or unreadable entry is as good as none
@@ -102,9 +104,12 @@ class Cache:
 
         Raises:
             CorpusError: there is no room, neither here nor in the folder of temporary files.
+            ConfigError: `CHARLSTM_CACHE_LIMIT` is not a size.
         """
+        limit = cache_limit()
         digest = Digest()
         with self._new_file() as file:
+            hold(file)
             name = Path(file.name) if isinstance(file.name, str) else None
             try:
                 for chunk in chunks:
@@ -113,7 +118,8 @@ class Cache:
                 file.flush()
                 if name is None:
                     return *map_ids(file, tokenizer), None
-                file.close()  # Windows renames neither an open file nor a mapped one
+                if os.name == "nt":
+                    file.close()  # Windows renames no open file; elsewhere it stays locked
                 entry = {
                     "num_chars": num_chars,
                     "sha256": sha256,
@@ -122,7 +128,10 @@ class Cache:
                     "tokenizer": tokenizer.to_json(),
                     "rare": dict(rare),
                 }
-                return self._publish(name, entry, tokenizer)
+                published = self._publish(name, entry, tokenizer)
+                assert self.folder is not None
+                shrink(self.folder, limit)
+                return published
             except OSError as error:
                 size = num_chars * tokenizer.id_dtype.itemsize
                 raise CorpusError(
@@ -196,5 +205,6 @@ class Cache:
 
 def map_ids(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
     """A file's ids, mapped into memory for reading."""
+    hold(file)  # the map keeps a descriptor of its own, and with it the lock
     mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.frombuffer(mapping, dtype=tokenizer.id_dtype), mapping

@@ -26,6 +26,7 @@ from charlstm.errors import CorpusError, DeviceError
 from charlstm.files import replace_file
 from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
+from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.compiling import CompileWatch
@@ -180,6 +181,9 @@ def _take_ids(world: World, facts: dict[str, Any]) -> Corpus:
         if path is not None:
             with path.open("rb") as file:
                 ids, mapping = map_ids(file, tokenizer)
+            touch(path)
+            if path == copy:
+                shrink(path.parent, cache_limit())
     _check_all_have(world, ids is not None)
     assert ids is not None
     val, test = facts["fractions"]

@@ -1,0 +1,170 @@
+"""The cache folder's size limit: its entries, which of them are in use, and their removal.
+
+An entry is a file of ids (`*.ids`) and its note (`KEY.json`), if it has one. A process that maps a
+file of ids holds a shared lock on it for as long (`hold`); an entry is removed under an exclusive
+lock only, so never while it is in use. Where files cannot be locked, none is removed on Linux and
+macOS; Windows itself refuses to remove a mapped file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from charlstm.errors import ConfigError
+
+LIMIT_VARIABLE = "CHARLSTM_CACHE_LIMIT"
+DEFAULT_LIMIT = 10_000_000_000
+"""Bytes."""
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_LOCK_ATTEMPTS = 20
+_ABANDONED_SECONDS = 3600.0  # since anything was written to a temporary file
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of ids.
+
+    Attributes:
+        path: the file.
+        size: bytes, with its note.
+        used: when it was last used, seconds since the epoch.
+        in_use: whether a process uses it now.
+    """
+
+    path: Path
+    size: int
+    used: float
+    in_use: bool
+
+
+def cache_limit() -> int:
+    """Bytes that the cache folder may hold: `$CHARLSTM_CACHE_LIMIT`, or 10 GB.
+
+    Raises:
+        ConfigError: the variable is not a size.
+    """
+    value = os.environ.get(LIMIT_VARIABLE, "")
+    if not value.strip():
+        return DEFAULT_LIMIT
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]?B?)", value.strip().upper())
+    unit = match[2] if match else ""
+    unit = f"{unit}B" if unit in tuple("KMGT") else unit
+    if match is None:
+        raise ConfigError(
+            f"{LIMIT_VARIABLE} is {value!r}; it must be a size such as 500MB or 20GB (0: keep "
+            "only what is in use)."
+        )
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def hold(file: IO[bytes]) -> None:
+    """Mark a file as in use until it and all maps of it are closed."""
+    if sys.platform != "win32":
+        import fcntl  # noqa: PLC0415 - not on Windows
+
+        for _ in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.01)  # another process checks, for a moment, whether it is in use
+            except OSError:
+                return  # a file system without locks
+            else:
+                return
+
+
+def touch(path: Path) -> None:
+    """Record that an entry is used now, as its access time."""
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
+def entries(folder: Path) -> list[Entry]:
+    """A cache folder's entries, the least recently used first."""
+    found = []
+    for path in _files(folder, "*.ids"):
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it
+            facts = path.stat()
+            size = facts.st_size
+            with contextlib.suppress(FileNotFoundError):  # one from another machine has no note
+                size += path.with_suffix(".json").stat().st_size
+            used = max(facts.st_atime, facts.st_mtime)
+            found.append(Entry(path, size, used, _in_use(path)))
+    return sorted(found, key=lambda entry: (entry.used, entry.path))
+
+
+def shrink(folder: Path, limit: int) -> list[Entry]:
+    """Remove the least recently used entries until the others fit the limit, in bytes.
+
+    Entries in use stay, and count. Temporary files of ended processes are removed, too.
+
+    Returns:
+        What was removed.
+    """
+    for path in _files(folder, "*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                _remove(path)
+    removed = []
+    found = entries(folder)
+    total = sum(entry.size for entry in found)
+    for entry in found:
+        if total <= limit:
+            break
+        if _remove(entry.path):
+            removed.append(entry)
+            total -= entry.size
+    return removed
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return [path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink()]
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def _exclusively(path: Path) -> Iterator[bool]:
+    """Whether no other process uses a file, and none begins to while the context lasts."""
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("r+b"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            free = False
+        else:
+            free = True
+        yield free
+
+
+def _in_use(path: Path) -> bool:
+    with _exclusively(path) as free:
+        return not free
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file of ids with its note, or a temporary file, unless it is in use."""
+    with _exclusively(path) as free:
+        if not free:
+            return False
+        try:
+            path.unlink()
+            if path.suffix == ".ids":
+                path.with_suffix(".json").unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
