@@ -23,16 +23,24 @@ class Readings:
         self._train = train
         self._late = late
         self._unread: list[tuple[Tensor, Tensor]] = []
+        self._chars: list[int] = []
 
     def __len__(self) -> int:
         return len(self._unread)
 
-    def add(self, nats: Tensor, norm: Tensor) -> None:
-        """A step's loss, this process's part of it, and its gradient's norm before clipping."""
-        self._unread.append((nats, norm))
+    def add(self, loss: Tensor, norm: Tensor, chars: int) -> None:
+        """Add a step.
+
+        Args:
+            loss: this process's mean, in nats per character.
+            norm: the gradient's, before clipping.
+            chars: characters that the mean is over; 0 where another process's count instead.
+        """
+        self._unread.append((loss, norm))
+        self._chars.append(chars)
 
     def read(self, next_step: int) -> list[float]:
-        """Wait for all of them: their nats, in order.
+        """Wait for all of them: each step's nats, summed over its characters, in order.
 
         Args:
             next_step: the number of the step after the last one that was added, from 1.
@@ -42,13 +50,13 @@ class Readings:
         """
         values = torch.stack([value for pair in self._unread for value in pair]).tolist()
         first = next_step - len(self._unread)
-        self._unread = []
+        chars, self._unread, self._chars = self._chars, [], []
         for number, (nats, norm) in enumerate(zip(values[::2], values[1::2], strict=True)):
             if not (math.isfinite(nats) and math.isfinite(norm)):
                 raise self._divergence(
                     "gradient" if math.isfinite(nats) else "loss", first + number
                 )
-        return values[::2]
+        return [mean * count for mean, count in zip(values[::2], chars, strict=True)]
 
     def _divergence(self, what: str, step: int) -> DivergenceError:
         train = self._train

@@ -99,7 +99,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     restore_optimizer(
         network, trainer.optimizer, checkpoint.part("optimizer"), trainer.config.train
     )
-    trainer.progress = Progress.from_json(checkpoint.meta.get("progress"))
+    trainer.progress = Progress.from_json(checkpoint.meta.get("progress"), trainer.chars_per_step)
     if bool(average) != bool(trainer.progress.averaged):
         raise CheckpointError("the average of the weights does not fit the run's progress.")
     if trainer.progress.index >= trainer.windows.batches_per_epoch:

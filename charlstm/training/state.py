@@ -46,9 +46,9 @@ class Progress:
         stale: evaluations since then.
         evaluated_step: the step of the last evaluation; -1 before the first.
         logged_step: the step of the last line in the log.
-        pending_nats: training nats since then, summed over windows' means...
-        pending_steps: ...of this many steps.
-        epoch_nats, epoch_steps: the same since the last evaluation.
+        pending_nats: training nats since then, summed over characters...
+        pending_chars: ...of which there were so many.
+        epoch_nats, epoch_chars: the same since the last evaluation.
         seconds: time spent training, over all sessions.
         ended: the time, in seconds, that the run was given and came to the end of; 0: none.
         val_chars: how much of the validation part is evaluated; 0: all of it.
@@ -65,9 +65,9 @@ class Progress:
     evaluated_step: int = -1
     logged_step: int = 0
     pending_nats: float = 0.0
-    pending_steps: int = 0
+    pending_chars: int = 0
     epoch_nats: float = 0.0
-    epoch_steps: int = 0
+    epoch_chars: int = 0
     seconds: float = 0.0
     ended: float = 0.0
     piece: int = 0
@@ -92,7 +92,7 @@ class Progress:
                 counts as the best, unless this evaluation reaches as much, as an exact
                 repetition does.
         """
-        train_nats = self.epoch_nats / self.epoch_steps if self.epoch_steps else None
+        train_nats = self.epoch_nats / self.epoch_chars if self.epoch_chars else None
         reached = [nats for nats in (val_nats, average_nats) if nats is not None]
         nats = min(reached, default=math.inf if train_nats is None else train_nats)
         if saved is not None and self.step >= saved.step and nats > saved.nats < self.best_nats:
@@ -103,7 +103,7 @@ class Progress:
         else:
             self.stale += 1
         self.evaluated_step = self.step
-        self.epoch_nats, self.epoch_steps = 0.0, 0
+        self.epoch_nats, self.epoch_chars = 0.0, 0
         evaluated = Evaluated(self.step, self.epoch, train_nats, val_nats, average_nats, is_best)
         entry = dataclasses.asdict(evaluated)
         del entry["is_best"]
@@ -117,13 +117,19 @@ class Progress:
         return data
 
     @classmethod
-    def from_json(cls, data: object) -> Progress:
+    def from_json(cls, data: object, chars_per_step: int = 1) -> Progress:
         """Rebuild from `to_json`'s object.
+
+        Args:
+            data: the object.
+            chars_per_step: of a full batch. The first checkpoints of format 1 counted steps and
+                summed their mean losses; each step then counts as a full batch.
 
         Raises:
             CheckpointError: not such an object.
         """
         names = {spec.name for spec in dataclasses.fields(cls)}
+        data = _in_chars(data, chars_per_step)
         if not isinstance(data, dict) or set(data) | _LATER != names:
             raise CheckpointError("the run's progress is not readable.")
         values = dict(data)
@@ -143,6 +149,19 @@ class Progress:
         if not 0 <= progress.piece < progress.pieces <= MOST_PIECES:
             raise CheckpointError("the run's progress is not readable: 'pieces'.")
         return progress
+
+
+def _in_chars(data: object, chars_per_step: int) -> object:
+    """Progress that counts characters, from one that counted steps."""
+    if not isinstance(data, dict) or not {"pending_steps", "epoch_steps"} <= set(data):
+        return data
+    data = dict(data)
+    for part in ("pending", "epoch"):
+        steps, nats = data.pop(f"{part}_steps"), data[f"{part}_nats"]
+        good = type(steps) is int and 0 <= steps < 2**31 and _is_number(nats)
+        data[f"{part}_chars"] = steps * chars_per_step if good else -1  # -1 is not accepted later
+        data[f"{part}_nats"] = nats * chars_per_step if good else nats
+    return data
 
 
 def _is_number(value: object) -> bool:

@@ -110,6 +110,7 @@ class Trainer:
         self._agree_every = _GPU_STEPS if self._defers else 1
         self._readings = Readings(config.train, late=self._defers)
         self._known: list[float] = []  # nats that the other processes do not know yet
+        self._uncounted: list[int] = []  # characters of the steps whose nats are not counted yet
         self._nats = math.nan
         self.average = WeightAverage(self.parameters)
         minutes = config.train.minutes
@@ -312,6 +313,17 @@ class Trainer:
         self._count(nats)
         self._take_time(gone)
 
+    def _settle(self) -> None:
+        """Read and count losses that are still deferred.
+
+        Several processes call this at the same step: what they have deferred are the same steps.
+        """
+        if self._readings:
+            self._known += self._readings.read(self.progress.step + 1)
+        if self._known:
+            nats, self._known = self.world.sum(self._known), []
+            self._count(nats)
+
     def _agreement_is_due(self) -> bool:
         """Whether to agree at this step: all processes must say the same.
 
@@ -325,15 +337,16 @@ class Trainer:
             or (self._clock is None and self._evaluation_is_due())
         )
 
-    def _count(self, means: list[float]) -> None:
-        """Take down steps' mean nats per character."""
+    def _count(self, sums: list[float]) -> None:
+        """Add up nats of all steps that were not counted yet, each summed over its characters."""
         progress = self.progress
-        for nats in means:
-            self._nats = nats
+        for nats, chars in zip(sums, self._uncounted, strict=True):
+            self._nats = nats / chars
             progress.pending_nats += nats
-            progress.pending_steps += 1
+            progress.pending_chars += chars
             progress.epoch_nats += nats
-            progress.epoch_steps += 1
+            progress.epoch_chars += chars
+        self._uncounted = []
 
     def _learn(self, batch: Batch) -> int:
         """One step of truncated backpropagation through time.
@@ -369,14 +382,16 @@ class Trainer:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         norm = self._clip()
-        self._readings.add(loss.detach() * part, norm)
+        chars = int(targets.numel() // ids.shape[1] * streams)
+        self._readings.add(loss.detach(), norm, targets.numel() if part else 0)
+        self._uncounted.append(chars)
         if not self._defers:
             self._known += self._readings.read(self.progress.step + 2)
         self.optimizer.step()
         shrink(self.optimizer, train)
         self.optimizer.zero_grad(set_to_none=True)
         self.state = [tuple(part.detach() for part in layer) for layer in state]
-        return int(targets.numel() // ids.shape[1] * streams)
+        return chars
 
     def _sent(self, ids: NDArray[np.int64]) -> Tensor:
         """Ids on the device; a GPU fetches them while it works on."""
@@ -419,6 +434,7 @@ class Trainer:
 
     def _evaluate(self) -> Evaluated | None:
         """Predict the validation part; None if asked to stop before the end."""
+        self._settle()
         val_nats = average_nats = None
         took = 0.0
         if len(self.corpus.val) >= 2:
@@ -501,11 +517,11 @@ class Trainer:
 
     def _log(self, val_nats: float | None = None, average_nats: float | None = None) -> None:
         progress, seconds = self.progress, self._step_seconds
-        steps = progress.pending_steps
+        chars = progress.pending_chars
         line = {
             "step": progress.step,
             "epoch": progress.epoch,
-            "train_nats": progress.pending_nats / steps if steps else None,
+            "train_nats": progress.pending_nats / chars if chars else None,
             "val_nats": val_nats,
             "average_nats": average_nats,
             "chars_per_second": round(self._step_chars / seconds, 1) if seconds else None,
@@ -514,7 +530,7 @@ class Trainer:
         if self.world.leads:
             self.run.metrics.append(line)
         self.corpus.release()
-        progress.pending_nats, progress.pending_steps = 0.0, 0
+        progress.pending_nats, progress.pending_chars = 0.0, 0
         progress.logged_step = progress.step
         self._step_chars, self._step_seconds = 0, 0.0
 
@@ -534,6 +550,7 @@ class Trainer:
             CheckpointError: the checkpoint cannot be written.
         """
         begun = time.monotonic()
+        self._settle()
         meta, arrays = snapshot(self)
         if self.world.leads:
             keep = self.config.train.keep

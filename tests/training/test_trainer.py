@@ -576,6 +576,56 @@ def test_losses_that_are_read_later_are_the_same(start: Start, options: dict[str
         np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)
 
 
+@pytest.mark.parametrize("stop", [1, 5, 31, 32, 33])
+def test_losses_that_are_deferred_survive_a_stop(start: Start, stop: int) -> None:
+    """A stop between two readings: what is logged later has the losses of all steps."""
+    options = {"log_every": 1000, "eval_every": 1000, "save_every": 1000}
+    whole = start("whole", **options)
+    finish(whole)
+    stopped = start("stopped", **options)
+    for trainer in (stopped, None):
+        current = trainer or resume(stopped)
+        current._defers = True
+        current._agree_every = 32
+        run_until(current, stop)
+        assert len(current._readings) == 0
+    assert losses(stopped) == losses(whole)
+    assert_same_end(whole, current)
+
+
+UNEQUAL: list[dict[str, Any]] = [
+    {"stateless": True, "step": 5, "batch_size": 7},  # the last batch is smaller
+    {"stateless": True, "step": 5, "batch_size": 7, "targets": "last"},
+    {"maxlen": 7, "grow": 1.0},  # windows of several lengths
+]
+
+
+@pytest.mark.parametrize("options", UNEQUAL, ids=str)
+def test_training_losses_are_means_over_characters(start: Start, options: dict[str, Any]) -> None:
+    trainer = start("x", log_every=9, epochs=2, **options)
+    nats = chars = 0.0
+    epoch = [0.0, 0.0]
+    sizes: set[int] = set()
+    found: list[tuple[float, float]] = []
+    evaluated: list[tuple[float | None, float]] = []
+    for event in trainer.train():
+        lines = list(trainer.run.metrics.read())  # written after the event of their step
+        if len(lines) > len(found):
+            found.append((lines[-1]["train_nats"], nats / chars))
+            nats = chars = 0.0
+        if isinstance(event, Stepped):
+            sizes.add(event.chars)
+            nats, chars = nats + event.nats * event.chars, chars + event.chars
+            epoch = [epoch[0] + event.nats * event.chars, epoch[1] + event.chars]
+        elif isinstance(event, Evaluated):
+            evaluated.append((event.train_nats, epoch[0] / epoch[1]))
+            epoch = [0.0, 0.0]
+    assert len(sizes) > 1
+    assert len(found) > 3
+    for logged, expected in (*found, *evaluated):
+        assert logged == pytest.approx(expected, rel=1e-12)
+
+
 def test_divergence_that_is_read_later_names_its_step_and_saves_nothing(start: Start) -> None:
     trainer = start("late", lr=1e5, optimizer="sgd", clip_norm=0.0, log_every=1000)
     trainer._defers = True
@@ -591,7 +641,7 @@ def test_a_reading_that_is_not_finite_names_its_step(bad: int) -> None:
     readings = Readings(Config().train, late=True)
     for number in range(3):  # steps 8, 9 and 10
         nats = torch.tensor(math.nan if number == bad else 1.0)
-        readings.add(nats, torch.tensor(1.0))
+        readings.add(nats, torch.tensor(1.0), 1)
     with pytest.raises(DivergenceError, match=f"loss is no longer finite at step {8 + bad};"):
         readings.read(11)
     assert len(readings) == 0
