@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm.checkpoint import Checkpoint
@@ -12,7 +12,7 @@ from charlstm.errors import ChangedTextError, CheckpointError, RunError, SourceE
 from charlstm.inference.language_model import read_meta
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
-from charlstm.text.sources import find_sources
+from charlstm.text.sources import Source, find_sources
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,14 @@ def read_own_text(
         )
     text = config.text
     places = list(arguments) or [str(place) for place in paths]
-    if not places:
-        places = [str(run.kept_text)]
-        text = replace(text, encoding="utf-8", keep_newlines=True)
     try:
+        if places:
+            sources = find_sources(places, text.glob)
+        else:
+            places = [str(run.kept_text)]
+            sources = [Source(places[0], run.kept_text, exact=True)]
         corpus = load_corpus(
-            find_sources(places, text.glob),
+            sources,
             text,
             tokenizer=tokenizer,
             sha256=str(meta.get("sha256")),

@@ -193,7 +193,7 @@ class Cache:
                 del config[name]  # they do not change the ids
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
-                own = hashlib.sha256()
+                own = hashlib.sha256(b"exact" if source.exact else b"")
                 with source.open() as raw:
                     while block := raw.read(CHUNK_BYTES):
                         own.update(block)

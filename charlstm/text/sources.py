@@ -6,9 +6,7 @@ A text is read in chunks, so memory does not grow with it. Whatever cannot be re
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
 import lzma
 import os
@@ -20,24 +18,21 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, SourceError
+from charlstm.text.decoding import (
+    HEAD_BYTES,
+    binary,
+    detect,
+    encoding_named,
+    invalid,
+    unpack,
+    without_surrogates,
+)
 
 CHUNK_BYTES = 1 << 20
-
-# A file's first bytes tell how it is compressed; its name does not count.
-_COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
-
-# The 4-byte marks come first: UTF-32's little-endian mark begins with UTF-16's.
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 
 @dataclass(frozen=True)
@@ -48,11 +43,14 @@ class Source:
         name: what a user calls it, for messages.
         path: where it lies; None for a copy of a pipe.
         spool: that copy, an unnamed temporary file.
+        exact: whether it holds UTF-8 as `read_text` gave it, which is read with no other rule:
+            its first characters are no signature and no byte order mark.
     """
 
     name: str
     path: Path | None
     spool: IO[bytes] | None = None
+    exact: bool = False
 
     def __del__(self) -> None:
         # The copy is this source's alone, and goes with it.
@@ -155,7 +153,7 @@ def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
         SourceError: a file is unreadable, damaged, binary, or not in the encoding.
         ConfigError: no such encoding.
     """
-    encoding = _text_encoding(config.encoding)
+    encoding = encoding_named(config.encoding)
     for source in sources:
         last = ""
         for chunk in _read_one(source, encoding, config):
@@ -178,7 +176,7 @@ def read_whole(place: str, config: TextConfig) -> str:
         SourceError: it is a folder, unreadable, damaged, binary, or not in the encoding.
         ConfigError: no such encoding.
     """
-    encoding = _text_encoding(config.encoding)
+    encoding = encoding_named(config.encoding)
     if place != "-" and os.path.isdir(place):
         raise SourceError(f"{place} is a folder; name one file.")
     (source,) = find_sources([place])
@@ -198,25 +196,15 @@ def normalize(text: str, config: TextConfig) -> str:
     return text
 
 
-def _text_encoding(name: str) -> str:
-    try:
-        "".encode(name)
-        return codecs.lookup(name).name
-    except (LookupError, UnicodeError, ValueError) as error:
-        raise ConfigError(
-            f"--encoding {name!r} is unknown; try utf-8, utf-16, latin-1, cp1252, ..."
-        ) from error
-
-
 def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str]:
     """Chunks of one source, none of them empty."""
+    if source.exact:
+        yield from _read_exactly(source)
+        return
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     held = False  # whether the decoder keeps a CR back, which an LF may follow
     with source.open() as raw:
-        stream = _unpack(raw)
-        for text in _decode(stream, source.name, encoding, config.encoding_errors):
-            if "\0" in text:
-                raise _binary(source.name)
+        for text in _decode(raw, source.name, encoding, config.encoding_errors):
             # The decoder copies; most texts have nothing for it.
             if config.keep_newlines or not (held or "\r" in text):
                 yield text
@@ -228,62 +216,61 @@ def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str
             yield rest
 
 
-def _unpack(raw: IO[bytes]) -> IO[bytes]:
-    head = raw.read(6)
-    raw.seek(0)
-    for magic, opener in _COMPRESSED:
-        if head.startswith(magic):
-            return cast(IO[bytes], opener(raw, "rb"))
-    return raw
+def _read_exactly(source: Source) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+    with source.open() as raw:
+        try:
+            while chunk := _read(raw, source.name):
+                if text := decoder.decode(chunk):
+                    yield text
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{source.name} is damaged: it is not UTF-8.") from error
 
 
-def _decode(stream: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[str]:
-    head = _read(stream, name)
-    # An explicit 8-bit encoding stands: there, the mark's bytes are ordinary characters.
-    if encoding.startswith(("utf-", "utf_")):
-        for mark, marked_encoding in _BYTE_ORDER_MARKS:
-            if head.startswith(mark):
-                head, encoding = head[len(mark) :], marked_encoding
-                consumed = len(mark)
-                break
-        else:
-            consumed = 0
-    else:
-        consumed = 0
-    if b"\0" in head[:8192] and not encoding.startswith(("utf-16", "utf-32")):
-        raise _binary(name)
+def _decode(raw: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[str]:
+    stream, packed = unpack(raw)
+    head = _read(stream, name, HEAD_BYTES, packed)
+    encoding, consumed = detect(head, encoding, name)
+    _skip(stream, consumed, name, packed)
     decoder = codecs.getincrementaldecoder(encoding)(errors)
-    chunk = head
     while True:
+        chunk = _read(stream, name, CHUNK_BYTES, packed)
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            offset = consumed - pending + error.start
-            byte = error.object[error.start]
-            raise SourceError(
-                f"{name} is not valid {encoding}: byte 0x{byte:02X} at offset {offset} "
-                f"({error.reason}).\n"
-                "Give its --encoding (latin-1, cp1252, utf-16, ...), or --encoding-errors replace."
-            ) from error
+            raise invalid(name, encoding, error, consumed - pending) from error
+        if encoding == "utf-7":  # the only one that can encode half a surrogate pair
+            text = without_surrogates(text, errors, name)
+        if "\0" in text:
+            raise binary(name)
         if text:
             yield text
         if not chunk:
             return
         consumed += len(chunk)
-        chunk = _read(stream, name)
 
 
-def _read(stream: IO[bytes], name: str) -> bytes:
+def _skip(stream: IO[bytes], count: int, name: str, packed: str) -> None:
+    """Go to a place near the beginning."""
+    stream.seek(0)
+    if count:
+        _read(stream, name, count, packed)
+
+
+def _read(stream: IO[bytes], name: str, size: int | None = None, packed: str = "") -> bytes:
+    """The next bytes.
+
+    Args:
+        stream: to read from.
+        name: the source's, for errors.
+        size: how many bytes at most; None: `CHUNK_BYTES`.
+        packed: the format that the stream unpacks, for errors.
+    """
     try:
-        return stream.read(CHUNK_BYTES)
+        return stream.read(CHUNK_BYTES if size is None else size)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"cannot read {name}: {reason}.") from error
-
-
-def _binary(name: str) -> SourceError:
-    return SourceError(
-        f"{name} looks binary: it holds NUL bytes.\n"
-        "If it is UTF-16 text without a byte order mark, give --encoding utf-16-le or utf-16-be."
-    )
+        what = f", which begins as {packed} data" if packed else ""
+        raise SourceError(f"cannot read {name}{what}: {reason}.") from error

@@ -7,6 +7,7 @@ rare characters on the way.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -136,7 +137,8 @@ class CharTokenizer:
             for p, n in zip(points[~kept], seen[~kept], strict=True)
             if chr(p) != REPLACEMENT
         }
-        vocabulary = {chr(p) for p in points[kept]} | ({REPLACEMENT} if rare else set())
+        # U+FFFD may itself be seen too seldom, and stands for itself then.
+        vocabulary = {chr(p) for p in points[kept]} | (set() if kept.all() else {REPLACEMENT})
         characters = "".join(sorted(vocabulary))
         return cls(characters, lowercase=lowercase, rare="".join(sorted(rare))), rare
 
@@ -346,11 +348,16 @@ class CharTokenizer:
         # Training read the rare characters as U+FFFD too; one never seen stays unknown.
         table[[ord(c) for c in self.rare]] = self.replacement_id
         if self.lowercase:
-            cased = np.array(
-                [p for p in range(CODE_POINTS) if chr(p).lower() != chr(p)], dtype=np.int64
-            )
-            table[cased] = table[fold_case(cased)]
+            cased, folded = _cased()
+            table[cased] = table[folded]
         return table
+
+
+@functools.cache
+def _cased() -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
+    """The code points that have a lower case, and that lower case by `fold_case`."""
+    cased = np.array([p for p in range(CODE_POINTS) if chr(p).lower() != chr(p)], dtype=np.int64)
+    return cased, fold_case(cased)
 
 
 def _smallest(largest_value: int) -> np.dtype[np.unsignedinteger[Any]]:

@@ -1,0 +1,189 @@
+"""From a file's bytes to how they are read: compression, encoding, and errors that name both.
+
+A signature is checked as far as its format fixes the bytes, so that a text which happens to begin
+with the same letters is still read as a text.
+"""
+
+from __future__ import annotations
+
+import binascii
+import bz2
+import codecs
+import gzip
+import lzma
+import re
+from typing import IO, cast
+
+from charlstm.errors import ConfigError, SourceError
+from charlstm.text.documents import document
+
+HEAD_BYTES = 1 << 16
+"""How much of a source is examined before it is decoded."""
+
+# A block's magic number follows the first four bytes, or in an empty file the end's.
+_BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
+
+# The 4-byte marks come first: UTF-32's little-endian mark begins with UTF-16's.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+# Python calls these text encodings, too, but they are for host names and for string literals.
+_NOT_FOR_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
+
+# Suggested for bytes that are not UTF-8, if they fit; the commonest first.
+_SUGGESTED = ("cp1252", "shift_jis", "gb18030", "euc_kr", "cp1251")
+
+# Control characters that texts do not hold: not tab, line ends, form feed or escape.
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+def encoding_named(name: str) -> str:
+    """The canonical name of an encoding.
+
+    Raises:
+        ConfigError: there is no such encoding, or it is not one of text files.
+    """
+    try:
+        "".encode(name)
+        found = codecs.lookup(name).name.replace("_", "-")
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise ConfigError(
+            f"--encoding {name!r} is unknown; try utf-8, utf-16, cp1252, latin-1, ..."
+        ) from error
+    if found in _NOT_FOR_FILES:
+        raise ConfigError(
+            f"--encoding {name!r} is not an encoding of text files; try utf-8, utf-16, cp1252, ..."
+        )
+    # The mark is removed here; Python's utf-8-sig would also drop the beginning of one.
+    return "utf-8" if found == "utf-8-sig" else found
+
+
+def unpack(raw: IO[bytes]) -> tuple[IO[bytes], str]:
+    """The uncompressed stream, and the format's name; the stream itself and "" if it has none."""
+    head = raw.read(12)
+    raw.seek(0)
+    if head.startswith(b"\x1f\x8b\x08") and len(head) > 3 and not head[3] & 0xE0:
+        return cast(IO[bytes], gzip.open(raw, "rb")), "gzip"
+    if _BZIP2.match(head):
+        return cast(IO[bytes], bz2.open(raw, "rb")), "bzip2"
+    flags = head[6:8]
+    if head.startswith(b"\xfd7zXZ\0") and head[8:] == binascii.crc32(flags).to_bytes(4, "little"):
+        return cast(IO[bytes], lzma.open(raw, "rb")), "xz"
+    return raw, ""
+
+
+def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
+    """How a source is decoded, from its first bytes.
+
+    Args:
+        head: the first bytes, uncompressed.
+        encoding: what was asked for, by `encoding_named`.
+        name: the source's, for errors.
+
+    Returns:
+        The encoding, and the length of the byte order mark.
+
+    Raises:
+        SourceError: it is not text, or its byte order is unknown.
+    """
+    if (kind := document(head)) is not None:
+        raise SourceError(f"{name} is {kind.name}, not plain text.\n{kind.way_out(name)}")
+    length = 0
+    # An explicit 8-bit encoding stands: there, the mark's bytes are ordinary characters.
+    if encoding.startswith("utf-"):
+        for mark, marked_encoding in _BYTE_ORDER_MARKS:
+            if head.startswith(mark):
+                encoding, length = marked_encoding, len(mark)
+                break
+    if head and encoding in ("utf-16", "utf-32"):
+        likely = _byte_order(head, encoding)
+        raise SourceError(
+            f"{name} has no byte order mark, so --encoding {encoding} does not say its byte "
+            f"order.\nGive --encoding {encoding}-le or {encoding}-be"
+            + (f" ({encoding}-{likely} fits)." if likely else ".")
+        )
+    if b"\0" in head and not encoding.startswith(("utf-16", "utf-32")):
+        raise binary(name, head)
+    return encoding, length
+
+
+def binary(name: str, head: bytes = b"") -> SourceError:
+    """The error for a source that holds NUL."""
+    likely = _byte_order(head)
+    return SourceError(
+        f"{name} looks binary: it holds NUL bytes.\n"
+        + (
+            f"It may be UTF-16 text without a byte order mark: give --encoding utf-16-{likely}."
+            if likely
+            else "Give a plain-text file; save a document of another kind as plain text first."
+        )
+    )
+
+
+def _byte_order(head: bytes, encoding: str = "utf-16") -> str:
+    """`le` or `be` if the bytes are probably text in UTF-16 or UTF-32; otherwise empty."""
+    shares = {}
+    for order in ("le", "be"):
+        text = _as_text(head, f"{encoding}-{order}")
+        # Even where letters lie above, spaces and line ends lie below U+0100.
+        shares[order] = sum(c < "\u0100" for c in text) / max(1, len(text))
+    likely = max(shares, key=lambda order: shares[order])
+    return likely if shares[likely] > 1 / 32 else ""
+
+
+def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> SourceError:
+    """The error for bytes that are not in the encoding.
+
+    Args:
+        name: the source's.
+        encoding: what it was read in.
+        error: the decoder's.
+        start: where in the source the bytes of `error.object` begin.
+    """
+    byte = error.object[error.start]
+    if encoding in ("utf-8", "ascii"):
+        # What came before is valid and so mostly ASCII, which tells nothing.
+        rest = error.object[error.start :]
+        fitting = [other for other in _SUGGESTED if _as_text(rest, other)]
+        if fitting:
+            also = f" ({', '.join(fitting[1:])} would, too)" if fitting[1:] else ""
+            shown = f"{fitting[0]} fits{also}"
+        else:
+            shown = "cp1252, gb18030, utf-16, ..., if it is a text"
+        way_out = f"Give its --encoding: {shown}; or --encoding-errors replace."
+    else:
+        way_out = "Give another --encoding, or --encoding-errors replace."
+    return SourceError(
+        f"{name} is not valid {encoding}: byte 0x{byte:02X} at offset {start + error.start} "
+        f"({error.reason}).\n{way_out}"
+    )
+
+
+def _as_text(data: bytes, encoding: str) -> str:
+    """The decoded bytes, whose last character may be cut; empty if they are no text."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return ""
+    return "" if _CONTROLS.search(text) else text
+
+
+def without_surrogates(text: str, errors: str, name: str) -> str:
+    """A text whose lone surrogates are replaced or left out, as invalid bytes are.
+
+    Raises:
+        SourceError: under `strict`, where it has one.
+    """
+    if errors == "strict":
+        if re.search("[\ud800-\udfff]", text):
+            raise SourceError(
+                f"{name} holds one half of a surrogate pair, which is not a character.\n"
+                "Give another --encoding, or --encoding-errors replace."
+            )
+        return text
+    return re.sub("[\ud800-\udfff]", "\ufffd" if errors == "replace" else "", text)

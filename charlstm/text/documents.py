@@ -1,0 +1,106 @@
+"""Recognises documents that are not plain text, and markup, by their first bytes.
+
+A document (PDF, Word, EPUB, ...) cannot be trained on; the error names it and says how to get
+plain text from it. Markup (HTML, XML, RTF) is text, and someone may want to train on it: it is
+only reported.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        name: with its article, such as "a PDF document".
+        command: makes plain text of it, `{file}` standing for the file and `{text}` for the
+            result; empty where there is no such command.
+        advice: what to do where there is none.
+    """
+
+    name: str
+    command: str = ""
+    advice: str = "Give a plain-text file."
+
+    def way_out(self, file: str) -> str:
+        """One line: how to get plain text from that file."""
+        if not self.command:
+            return self.advice
+        text = shlex.quote(Path(file).stem + ".txt")
+        command = self.command.format(file=shlex.quote(file), text=text)
+        return f"Save it as plain text (UTF-8) first, for example: {command}"
+
+
+_PANDOC = "pandoc -t plain -o {text} {file}"
+_OFFICE = "libreoffice --headless --convert-to txt:Text {file}"
+_UNPACK = "Unpack it, and give the plain-text files that are in it."
+# A local header: the version that unpacks it is 10.0 at most, and its upper byte 0.
+_ZIP = rb"PK\x03\x04[\x00-\x64]\x00"
+_OLE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00{16}"
+_DOCUMENTS = tuple(
+    (re.compile(pattern, re.DOTALL), kind)
+    for pattern, kind in (
+        # All but this one hold a NUL byte, which no text does.
+        (rb"%PDF-[12]\.\d\s.*?\b\d+ \d+ obj\b", Kind("a PDF document", "pdftotext {file} {text}")),
+        # Their first entry is called `mimetype`, and stored as it is.
+        (_ZIP + rb".{24}mimetypeapplication/epub\+zip", Kind("an EPUB book", _PANDOC)),
+        (
+            _ZIP + rb".{24}mimetypeapplication/vnd\.oasis\.opendocument\.text",
+            Kind("an OpenDocument text (.odt)", _PANDOC),
+        ),
+        (
+            _ZIP + rb"(?=.*?(\[Content_Types\]\.xml|_rels/\.rels)).*?word/",
+            Kind("a Word document (.docx)", _PANDOC),
+        ),
+        (
+            _ZIP + rb".*?(\[Content_Types\]\.xml|_rels/\.rels)",
+            Kind("an Office file (.xlsx, .pptx, ...)", _OFFICE),
+        ),
+        (_ZIP, Kind("a ZIP archive", advice=_UNPACK)),
+        (_OLE + rb".*?W\0o\0r\0d\0D\0o\0c\0", Kind("an old Word document (.doc)", _OFFICE)),
+        (_OLE, Kind("an old Office file (.doc, .xls, .ppt)", _OFFICE)),
+        (rb"(?=.{0,59}\0).{60}BOOKMOBI", Kind("a Kindle book", "ebook-convert {file} {text}")),
+        (rb"(?=.{0,256}\0).{257}ustar", Kind("a tar archive", advice=_UNPACK)),
+        (rb"7z\xbc\xaf\x27\x1c\0", Kind("a 7z archive", advice=_UNPACK)),
+        (rb"Rar!\x1a\x07(\x01)?\0", Kind("a RAR archive", advice=_UNPACK)),
+        (rb"\x89PNG\r\n\x1a\n\0|\xff\xd8\xff.{4,20}\0", Kind("an image")),
+        (rb"SQLite format 3\0", Kind("an SQLite database")),
+    )
+)
+
+
+def document(head: bytes) -> Kind | None:
+    """What kind of document begins with these bytes; None for text, or anything else.
+
+    Args:
+        head: the first bytes; some tens of thousands tell the kinds of archives apart.
+    """
+    return next((kind for pattern, kind in _DOCUMENTS if pattern.match(head)), None)
+
+
+_MARKUP = (
+    ("HTML", re.compile(r"\s*(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+html|html|head|body)\b",
+                        re.I | re.S)),
+    ("XML", re.compile(r"\s*<\?xml\s[^>]*\?>", re.I)),
+    ("RTF", re.compile(r"\s*\{\\rtf\d")),
+)  # fmt: skip
+_READERS = {"HTML": "html", "RTF": "rtf"}
+
+
+def markup(head: str) -> str:
+    """`HTML`, `XML` or `RTF` if a text begins as one does; otherwise empty."""
+    return next((name for name, pattern in _MARKUP if pattern.match(head)), "")
+
+
+def markup_way_out(kind: str, file: str) -> str:
+    """How to get plain text from a file of that kind of markup; empty where no one way fits."""
+    if kind not in _READERS:
+        return ""
+    text = shlex.quote(Path(file).stem + ".txt")
+    return f"pandoc -f {_READERS[kind]} -t plain -o {text} {shlex.quote(file)}"
