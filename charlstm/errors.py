@@ -101,11 +101,14 @@ class UnknownCharacterError(CharlstmError):
 
 def show_text(text: str) -> str:
     """A short text for a message: in quotation marks, with its code points if they are few."""
-    # `repr` would double a backslash, as if the text had two.
-    shown = repr(text).replace("\\\\", "\\")
     if len(text) > 2:
-        return shown
-    return f"{shown} ({' '.join(f'U+{ord(c):04X}' for c in text)})"
+        return quoted(text)
+    return f"{quoted(text)} ({' '.join(f'U+{ord(c):04X}' for c in text)})"
+
+
+def quoted(text: str) -> str:
+    """A text in quotation marks, as `repr` writes it, but with backslashes as they are."""
+    return repr(text).replace("\\\\", "\\")
 
 
 class CheckpointError(CharlstmError):

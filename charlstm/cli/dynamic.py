@@ -67,7 +67,7 @@ def after_reading(
     from charlstm.inference.language_model import LanguageModel
 
     reader = dynamic_reader(model, how)
-    ids = model.tokenizer.encode(prompt, unknown)
+    ids = model.texts.encode(prompt, unknown)
     if len(ids) < 2:
         raise ConfigError(
             f"--dynamic learns from the prompt, which has {len(ids)} characters that the model "

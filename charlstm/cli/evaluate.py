@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,14 @@ import click
 
 from charlstm.cli import output
 from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
-from charlstm.cli.inputs import say_unknown
-from charlstm.cli.options import UNKNOWN_HELP, GroupedCommand, UserPath, common_options
+from charlstm.cli.inputs import say_mapped, say_unknown
+from charlstm.cli.options import (
+    UNKNOWN_HELP,
+    UNKNOWN_METAVAR,
+    GroupedCommand,
+    UserPath,
+    common_options,
+)
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 from charlstm.fields import Range
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     metavar="val|test|train",
     help="Without TEXTS: which part of the run's own text  [default: val]",
 )
-@click.option("--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP)
+@click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP)
 @click.option(
     "--encoding", default="utf-8", metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
 )
@@ -102,7 +108,7 @@ def command(
 
     path, checkpoint = _checkpoint(run, texts, runs_dir)
     model = LanguageModel.from_checkpoint(path, checkpoint)
-    left_out: dict[str, int] = {}
+    left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
     if texts:
         what = ", ".join(texts)
         config = TextConfig(
@@ -111,7 +117,7 @@ def command(
             encoding_errors=encoding_errors,
             keep_newlines=model.config.text.keep_newlines,  # as it was trained
         )
-        ids, left_out = _encode(model, texts, config, unknown)
+        ids, left_out, mapped = _encode(model, texts, config, unknown)
     else:
         split = split or "val"
         what = f"{split} part of the run's text"
@@ -128,13 +134,13 @@ def command(
         "protocol": f"cold {cold_window}" if cold_window else protocol,
         "characters": score.count,
         **_figures(score, kind),
-        "unknown_characters": sum(left_out.values()),
+        "unknown_characters": sum(left_out.values()) + sum(mapped.values()),
     }
     if reader is not None:
         adapted = reader.score(ids)
         record |= _figures(adapted, "dynamic_")
-    if left_out:
-        say_unknown(left_out, unknown)
+    say_unknown(left_out, unknown)
+    say_mapped(mapped)
     if not_finite := [name for name, figure in record.items() if output.finite(figure) is None]:
         output.say(
             f"not a finite number: {', '.join(not_finite)}. The model's weights are too large for "
@@ -207,27 +213,45 @@ def _checkpoint(
 
 def _encode(
     model: LanguageModel, texts: Sequence[str], config: TextConfig, unknown: str
-) -> tuple[Ids, dict[str, int]]:
-    """Ids of texts, and the unknown characters in them."""
+) -> tuple[Ids, Counter[str], Counter[tuple[str, str]]]:
+    """Ids of texts, the unknown characters in them, and those replaced under `map`."""
     import numpy as np
 
     from charlstm.text.sources import find_sources, read_text
 
-    parts, unknown_counts = [], Counter[str]()
+    parts, unknown_counts, mapped = [], Counter[str](), Counter[tuple[str, str]]()
     for source in find_sources(texts, config.glob):
         position = 0
-        for chunk in read_text([source], config):
+        chunks: Iterable[str] = read_text([source], config)
+        if unknown == "map":
+            chunks = _whole_lines(chunks)
+        for chunk in chunks:
             try:
-                parts.append(model.tokenizer.encode(chunk, unknown))
+                read = model.texts.read(chunk, unknown)
+                parts.append(model.tokenizer.encode(read.text, unknown))
             except UnknownCharacterError as error:
                 raise UnknownCharacterError(
-                    error.character, position + error.position, source.name
+                    error.character, position + error.position, source.name, error.form
                 ) from error
+            mapped.update(read.counts)
             if unknown != "error":
-                unknown_counts.update(model.tokenizer.unknown_characters(chunk))
+                unknown_counts.update(model.tokenizer.unknown_characters(read.text))
             position += len(chunk)
     empty: Any = np.empty(0, dtype=model.tokenizer.id_dtype)
-    return np.concatenate([empty, *parts]), unknown_counts
+    return np.concatenate([empty, *parts]), unknown_counts, mapped
+
+
+def _whole_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """The same text in chunks that end with a line, so that nothing to map is cut in two."""
+    held: list[str] = []
+    for chunk in chunks:
+        lines, newline, rest = chunk.rpartition("\n")
+        if newline:
+            yield "".join([*held, lines, newline])
+            held = []
+        held.append(rest)
+    if last := "".join(held):
+        yield last
 
 
 def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:

@@ -7,9 +7,17 @@ from typing import Any
 import click
 
 from charlstm.cli import output
-from charlstm.cli.inputs import note_unknown, read_prompt
+from charlstm.cli.inputs import (
+    check_backslashes,
+    check_no_file_options,
+    input_options,
+    read_escapes,
+    read_file,
+    read_given,
+)
 from charlstm.cli.options import (
     UNKNOWN_HELP,
+    UNKNOWN_METAVAR,
     GroupedCommand,
     common_options,
     config_options,
@@ -31,13 +39,15 @@ from charlstm.errors import ConfigError
     metavar="N",
     help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",
 )
-@click.option("--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP)
+@click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP)
+@input_options("Text")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.")
 @common_options
 def command(
     arguments: tuple[str, ...],
     count: int,
     unknown: str,
+    escapes: bool | None,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -46,7 +56,8 @@ def command(
 
     RUN is a run's folder or name, or a checkpoint file, of a model trained with --direction
     both; without it, the newest run. TEXT has a blank (_) for each character to be found: "To
-    be, or ___ to be"; - reads it from standard input, and after -- it may begin with a dash.
+    be, or ___ to be"; - reads it from standard input, and after -- it may begin with a dash. A
+    single line's final newline there is not part of it.
     """
     if not 1 <= len(arguments) <= 2:
         raise ConfigError(
@@ -59,14 +70,18 @@ def command(
     from charlstm.inference.language_model import LanguageModel, seed_of
 
     run = arguments[0] if len(arguments) == 2 else None
-    text = output.argument(arguments[-1], "the text")
     output.argument(config.blank, "--blank")
-    if text == "-":
-        text = read_prompt(text, "the text")
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
     model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
-    note_unknown(model.tokenizer, text.replace(config.blank, ""), unknown)
+    if arguments[-1] == "-":
+        text = read_file("-", model.config.text, options)
+    else:
+        check_no_file_options(options, "a text from standard input (-)")
+        text = read_escapes(arguments[-1], "the text", escapes, hint=False)
+        if escapes is None:
+            check_backslashes(model.texts, text, "the text", unknown)
+    read_given(model.texts, text.split(config.blank), unknown, before=config.blank)
     for index, filled in enumerate(model.fill(text, count, unknown=unknown, config=config)):
         if as_json:
             output.json_line({"index": index, "text": filled, "seed": config.seed})

@@ -1,50 +1,185 @@
-"""Texts that commands read beside a corpus: prompts, and texts with blanks."""
+"""Texts that commands read beside a corpus: prompts, stop texts, and texts with blanks."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from charlstm.cli import output
-from charlstm.errors import SourceError
+from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
+from charlstm.config import TextConfig
+from charlstm.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from charlstm.inference.texts import TextReader
 
-    from charlstm.text.tokenizer import CharTokenizer
+_ESCAPE = re.compile(
+    r"\\(?:x(?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8})|(?P<one>.?))",
+    re.DOTALL,
+)
+_ONE = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\"}
+_ENCODING = ("encoding", "encoding_errors")
 
 
-def read_prompt(file: str, name: str) -> str:
-    """A file's text, or standard input's (`-`), in UTF-8.
+def input_options(group: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command `--encoding`, `--encoding-errors` and `--escapes`, under a heading."""
+
+    def decorate(function: CommandFunction) -> CommandFunction:
+        function = click.option(
+            "--escapes/--no-escapes",
+            default=None,
+            help="Read \\n as a newline and \\t as a tab (also \\r, \\0, \\\\, \\xHH, \\uHHHH and "
+            "\\UHHHHHHHH) in texts given as options or arguments; not in files.",
+            cls=GroupedOption,
+            group=group,
+        )(function)
+        return config_options(TextConfig, names=_ENCODING, group=group)(function)
+
+    return decorate
+
+
+def read_file(place: str, config: TextConfig, options: Mapping[str, Any]) -> str:
+    """The text of a file, or of standard input (`-`), without a single line's final newline.
 
     Args:
-        file: which.
-        name: what to call it in an error.
+        place: the file.
+        config: how the model's text was read.
+        options: a command's options, of which `--encoding` and `--encoding-errors` count.
 
     Raises:
-        SourceError: it cannot be read, or is not UTF-8.
+        SourceError: it cannot be read or decoded.
+        ConfigError: no such encoding.
     """
-    from charlstm.text.sources import standard_input
+    from charlstm.text.sources import read_whole
 
-    try:
-        data = standard_input().read() if file == "-" else Path(file).read_bytes()
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as error:
-        raise SourceError(f"cannot read {name} {file}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{name} {file} is not valid UTF-8 at byte {error.start}.") from error
+    plain = replace(config, encoding="utf-8", encoding_errors="strict")
+    text = read_whole(place, replace(plain, **given(options, [TextConfig])))
+    line = re.sub(r"(\r\n|\r|\n)\Z", "", text)
+    if line == text:
+        return text
+    if not re.search(r"[\r\n]", line):
+        return line  # an editor's newline, or that of echo
+    name = "standard input" if place == "-" else place
+    output.say(
+        f"{name} has several lines; its final newline is kept. Remove it to continue the last line."
+    )
+    return text
 
 
-def note_unknown(tokenizer: CharTokenizer, text: str, unknown: str) -> None:
-    """Say which characters of a text were left out or replaced, if any were."""
-    if unknown != "error":
-        say_unknown(tokenizer.unknown_characters(text), unknown)
+def check_no_file_options(options: Mapping[str, Any], need: str) -> None:
+    """Check that options of how a file is decoded were not given where no file is read.
+
+    Raises:
+        ConfigError: one was.
+    """
+    for name in _ENCODING:
+        if options.get(name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} is for {need}: add that, or leave it out.")
+
+
+def read_escapes(text: str, name: str, escapes: bool | None, *, hint: bool = True) -> str:
+    """A text given on the command line, its backslash escapes read if `--escapes` was given.
+
+    Args:
+        text: the text.
+        name: its option, for messages.
+        escapes: whether to read escapes; None: they were not spoken of.
+        hint: whether to say, where they were not, that what looks like one is not read as one.
+
+    Raises:
+        SourceError: the text has bytes that are no text in the terminal's encoding.
+        ConfigError: an escape that is none of those that are read.
+    """
+    from charlstm.inference.texts import ESCAPE
+
+    output.argument(text, name)
+    if escapes:
+        return _ESCAPE.sub(lambda match: _character(match, name), text)
+    if escapes is None and hint and (found := ESCAPE.search(text)):
+        output.say(
+            f"{found[0]} in {name} is read as two characters, as it stands; --escapes reads it as "
+            "one (--no-escapes: without this notice)."
+        )
+    return text
+
+
+def _character(match: re.Match[str], name: str) -> str:
+    digits = match["x"] or match["u"] or match["U"]
+    if digits is not None:
+        if (point := int(digits, 16)) < 0x110000:
+            return chr(point)
+    elif match["one"] in _ONE:
+        return _ONE[match["one"]]
+    raise ConfigError(
+        f"{name} has {quoted(match[0])}, which --escapes does not know; allowed: "
+        r"\n \t \r \0 \\ \xHH \uHHHH \UHHHHHHHH (hexadecimal)."
+    )
+
+
+def check_backslashes(texts: TextReader, text: str, name: str, unknown: str) -> None:
+    """Check that a text without `--escapes` needs none.
+
+    Raises:
+        ConfigError: it has what looks like an escape, and the model does not know the backslash.
+    """
+    from charlstm.inference.texts import ESCAPE, ESCAPES_HINT
+
+    found = ESCAPE.search(text)
+    if found and unknown in ("error", "map") and not texts.tokenizer.knows("\\"):
+        raise ConfigError(
+            f"{name} has {quoted(found[0])}, and the model does not know the backslash.\n"
+            f"{ESCAPES_HINT}"
+        )
+
+
+def read_given(
+    texts: TextReader, parts: Iterable[str], unknown: str, before: str = ""
+) -> list[str]:
+    """Texts as the model reads them; says which of their characters it does not know.
+
+    Args:
+        texts: reads as the model's text was read.
+        parts: the texts.
+        unknown: what is done with unknown characters.
+        before: what comes before each but the first.
+
+    Raises:
+        UnknownCharacterError: under `map`, nothing stands for a character.
+    """
+    read: list[str] = []
+    left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
+    for part in parts:
+        result = texts.read(part, unknown, before=before if read else "")
+        read.append(result.text)
+        mapped.update(result.counts)
+        if unknown != "error":
+            left_out.update(texts.tokenizer.unknown_characters(result.text))
+    say_unknown(left_out, unknown)
+    say_mapped(mapped)
+    return read
 
 
 def say_unknown(counts: Mapping[str, int], unknown: str) -> None:
     """Say which characters were left out or replaced, by how often each occurs."""
     doing = {"skip": "left out", "replace": "replaced"}.get(unknown)
-    if not counts or doing is None:  # encoding will say which words it takes
+    if not counts or doing is None:
         return
-    shown = " ".join(repr(c) for c in list(counts)[:10]) + (" ..." if len(counts) > 10 else "")
-    output.say(f"{sum(counts.values()):,} characters the model does not know were {doing}: {shown}")
+    _say(sum(counts.values()), doing, [quoted(character) for character in counts])
+
+
+def say_mapped(counts: Counter[tuple[str, str]]) -> None:
+    """Say which characters were written as the model knows them, the most frequent first."""
+    if counts:
+        shown = [f"{quoted(old)} as {quoted(new)}" for (old, new), _ in counts.most_common()]
+        _say(counts.total(), "written as it knows them", shown)
+
+
+def _say(count: int, doing: str, shown: list[str]) -> None:
+    examples = ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "")
+    output.say(f"{count:,} characters the model does not know were {doing}: {examples}")

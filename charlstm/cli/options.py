@@ -29,7 +29,12 @@ class UserPath(click.ParamType[str]):
         return expand_home(value)
 
 
-UNKNOWN_HELP = "What to do with characters the model does not know: error, skip or replace."
+UNKNOWN_HELP = (
+    "What to do with characters the model does not know: error; skip; replace (by U+FFFD or a "
+    "space); or map: write them as the model's text has them, such as a straight quotation mark "
+    "for a curly one."
+)
+UNKNOWN_METAVAR = "error|skip|replace|map"
 
 
 class GroupedOption(click.Option):
@@ -84,24 +89,35 @@ class GroupedCommand(QuietHelp):
                 formatter.write_dl(records)
 
 
-def config_options(*sections: type[Section]) -> Callable[[CommandFunction], CommandFunction]:
-    """Give a command one option for each field; an option not given arrives as None."""
+def config_options(
+    *sections: type[Section], names: Iterable[str] | None = None, group: str = ""
+) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command one option for each field; an option not given arrives as None.
+
+    Args:
+        sections: whose fields.
+        names: which of their fields; None: all.
+        group: the heading they stand under, if it is not that of the field.
+    """
+    chosen = None if names is None else frozenset(names)
 
     def decorate(function: CommandFunction) -> CommandFunction:
         pairs = [(s, f) for s in sections for f in dataclasses.fields(s)]  # type: ignore[arg-type]
         for section, spec in reversed(pairs):
-            function = _option(section, spec)(function)
+            if chosen is None or spec.name in chosen:
+                function = _option(section, spec, group)(function)
         return function
 
     return decorate
 
 
 def _option(
-    section: type[Section], spec: dataclasses.Field[Any]
+    section: type[Section], spec: dataclasses.Field[Any], group: str
 ) -> Callable[[CommandFunction], CommandFunction]:
     kind = type_of(section, spec.name)
     meta = spec.metadata
-    keywords: dict[str, Any] = {"cls": GroupedOption, "group": meta["group"], "default": None}
+    group = group or meta["group"]
+    keywords: dict[str, Any] = {"cls": GroupedOption, "group": group, "default": None}
     notes = []
     if kind is bool:
         keywords["is_flag"] = True

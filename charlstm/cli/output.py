@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import re
@@ -9,14 +10,17 @@ import sys
 import time
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from charlstm.errors import SourceError
 
-# C0 and C1 controls, and the bidirectional overrides and isolates that can disguise text.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# C0 and C1 controls, line separators, and the bidirectional controls that can disguise text. Marks
+# that only take part in shaping (joiners, U+200E and U+200F) are ordinary text in many languages.
+_UNSAFE_SET = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff"
+_UNSAFE = re.compile(f"[{_UNSAFE_SET}]")
+_UNSAFE_IN_JSON = re.compile(f"[{_UNSAFE_SET}\ud800-\udfff]")
 
 
 def escape(text: str, *, newlines: bool = True) -> str:
@@ -42,12 +46,16 @@ class ReaderGoneError(Exception):
 
 
 class DataStream:
-    """Text to stdout as it comes: escaped on a terminal, exact UTF-8 elsewhere."""
+    """Text to stdout as it comes: escaped on a terminal, exact UTF-8 elsewhere.
+
+    Attributes:
+        terminal: whether stdout is a terminal.
+    """
 
     def __init__(self) -> None:
         if sys.stdout is None:
             raise click.ClickException("standard output is closed.")
-        self._terminal = sys.stdout.isatty()
+        self.terminal = sys.stdout.isatty()
         self._flushed = 0.0
 
     def write(self, text: str) -> None:
@@ -64,7 +72,7 @@ class DataStream:
             raise _unwritable(error) from error
 
     def _write(self, text: str) -> None:
-        if self._terminal:
+        if self.terminal:
             encoding = sys.stdout.encoding or "utf-8"
             safe = escape(text).encode(encoding, "backslashreplace").decode(encoding)
             sys.stdout.write(safe)
@@ -99,10 +107,21 @@ def data_line(text: str) -> None:
 
 
 def json_line(record: Mapping[str, Any]) -> None:
-    """One JSON object to stdout, as one line; what is not a finite number is null."""
+    """One JSON object to stdout, in UTF-8, as one line that is safe anywhere.
+
+    A float that is not finite becomes null. Control characters, line separators and lone
+    surrogates are escaped, so that no program takes one for a line's end and no terminal obeys
+    it. A terminal that is not UTF-8 gets ASCII.
+    """
     import json
 
-    data_line(json.dumps(finite(record), allow_nan=False))
+    out = DataStream()
+    text = json.dumps(
+        finite(record),
+        allow_nan=False,
+        ensure_ascii=out.terminal and _encoding_of(sys.stdout) != "utf-8",
+    )
+    out.write(_UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def finite(value: Any) -> Any:
@@ -112,6 +131,10 @@ def finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: finite(part) for key, part in value.items()}
     return [finite(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _encoding_of(stream: TextIO) -> str:
+    return codecs.lookup(stream.encoding or "utf-8").name
 
 
 def flush() -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlstm.cli import output
 from charlstm.cli.dynamic import after_reading, dynamic_config, dynamic_options
-from charlstm.cli.inputs import note_unknown, read_prompt
+from charlstm.cli.inputs import (
+    check_backslashes,
+    check_no_file_options,
+    input_options,
+    read_escapes,
+    read_file,
+    read_given,
+    say_mapped,
+)
 from charlstm.cli.options import (
     UNKNOWN_HELP,
+    UNKNOWN_METAVAR,
     GroupedCommand,
     GroupedOption,
     UserPath,
@@ -21,6 +30,9 @@ from charlstm.cli.options import (
 )
 from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlstm.inference.texts import TextReader
 
 _PROMPT: dict[str, Any] = {"cls": GroupedOption, "group": "Prompt"}
 _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
@@ -40,12 +52,11 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     type=UserPath(),
     default=None,
     metavar="FILE",
-    help="The same from a file (- for stdin).",
+    help="The same from a file (- for stdin). A single line's final newline is not part of it.",
     **_PROMPT,
 )
-@click.option(
-    "--unknown", default="error", metavar="error|skip|replace", help=UNKNOWN_HELP, **_PROMPT
-)
+@input_options("Prompt")
+@click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP, **_PROMPT)
 @dynamic_options("Let the weights learn from the prompt first, before they continue it.")
 @click.option(
     "--no-prompt", is_flag=True, help="Do not repeat the prompt in the output.", **_OUTPUT
@@ -55,9 +66,16 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     "--samples",
     "count",
     type=int,
-    default=1,
+    default=None,
     metavar="N",
-    help="Samples, written side by side  [default: 1; 1 <= x <= 4,096]",
+    help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",
+    **_OUTPUT,
+)
+@click.option(
+    "--separator",
+    default=None,
+    metavar="TEXT",
+    help="What follows each text of -n N  [default: a newline; on a terminal, each has a heading]",
     **_OUTPUT,
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.", **_OUTPUT)
@@ -66,10 +84,12 @@ def command(
     run: str | None,
     prompt: str | None,
     prompt_file: str | None,
+    escapes: bool | None,
     unknown: str,
     dynamic: bool,
     no_prompt: bool,
-    count: int,
+    count: int | None,
+    separator: str | None,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -80,63 +100,90 @@ def command(
     """
     config = SampleConfig(**given(options, [SampleConfig]))
     how = dynamic_config(dynamic, options)
-    from dataclasses import replace
+    if prompt is not None and prompt_file is not None:
+        raise ConfigError("give --prompt or --prompt-file, not both.")
+    if prompt_file is None:
+        check_no_file_options(options, "--prompt-file")
+    separator = _separator(separator, escapes, as_json)
 
     from charlstm.inference.language_model import MOST_SAMPLES, LanguageModel, seed_of
 
-    if count not in MOST_SAMPLES:
+    if count is not None and count not in MOST_SAMPLES:
         raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
 
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
     model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
-    start = _prompt(prompt, prompt_file)
     out = output.DataStream()
-    note_unknown(model.tokenizer, start, unknown)
+    start = _prompt(model.texts, prompt, prompt_file, escapes, unknown, options)
+    (start,) = read_given(model.texts, [start], unknown)
+    config = replace(config, stop=_stops(model.texts, config.stop, escapes, unknown))
     if how is not None:
         model = after_reading(model, start, unknown, how)
-    if as_json or count > 1:
-        _write_all(model, start, config, unknown, count, as_json, no_prompt)
-        return
-    pieces = model.generate(start, unknown=unknown, config=config)
-    if not no_prompt:
-        out.write(start)
-    for piece in pieces:
-        out.write(piece)
-    if sys.stdout.isatty():
-        out.write("\n")
+    shown = "" if no_prompt else start
+    if as_json:
+        for sample in model.samples(count or 1, start, unknown=unknown, config=config):
+            output.json_line(
+                {
+                    "index": sample.index,
+                    "prompt": start,
+                    "text": sample.text,
+                    "finish": sample.finish,
+                    "seed": config.seed,
+                }
+            )
+    elif count is None or count == 1:
+        pieces = model.generate(start, unknown=unknown, config=config)
+        out.write(shown)
+        for piece in pieces:
+            out.write(piece)
+        out.write(_end(out, count, separator))
+    else:
+        for sample in model.samples(count, start, unknown=unknown, config=config):
+            if out.terminal and separator is None:
+                out.write(f"--- {sample.index + 1} of {count} ---\n")
+            out.write(shown + sample.text + _end(out, count, separator))
     out.close()
 
 
-def _write_all(
-    model: Any,
-    start: str,
-    config: SampleConfig,
+def _separator(separator: str | None, escapes: bool | None, as_json: bool) -> str | None:
+    if separator is not None and as_json:
+        raise ConfigError("--separator is for texts; with --json each record is a line.")
+    return None if separator is None else read_escapes(separator, "--separator", escapes)
+
+
+def _prompt(
+    texts: TextReader,
+    prompt: str | None,
+    prompt_file: str | None,
+    escapes: bool | None,
     unknown: str,
-    count: int,
-    as_json: bool,
-    no_prompt: bool,
-) -> None:
-    out = output.DataStream()
-    for sample in model.samples(count, start, unknown=unknown, config=config):
-        if as_json:
-            record = {
-                "index": sample.index,
-                "prompt": start,
-                "text": sample.text,
-                "finish": sample.finish,
-                "seed": config.seed,
-            }
-            output.json_line(record)
-            continue
-        out.write(f"--- {sample.index + 1} of {count} ---\n")
-        out.write(("" if no_prompt else start) + sample.text + "\n")
-    out.close()
+    options: dict[str, Any],
+) -> str:
+    if prompt_file is not None:
+        return read_file(prompt_file, texts.config, options)
+    text = read_escapes(prompt or "", "--prompt", escapes, hint=False)
+    if escapes is None:
+        check_backslashes(texts, text, "--prompt", unknown)
+    return text
 
 
-def _prompt(prompt: str | None, prompt_file: str | None) -> str:
-    if prompt is not None and prompt_file is not None:
-        raise ConfigError("give --prompt or --prompt-file, not both.")
-    if prompt_file is None:
-        return output.argument(prompt or "", "--prompt")
-    return read_prompt(prompt_file, "--prompt-file")
+def _end(out: output.DataStream, count: int | None, separator: str | None) -> str:
+    """What follows a text: nothing where one text goes into a pipe and no number was given."""
+    if separator is not None:
+        return separator
+    return "" if count is None and not out.terminal else "\n"
+
+
+def _stops(
+    texts: TextReader, stops: tuple[str, ...], escapes: bool | None, unknown: str
+) -> tuple[str, ...]:
+    """Stop texts as the model writes them; says which of their characters were replaced."""
+    read = []
+    for stop in stops:
+        # An escape that the model cannot write is an error, which says the same.
+        hint = texts.tokenizer.knows("\\")
+        mapped = texts.read_stop(read_escapes(stop, "--stop", escapes, hint=hint), unknown)
+        say_mapped(mapped.counts)
+        read.append(mapped.text)
+    return tuple(read)

@@ -36,6 +36,7 @@ from charlstm.inference.sampling import (
     read_ids,
 )
 from charlstm.inference.scoring import Score, score_cold, score_ids
+from charlstm.inference.texts import TextReader
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.tokenizer import CharTokenizer
 
@@ -60,6 +61,9 @@ class Sample:
 
 class LanguageModel:
     """A character-level language model, ready to write and to score.
+
+    Texts that it is given are read as its training text was: with the same line ends, and in lower
+    case where that was trained with `--lowercase`.
 
     Args:
         weights: arrays by name.
@@ -86,6 +90,7 @@ class LanguageModel:
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
+        self.texts = TextReader(config.text, tokenizer)
         self.path = path
         self.weights = weights
         self._compiled = compiled
@@ -186,7 +191,7 @@ class LanguageModel:
             DirectionError: the model reads both ways.
         """
         session = self.engine.session()
-        ids = self.tokenizer.encode(prompt, unknown)
+        ids = self.texts.encode(prompt, unknown)
         if not len(ids):
             known = self.tokenizer.characters
             ids = self.tokenizer.encode(next((c for c in "\n " if c in known), known[0]))
@@ -206,7 +211,8 @@ class LanguageModel:
 
         Args:
             prompt: what comes before; it is not part of what is yielded.
-            unknown: what to do with its unknown characters: error, skip or replace.
+            unknown: what to do with its unknown characters: error, skip, replace or map (see
+                `CharTokenizer.encode`). Under map, those of stop texts are replaced, too.
             config: how to draw; None: the defaults.
             progress: told how many of the prompt's characters have been read, see `start`.
             **options: fields of `SampleConfig`, in place of `config`'s: temperature, top_k,
@@ -217,13 +223,18 @@ class LanguageModel:
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
-            ConfigError: an option is out of range.
+            ConfigError: an option is out of range, or a stop text cannot be written.
             UnknownCharacterError: see `unknown`.
         """
-        config = SampleConfig.from_options(options, config)
+        config = self._with_stops(SampleConfig.from_options(options, config), unknown)
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
         return self._continue(session, logits, config)
+
+    def _with_stops(self, config: SampleConfig, unknown: str) -> SampleConfig:
+        """The configuration with stop texts as the model writes them."""
+        stops = tuple(self.texts.read_stop(stop, unknown).text for stop in config.stop)
+        return replace(config, stop=stops)
 
     def _continue(
         self, session: Session, logits: NDArray[Any], config: SampleConfig
@@ -262,7 +273,7 @@ class LanguageModel:
             ConfigError: an option is out of range.
             UnknownCharacterError: see `unknown`.
         """
-        config = SampleConfig.from_options(options, config)
+        config = self._with_stops(SampleConfig.from_options(options, config), unknown)
         _check_count(count)
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
@@ -297,7 +308,7 @@ class LanguageModel:
             CorpusError: fewer than two characters.
             UnknownCharacterError: see `unknown`.
         """
-        return self.score_ids(self.tokenizer.encode(text, unknown))
+        return self.score_ids(self.texts.encode(text, unknown))
 
     @check_arguments
     def score_ids(self, ids: Any, *, cold_window: int = 0) -> Score:
@@ -395,9 +406,12 @@ class LanguageModel:
                 places.append(np.ones(1, dtype=bool))
                 done += 1
             try:
-                encoded = self.tokenizer.encode(part, unknown).astype(np.int64)
+                before = blank if number else ""
+                encoded = self.texts.encode(part, unknown, before=before).astype(np.int64)
             except UnknownCharacterError as error:
-                raise UnknownCharacterError(error.character, done + error.position) from error
+                raise UnknownCharacterError(
+                    error.character, done + error.position, form=error.form
+                ) from error
             ids.append(encoded)
             places.append(np.zeros(len(encoded), dtype=bool))
             done += len(part)

@@ -1,0 +1,103 @@
+"""How a model reads the texts that it is given: by the rules that it was trained with."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from charlstm.config import TextConfig
+from charlstm.errors import ConfigError, UnknownCharacterError, quoted, show_text
+from charlstm.text.sources import normalize
+from charlstm.text.tokenizer import CharTokenizer, Ids, Mapped, check_unknown_policy
+
+ESCAPE = re.compile(r"\\[0nrt]")
+"""A backslash and a letter, by which a newline or a tab may be meant."""
+ESCAPES_HINT = (
+    "For a newline give --escapes, which reads \\n as a newline and \\t as a tab, or type $'\\n' "
+    "in bash or zsh."
+)
+
+
+class TextReader:
+    """Reads prompts, texts to score, texts with blanks, and stop texts.
+
+    Args:
+        config: how the training text was read; its line ends and case count here.
+        tokenizer: the vocabulary.
+    """
+
+    def __init__(self, config: TextConfig, tokenizer: CharTokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self._writable = frozenset(tokenizer.characters)
+
+    def read(self, text: str, unknown: str = "error", *, before: str = "") -> Mapped:
+        """A text with the line ends and the case of the training text.
+
+        Args:
+            text: any text.
+            unknown: as for `CharTokenizer.encode`; under `map` unknown characters are replaced,
+                otherwise they stay.
+            before: the character that comes before the text, if there is one.
+
+        Returns:
+            The text, and what was replaced under `map`. Reading it again changes nothing.
+
+        Raises:
+            ConfigError: `unknown` is none of the policies.
+            UnknownCharacterError: nothing stands for a character, under `map`.
+        """
+        check_unknown_policy(unknown)
+        text = normalize(text, self.config)
+        if unknown != "map":
+            return Mapped(text, Counter())
+        mapped = self.tokenizer.map_unknown(text, before=before)
+        return Mapped(normalize(mapped.text, self.config), mapped.counts)
+
+    def encode(self, text: str, unknown: str = "error", *, before: str = "") -> Ids:
+        """Ids of a text that was read, (T,); arguments and errors as for `read`.
+
+        Raises:
+            UnknownCharacterError: see `CharTokenizer.encode`.
+        """
+        return self.tokenizer.encode(self.read(text, unknown, before=before).text, unknown)
+
+    def read_stop(self, stop: str, unknown: str = "error") -> Mapped:
+        """A stop text as the model can write it.
+
+        Args:
+            stop: the text before which a sample ends.
+            unknown: under `map`, unknown characters are replaced; otherwise each is an error.
+
+        Raises:
+            ConfigError: it holds a character that the model cannot write, so that no text could
+                ever end there; or nothing is left of it.
+        """
+        policy = "map" if unknown == "map" else "error"
+        try:
+            mapped = self.read(stop, policy)
+            self.tokenizer.encode(mapped.text)
+            # Rare characters can be read, as U+FFFD, but not written.
+            rare = next((n for n, c in enumerate(mapped.text) if c not in self._writable), None)
+            if rare is not None:
+                raise UnknownCharacterError(mapped.text[rare], rare)
+        except UnknownCharacterError as error:
+            raise _unwritable(stop, error) from error
+        if not mapped.text:
+            raise ConfigError(
+                f"--stop {quoted(stop)} has no character that the model knows; leave it out."
+            )
+        return mapped
+
+
+def _unwritable(stop: str, error: UnknownCharacterError) -> ConfigError:
+    what = f"--stop {quoted(stop)} holds {show_text(error.character)}, which the model cannot write"
+    if error.character == "\\" and ESCAPE.search(stop):
+        return ConfigError(f"{what}.\n{ESCAPES_HINT}")
+    if error.form is not None and error.form[1]:
+        old, new = error.form
+        return ConfigError(
+            f"{what}; its text has {show_text(new)} for {show_text(old)}.\n"
+            "Use --unknown map (from Python: unknown='map') to write it so."
+        )
+    return ConfigError(f"{what}.\nNo text would end there: leave it out.")

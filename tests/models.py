@@ -1,0 +1,40 @@
+"""Models with random weights, for tests of what surrounds the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charlstm.checkpoint import save_checkpoint
+from charlstm.config import Config, ModelConfig, TextConfig
+from charlstm.inference.language_model import LanguageModel
+from charlstm.inference.weights import weight_shapes
+from charlstm.text.tokenizer import CharTokenizer
+
+
+def make_model(text: str, direction: str = "forward", **options: Any) -> LanguageModel:
+    """A model that knows the characters of a text.
+
+    Args:
+        text: its characters are the vocabulary.
+        direction: forward or both.
+        **options: fields of `TextConfig`.
+    """
+    config = Config(
+        text=TextConfig(**options), model=ModelConfig(hidden_size=6, direction=direction)
+    )
+    tokenizer = CharTokenizer.from_text(
+        text, lowercase=config.text.lowercase, min_count=config.text.min_count
+    )
+    rng = np.random.default_rng(1)
+    shapes = weight_shapes(config.model, len(tokenizer))
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return LanguageModel(weights, config, tokenizer)
+
+
+def save_model(path: Path, model: LanguageModel) -> None:
+    """Write a model as a checkpoint file."""
+    meta = {"config": model.config.to_json(), "tokenizer": model.tokenizer.to_json()}
+    save_checkpoint(path, meta, {f"model/{name}": array for name, array in model.weights.items()})
