@@ -14,17 +14,19 @@ from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
 
-def make_model(text: str, direction: str = "forward", **options: Any) -> LanguageModel:
+def make_model(
+    text: str, direction: str = "forward", cell: str = "lstm", **options: Any
+) -> LanguageModel:
     """A model that knows the characters of a text.
 
     Args:
         text: its characters are the vocabulary.
         direction: forward or both.
+        cell: the recurrent cell.
         **options: fields of `TextConfig`.
     """
-    config = Config(
-        text=TextConfig(**options), model=ModelConfig(hidden_size=6, direction=direction)
-    )
+    shape = ModelConfig(hidden_size=6, direction=direction, cell=cell)
+    config = Config(text=TextConfig(**options), model=shape)
     tokenizer = CharTokenizer.from_text(
         text, lowercase=config.text.lowercase, min_count=config.text.min_count
     )

@@ -55,9 +55,20 @@ def dynamic_reader(model: LanguageModel, how: DynamicConfig) -> DynamicReader:
 
 
 def after_reading(
-    model: LanguageModel, prompt: str, unknown: str, how: DynamicConfig
+    model: LanguageModel,
+    prompt: str,
+    unknown: str,
+    how: DynamicConfig,
+    progress: Callable[[int], None],
 ) -> LanguageModel:
     """The model as it is once it has learned from a prompt.
+
+    Args:
+        model: the model.
+        prompt: what it learns from.
+        unknown: what to do with characters that the model does not know.
+        how: the rate, the decay and the window.
+        progress: told how many characters have been read.
 
     Raises:
         ConfigError: the prompt has not the two characters that there is something to learn from.
@@ -73,5 +84,5 @@ def after_reading(
             f"--dynamic learns from the prompt, which has {len(ids)} characters that the model "
             "knows; allowed: 2 or more.\nGive a longer one: --prompt TEXT or --prompt-file FILE."
         )
-    reader.score(ids)
+    reader.score(ids, progress)
     return LanguageModel(reader.weights(), model.config, model.tokenizer, model.path)

@@ -81,6 +81,52 @@ class CompileView:
             output.say(f"compiled {event.functions} functions in {duration(event.seconds)}: done")
 
 
+@contextmanager
+def reading_prompt(
+    total: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int], None]]:
+    """Shows how much of a long prompt has been read: a bar on a terminal, lines elsewhere.
+
+    Args:
+        total: how many characters it has.
+        clock: gives the time in seconds.
+
+    Yields:
+        A function that is given the number of characters that have been read.
+    """
+    if sys.stderr is not None and sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(
+            total=total,
+            desc="reading the prompt",
+            unit="char",
+            unit_scale=True,
+            leave=False,
+            delay=1.0,  # no bar for a prompt that is read in a moment
+            file=_Screen(),
+        ) as bar:
+
+            def show(done: int) -> None:
+                bar.update(done - bar.n)
+                if done >= total:
+                    bar.close()  # before the first character is written
+
+            yield show
+        return
+    start = lined_at = clock()
+
+    def line(done: int) -> None:
+        nonlocal lined_at
+        now = clock()
+        if now - lined_at >= 10 and done < total:
+            lined_at = now
+            left = duration((now - start) / done * (total - done))
+            output.say(f"reading the prompt: {done:,} of {total:,} characters, {left} left")
+
+    yield line
+
+
 class _Screen:
     """stderr, for tqdm: a terminal that is gone ends the showing and not the training."""
 

@@ -28,10 +28,12 @@ from charlstm.cli.options import (
     config_options,
     given,
 )
+from charlstm.cli.progress import reading_prompt
 from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charlstm.inference.language_model import Sample
     from charlstm.inference.texts import TextReader
 
 _PROMPT: dict[str, Any] = {"cls": GroupedOption, "group": "Prompt"}
@@ -118,32 +120,39 @@ def command(
     start = _prompt(model.texts, prompt, prompt_file, escapes, unknown, options)
     (start,) = read_given(model.texts, [start], unknown)
     config = replace(config, stop=_stops(model.texts, config.stop, escapes, unknown))
-    if how is not None:
-        model = after_reading(model, start, unknown, how)
     shown = "" if no_prompt else start
+    if how is not None:
+        with reading_prompt(len(start)) as progress:
+            model = after_reading(model, start, unknown, how, progress)
+    with reading_prompt(len(start)) as progress:
+        more: dict[str, Any] = {"unknown": unknown, "config": config, "progress": progress}
+        if as_json or (count or 1) > 1:
+            samples = model.samples(count or 1, start, **more)
+        else:
+            pieces = model.generate(start, **more)
     if as_json:
-        for sample in model.samples(count or 1, start, unknown=unknown, config=config):
-            output.json_line(
-                {
-                    "index": sample.index,
-                    "prompt": start,
-                    "text": sample.text,
-                    "finish": sample.finish,
-                    "seed": config.seed,
-                }
-            )
-    elif count is None or count == 1:
-        pieces = model.generate(start, unknown=unknown, config=config)
+        for sample in samples:
+            record = {"index": sample.index, "prompt": start, "text": sample.text}
+            output.json_line(record | {"finish": sample.finish, "seed": config.seed})
+        return
+    end = _end(out, count, separator)
+    if count in (None, 1):
         out.write(shown)
         for piece in pieces:
             out.write(piece)
-        out.write(_end(out, count, separator))
+        out.write(end)
     else:
-        for sample in model.samples(count, start, unknown=unknown, config=config):
-            if out.terminal and separator is None:
-                out.write(f"--- {sample.index + 1} of {count} ---\n")
-            out.write(shown + sample.text + _end(out, count, separator))
+        _write_all(out, samples, shown, end, headings=out.terminal and separator is None)
     out.close()
+
+
+def _write_all(
+    out: output.DataStream, samples: list[Sample], shown: str, end: str, *, headings: bool
+) -> None:
+    for sample in samples:
+        if headings:
+            out.write(f"--- {sample.index + 1} of {len(samples)} ---\n")
+        out.write(shown + sample.text + end)
 
 
 def _separator(separator: str | None, escapes: bool | None, as_json: bool) -> str | None:

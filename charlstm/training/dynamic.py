@@ -13,7 +13,7 @@ been read, so that a checkpoint is all that is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,11 +68,12 @@ class DynamicReader:
         self._windows = 0
         self._state = self.network.initial_state(1)
 
-    def score(self, ids: Ids) -> Score:
+    def score(self, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
         """How well a text is predicted, each window before it is learned from.
 
         Args:
             ids: shape (T,).
+            progress: told after each window how many characters have been read.
 
         Raises:
             CorpusError: fewer than two characters.
@@ -87,6 +88,8 @@ class DynamicReader:
                 ids[first : first + self.dynamic.dynamic_window + 1].astype(np.int64)
             )
             nats += self._read(part[:-1, None], part[1:])
+            if progress is not None:
+                progress(first + len(part))
         return Score(nats, len(ids) - 1)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:

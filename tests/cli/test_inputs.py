@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlstm.cli import inputs, output
+from charlstm.cli.dynamic import after_reading
+from charlstm.cli.progress import reading_prompt
+from charlstm.config import DynamicConfig
 from charlstm.errors import ConfigError
 from tests.conftest import assert_clear, read_terminal, run_program
 from tests.models import make_model, save_model
@@ -176,6 +180,44 @@ def test_escapes_of_a_model_with_a_backslash(run: Run) -> None:
     escaped = run(*arguments, "--stop", r"\n", "--escapes").stdout
     assert escaped.startswith("puts(a\n")
     assert "\n" not in escaped[7:]
+
+
+# Long prompts
+
+
+def test_a_long_prompt_shows_its_progress_and_can_be_stopped(place: Path) -> None:
+    # A cell that compiled code does not know takes half a minute for so many characters.
+    save_model(place / "gru", make_model("ab", cell="gru"))
+    (place / "long").write_text("ab" * 1_500_000)
+    script = "from charlstm.__main__ import main; main()"
+    arguments = [sys.executable, "-c", script, "sample", "gru", "--prompt-file", "long"]
+    primary, secondary = pty.openpty()
+    with subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=secondary, cwd=place
+    ) as process:
+        os.close(secondary)
+        read_terminal(primary, until=b"reading the prompt")
+        process.send_signal(signal.SIGINT)
+        shown = read_terminal(primary)
+    assert process.returncode == 130
+    assert b"stopped" in shown
+
+
+def test_progress_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter(range(0, 100, 6))
+    with reading_prompt(10_000, lambda: next(times)) as progress:
+        for done in (2000, 4000, 6000, 8000, 10_000):
+            progress(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2  # ten seconds apart at least
+    assert "4,000 of 10,000 characters, 0:18 left" in lines[0]
+
+
+def test_dynamic_reports_its_progress() -> None:
+    model = make_model("ab")
+    done: list[int] = []
+    after_reading(model, "ab" * 40, "error", DynamicConfig(), done.append)
+    assert done == [33, 65, 80]
 
 
 # Characters that the model does not know
