@@ -11,6 +11,7 @@ from charlstm.cli.inputs import (
     check_backslashes,
     check_no_file_options,
     input_options,
+    load_model,
     read_escapes,
     read_file,
     read_given,
@@ -67,13 +68,13 @@ def command(
 
     from dataclasses import replace
 
-    from charlstm.inference.language_model import LanguageModel, seed_of
+    from charlstm.inference.language_model import seed_of
 
     run = arguments[0] if len(arguments) == 2 else None
     output.argument(config.blank, "--blank")
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
-    model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
+    model = load_model(run, runs_dir)
     if arguments[-1] == "-":
         text = read_file("-", model.config.text, options)
     else:

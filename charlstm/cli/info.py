@@ -45,18 +45,20 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not a model's.
     """
-    from charlstm.checkpoint import load_meta, unusable
+    from charlstm.checkpoint import Checkpoint, load_meta, unusable
     from charlstm.inference.language_model import read_meta
     from charlstm.inference.weights import check_weights
     from charlstm.runs.folder import Run
+    from charlstm.runs.maturity import hardly_trained
     from charlstm.training.state import Progress
 
     config, tokenizer = read_meta(path, checkpoint)
     run = Run(path.parent)
-    meta = checkpoint.meta
+    meta, planned = checkpoint.meta, config
     if path == run.best and run.last.is_file():
         with contextlib.suppress(CheckpointError):  # the best is enough
             meta = load_meta(run.last)  # it knows the later course
+            planned, _ = read_meta(run.last, Checkpoint(meta, {}))  # resumed, limits may be others
     try:
         check_weights(checkpoint.part("model"), config.model, len(tokenizer))
         progress = Progress.from_json(meta.get("progress"))
@@ -71,7 +73,8 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "characters": tokenizer.characters,
         "text": corpus if isinstance(corpus, dict) else {},
         "config": config.to_json(),
-        "progress": progress_facts(config, progress),
+        "progress": progress_facts(planned, progress)
+        | {"hardly_trained": bool(hardly_trained(checkpoint.meta))},
         "history": progress.history,
     }
 

@@ -16,6 +16,7 @@ from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
+    from charlstm.inference.language_model import LanguageModel
     from charlstm.inference.texts import TextReader
 
 _ESCAPE = re.compile(
@@ -24,6 +25,28 @@ _ESCAPE = re.compile(
 )
 _ONE = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\"}
 _ENCODING = ("encoding", "encoding_errors")
+
+
+def load_model(run: str | None, runs_dir: str | None) -> LanguageModel:
+    """The model to write with; a warning says so where it is hardly trained.
+
+    Args:
+        run: a run's folder or name, or a checkpoint file; None: the newest run.
+        runs_dir: where runs live; None: the default.
+
+    Raises:
+        RunError: there is no such run.
+        CheckpointError: no checkpoint is intact.
+    """
+    from charlstm.inference.language_model import LanguageModel
+    from charlstm.runs.find import load_model_checkpoint, runs_dir_from
+    from charlstm.runs.maturity import how_to_train_on
+
+    path, checkpoint = load_model_checkpoint(run, runs_dir_from(runs_dir), output.say)
+    model = LanguageModel.from_checkpoint(path, checkpoint)
+    if warning := how_to_train_on(path, checkpoint.meta):
+        output.say(warning)
+    return model
 
 
 def input_options(group: str) -> Callable[[CommandFunction], CommandFunction]:

@@ -14,12 +14,12 @@ from charlstm.cli.verdict import verdict
 from charlstm.config import SECTIONS, Config
 from charlstm.fields import flag_of
 from charlstm.recipes import DEFAULT_MINUTES, Choice
+from charlstm.runs.maturity import MORE, hardly_trained
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
     from charlstm.training.trainer import Trainer
 
-_AGAIN = 2.2  # times what a run took: as much again, and what setting up takes
 _MUCH = 0.05  # repetition that is worth a word: less changes a choice by a pass or two
 
 
@@ -117,22 +117,52 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     )
     if resumed:
         progress = trainer.progress
-        say(f"resumed at step {progress.step:,}; {progress.epoch} epochs are done")
-        if progress.epoch >= train.epochs:
-            say(f"nothing is left to do; --epochs above {progress.epoch} trains on.")
-        elif train.minutes and _minutes_spent(trainer) >= train.minutes:
-            spent = _short(_minutes_spent(trainer))
-            say(f"no time is left: {spent} minutes are spent; {_more_time(trainer)} goes on.")
+        left = "" if not train.minutes else f"; {_short(_minutes_left(trainer))} minutes are left"
+        say(f"resumed at step {progress.step:,}; {progress.epoch} epochs are done{left}")
+        if why := _why_ended(trainer):
+            say(f"nothing is left to do: {why}. To train on: {more_options(trainer)}")
 
 
-def _minutes_spent(trainer: Trainer) -> float:
-    """What a run took of its time: all of it where it came to the end of it."""
-    return max(trainer.progress.ended, trainer.seconds) / 60
+def _minutes_left(trainer: Trainer) -> float:
+    """What a resumed run still has of its time."""
+    spent = max(trainer.progress.ended, trainer.seconds)
+    return max(0.0, trainer.config.train.minutes - spent / 60)
 
 
-def _more_time(trainer: Trainer) -> str:
-    """The option that gives a run as much time again: setting up takes some of it."""
-    return f"--minutes {_short(2 * max(trainer.config.train.minutes, _minutes_spent(trainer)))}"
+def _why_ended(trainer: Trainer) -> str:
+    """Why a run does not go on by itself; empty if it does."""
+    progress, train = trainer.progress, trainer.config.train
+    if train.patience and progress.stale >= train.patience:
+        return f"--patience {train.patience} has stopped it"
+    if progress.epoch >= train.epochs:
+        return f"all of its {train.epochs} epochs are done"
+    if train.minutes and not _minutes_left(trainer):
+        return f"its {_short(train.minutes)} minutes are over"
+    return ""
+
+
+def more_options(trainer: Trainer) -> str:
+    """The options with which a run that has ended goes on: for about as long again."""
+    progress, train = trainer.progress, trainer.config.train
+    words = f"--more-minutes {_short(train.minutes)}"
+    if _hardly_trained(trainer):
+        words = MORE
+    elif not _is_timed(trainer):
+        words = f"--more-epochs {max(1, progress.epoch)}"
+    if train.patience and progress.stale >= train.patience:
+        words += " --patience 0"
+    return words
+
+
+def _hardly_trained(trainer: Trainer) -> str:
+    """Why the run's model is hardly trained, as its checkpoints say; otherwise empty."""
+    return hardly_trained(
+        {
+            "progress": trainer.progress.to_json(),
+            "corpus": trainer.corpus_meta,
+            "tokenizer": trainer.corpus.tokenizer.to_json(),
+        }
+    )
 
 
 def _short(minutes: float) -> str:
@@ -168,8 +198,11 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
             f"{progress.best_nats / math.log(2):.4f} bits/char, at step {progress.best_step:,}"
         )
     say(line)
-    if not progress.step:
-        say("getting ready took all of the time: the model has learned nothing yet.")
+    if not progress.step and train.minutes:
+        say("set-up took all of the time.")
+    why = _hardly_trained(trainer)
+    if why:
+        say(f"hardly trained: {why}. Text from it would be noise.")
     if judged := _verdict(trainer, reason):
         say(judged)
     if 0 < progress.val_chars < len(trainer.corpus.val):
@@ -177,19 +210,14 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
             f"validation is its first {progress.val_chars:,} characters here, for the time's sake; "
             f"all of it: charlstm eval {folder}"
         )
-    if trainer.config.model.direction == "both":
-        say(f"Fill blanks: charlstm fill {folder} 'a text with ___ in it'")
-    else:
-        say(f"Write text:  charlstm sample {folder}")
+    if not why:
+        both = trainer.config.model.direction == "both"
+        use = f"fill {folder} 'a text with ___ in it'" if both else f"sample {folder}"
+        say(f"{'Fill blanks:' if both else 'Write text: '} charlstm {use}")
     if reason == "paused":
         say(f"Go on:       charlstm train --resume {folder}")
     else:
-        timed = _is_timed(trainer)
-        more = [] if timed else [f"--epochs {2 * max(progress.epoch, train.epochs)}"]
-        # As many epochs again take about as long again.
-        if timed or 0 < train.minutes < _AGAIN * _minutes_spent(trainer):
-            more.append(_more_time(trainer))
-        say(f"Train more:  charlstm train --resume {folder} {' '.join(more)}")
+        say(f"Train more:  charlstm train --resume {folder} {more_options(trainer)}")
 
 
 def _is_timed(trainer: Trainer) -> bool:
@@ -223,4 +251,5 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         "verdict": _verdict(trainer, reason),
         "validated": len(trainer.corpus.val) >= 2,
         "seconds": round(trainer.seconds, 3),
+        "hardly_trained": bool(_hardly_trained(trainer)),
     }

@@ -13,6 +13,7 @@ from charlstm.cli.inputs import (
     check_backslashes,
     check_no_file_options,
     input_options,
+    load_model,
     read_escapes,
     read_file,
     read_given,
@@ -108,14 +109,14 @@ def command(
         check_no_file_options(options, "--prompt-file")
     separator = _separator(separator, escapes, as_json)
 
-    from charlstm.inference.language_model import MOST_SAMPLES, LanguageModel, seed_of
+    from charlstm.inference.language_model import MOST_SAMPLES, seed_of
 
     if count is not None and count not in MOST_SAMPLES:
         raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
 
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
-    model = LanguageModel.load(run, runs_dir=runs_dir, warn=output.say)
+    model = load_model(run, runs_dir)
     out = output.DataStream()
     start = _prompt(model.texts, prompt, prompt_file, escapes, unknown, options)
     (start,) = read_given(model.texts, [start], unknown)

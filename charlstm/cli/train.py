@@ -27,7 +27,7 @@ from charlstm.cli.options import (
 from charlstm.cli.progress import CompileView, View, reading
 from charlstm.cli.report import announce, explain, report, summary
 from charlstm.cli.signals import Signals, Stopped
-from charlstm.config import SECTIONS, Config, check_values
+from charlstm.config import SECTIONS, Config, MoreConfig, check_values
 from charlstm.errors import CharlstmError, ConfigError, DistributedError
 from charlstm.training.place import Place, place_from
 
@@ -81,7 +81,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
     cls=GroupedOption,
     group="Model",
 )
-@config_options(*SECTIONS.values())
+@config_options(*SECTIONS.values(), MoreConfig)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option("--json", "as_json", is_flag=True, help="Print a summary to stdout as JSON.", **_SHOW)
 @common_options
@@ -113,10 +113,21 @@ def command(
         raise ConfigError(
             "--name, --recipe and --size are for new runs: leave them out with --resume."
         )
+    more = MoreConfig(**given(options, [MoreConfig]))
+    if more.is_given and resume is None:
+        raise ConfigError(
+            "--more-epochs and --more-minutes are for --resume: a new run takes --epochs or "
+            "--minutes."
+        )
+    if more.is_given and changes.keys() & {"epochs", "minutes"}:
+        raise ConfigError(
+            "--more-epochs and --more-minutes count from now on, --epochs and --minutes from the "
+            "run's start: give one kind."
+        )
     say = _nothing if quiet else output.say
     changes = {**_of_size(size), **changes}
     with Signals() as signals:
-        plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun)
+        plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun, more)
         launcher = None if place is not None else _launcher(plan)
         if launcher is None:
             trainer = _set_up(plan, say, quiet, signals)
@@ -151,6 +162,7 @@ class _Plan:
         run: the run to continue; None for a new one.
         config: the new run's.
         begun: when the command was, by `time.monotonic`.
+        more: how much longer to train a run that is resumed.
         chooses: whether what is not given is chosen for text and time.
     """
 
@@ -161,6 +173,7 @@ class _Plan:
     run: Run | None
     config: Config
     begun: float
+    more: MoreConfig
     chooses: bool = False
 
 
@@ -172,6 +185,7 @@ def _plan(
     runs_dir: str | None,
     changes: dict[str, Any],
     begun: float,
+    more: MoreConfig,
 ) -> _Plan:
     from charlstm.recipes import recipe
     from charlstm.runs.find import find_run, runs_dir_from
@@ -180,13 +194,13 @@ def _plan(
     if resume is not None:
         run = find_run(None if resume == _NEWEST else resume, folder)
         check_values(changes)  # before anything is read
-        return _Plan(texts, changes, folder, name, run, Config(), begun)
+        return _Plan(texts, changes, folder, name, run, Config(), begun, more)
     chooses = recipe_name is None
     start = {} if recipe_name is None else recipe(recipe_name)
     if chooses and changes.get("epochs") == 0:  # which asks for just that: to choose them
         del changes["epochs"]
     config = Config().override({**start, **changes})
-    return _Plan(texts, changes, folder, name, None, config, begun, chooses)
+    return _Plan(texts, changes, folder, name, None, config, begun, more, chooses)
 
 
 def _of_size(size: str | None) -> dict[str, Any]:
@@ -266,7 +280,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals) -> Trainer:
             return resume_run(
                 plan.run, plan.changes, plan.texts,
                 notice=output.say, progress=progress, world=world, begun=plan.begun,
-                on_ready=signals.attach, on_compile=compiling.show,
+                on_ready=signals.attach, on_compile=compiling.show, more=plan.more,
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from charlstm.checkpoint import Checkpoint, unusable
-from charlstm.config import SECTIONS, Config
+from charlstm.config import SECTIONS, Config, MoreConfig
 from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
 from charlstm.inference.language_model import read_meta
@@ -31,7 +31,9 @@ from charlstm.training.distributed import World
 from charlstm.training.events import Compiling, Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore, restore_saved_best
+from charlstm.training.setup import ENDLESS
 from charlstm.training.sharing import lead
+from charlstm.training.state import Progress
 from charlstm.training.trainer import Trainer
 
 
@@ -46,6 +48,7 @@ def resume_run(
     begun: float | None = None,
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
+    more: MoreConfig | None = None,
 ) -> Trainer:
     """Set up a run to go on exactly where its newest intact checkpoint left it.
 
@@ -60,6 +63,7 @@ def resume_run(
             the run's.
         on_ready: called with the trainer at the end.
         on_compile: as for `new_run`.
+        more: how much longer to train than the run was started for.
 
     Raises:
         RunError: an option cannot change, the text is another, or the run is being trained.
@@ -73,6 +77,7 @@ def resume_run(
         trainer = _resume(
             run, lock, changes, arguments,
             notice=notice, progress=progress, world=world or World(), watch=watch,
+            more=more or MoreConfig(),
         )  # fmt: skip
         if begun is not None:
             trainer.count_from(begun + watch.seconds)
@@ -94,11 +99,13 @@ def _resume(
     progress: ReadingProgress | None,
     world: World,
     watch: CompileWatch,
+    more: MoreConfig,
 ) -> Trainer:
     path, checkpoint = _resumable(run, notice)
     saved, _tokenizer = read_meta(path, checkpoint)
     _refuse_changes(saved, changes)
     config = saved.override({"stop_after": 0, **changes, "processes": world.size})
+    config = extend(config, more, Progress.from_json(checkpoint.meta.get("progress")))
     if saved.train.processes != world.size:
         notice(
             f"the run was trained by {saved.train.processes} process(es) and goes on with "
@@ -127,6 +134,22 @@ def _resume(
     run.metrics.rewind(trainer.progress.logged_step)
     watch.seconds += lead(world, trainer, path, notice)
     return trainer
+
+
+def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
+    """The configuration of a run that trains longer, counted from where it stands.
+
+    What is not given of `more` no longer ends the run. An epoch that has begun is finished first.
+    """
+    if not more.is_given:
+        return config
+    epochs, minutes = ENDLESS, 0.0
+    if more.more_epochs is not None:
+        begun = progress.index > 0 or progress.piece > 0
+        epochs = min(ENDLESS, progress.epoch + begun + more.more_epochs)
+    if more.more_minutes is not None:
+        minutes = progress.spent / 60 + more.more_minutes
+    return config.override({"epochs": epochs, "minutes": minutes})
 
 
 def _kernel(

@@ -15,6 +15,7 @@ from charlstm.errors import RunError
 from charlstm.files import replace_file
 from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
 from charlstm.runs.folder import Run
+from charlstm.runs.maturity import unigram_nats
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
@@ -126,7 +127,9 @@ def new_run(
         "num_chars": len(corpus),
         "sha256": corpus.sha256,
         "kept": kept,
+        "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
     }
+    corpus.release()
     paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
     first = "stdin" if arguments[0] == "-" else arguments[0]
     run, lock = Run.create(runs_dir, name, first)

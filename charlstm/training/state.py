@@ -76,6 +76,11 @@ class Progress:
     averaged: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
 
+    @property
+    def spent(self) -> float:
+        """Seconds that count against `--minutes`: all of a time that the run came to the end of."""
+        return max(self.ended, self.seconds)
+
     def evaluate(
         self,
         val_nats: float | None,

@@ -324,7 +324,7 @@ def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
     assert result.returncode == 0
     assert "nothing is left to do" in result.stderr
     assert "done: 1 epochs" in result.stderr
-    assert "--epochs 2" in result.stderr
+    assert "--more-epochs 1" in result.stderr
 
 
 def test_a_full_disk(corpus_file: Path, tmp_path: Path) -> None:
