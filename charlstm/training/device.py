@@ -63,7 +63,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     Where a processor has no bfloat16 products, torch's are many times slower than float32, and
     where it has them they are well faster: a small probe of one fixed shape tells. Both kinds
     take turns and the best pass of each counts, so that other work on the machine hardly can
-    tip it.
+    tip it. A device that fails with bfloat16 does not have it.
 
     Raises:
         DeviceError: the device does not have it.
@@ -73,7 +73,15 @@ def pick_precision(name: str, device: torch.device) -> str:
             f"--precision tf32 is a format of NVIDIA GPUs, not of {device.type}; "
             "use float32, bfloat16 or auto."
         )
-    if name != "auto":
+    if name in ("float32", "tf32"):
+        return name
+    if not _has_bfloat16(device):
+        if name == "auto":
+            return "float32"
+        raise DeviceError(
+            f"--precision bfloat16 does not work on this {device.type} device; use float32."
+        )
+    if name == "bfloat16":
         return name
     shape = ModelConfig(num_layers=1, hidden_size=512, dropout=0.0)
     kinds = (torch.float32, torch.bfloat16)
@@ -81,6 +89,16 @@ def pick_precision(name: str, device: torch.device) -> str:
     times = _probe(networks)
     faster = times[torch.bfloat16] < 0.9 * times[torch.float32]
     return "bfloat16" if faster else "float32"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether a small network's forward and backward pass work in bfloat16."""
+    shape = ModelConfig(num_layers=1, hidden_size=8, dropout=0.0)
+    try:
+        _seconds(CharLSTM(shape, 4, dtype=torch.bfloat16).to(device))
+    except (RuntimeError, TypeError):  # how torch reports that a device lacks a type
+        return False
+    return True
 
 
 def pick_kernel(

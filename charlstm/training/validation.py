@@ -117,7 +117,7 @@ def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]
             logits.flatten(0, 1), targets.flatten(), reduction="none"
         )
         mask = torch.from_numpy(counted).to(network.device).flatten()
-        nats += float(loss[mask].sum(dtype=torch.float64))
+        nats += _sum(loss[mask])
     return nats
 
 
@@ -133,8 +133,13 @@ def _pseudo_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool])
         loss = nn.functional.cross_entropy(
             logits[counted].flatten(0, 1), text[1:][counted].flatten(), reduction="none"
         )
-        nats += float(loss.sum(dtype=torch.float64))
+        nats += _sum(loss)
     return nats
+
+
+def _sum(losses: torch.Tensor) -> float:
+    """A sum in float64, made on the CPU by numpy: not every device has that type."""
+    return float(losses.cpu().numpy().sum(dtype=np.float64))
 
 
 def _tensor(ids: Ids, network: CharLSTM) -> torch.Tensor:
