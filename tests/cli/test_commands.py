@@ -283,6 +283,17 @@ def test_a_full_device(trained: Path) -> None:
     assert_clear(result, 1, "cannot write to standard output: No space left")
 
 
+def test_one_notice_where_compiled_code_cannot_be_used(program: Program, trained: Path) -> None:
+    pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
+    run = trained / "checkpoints" / "play"
+    result = program("sample", run, "--length", 100_000, env={"NUMBA_DISABLE_JIT": "1"})
+    assert result.returncode == 0
+    assert len(result.stdout) == 100_000
+    (line,) = result.stderr.splitlines()
+    assert "compiled code is not used" in line
+    assert "NUMBA_DISABLE_JIT" in line
+
+
 def test_a_cache_folder_that_cannot_be_read(program: Program, trained: Path) -> None:
     (trained / "charlstm").touch()  # where a folder should be
     result = program("eval", "play", env={"XDG_CACHE_HOME": str(trained)})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from charlstm.errors import DeviceError
+from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.training.device import (
     allow_tf32,
     compiled_fault,
@@ -61,6 +61,28 @@ def test_where_nothing_compiled_works(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "torch"
     with pytest.raises(DeviceError, match=r"charlstm\[fast\].*\nUse --kernel torch"):
         pick_kernel("compiled", "lstm", "float32", cpu)
+
+
+@pytest.mark.parametrize(
+    ("error", "notices"),
+    [
+        (CompiledCodeError("no folder; set NUMBA_CACHE_DIR."), 1),
+        (OSError("disk full"), 1),
+        (ProcessorError("no such products"), 0),
+        (ImportError("not installed"), 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_compiled_code_that_should_work_is_not_given_up_silently(
+    error: Exception, notices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlstm.training.device._compiled_error", lambda _: error)
+    told: list[str] = []
+    cpu = torch.device("cpu")
+    assert pick_kernel("auto", "lstm", "bfloat16", cpu, told.append) == "torch"
+    assert pick_kernel("auto", "lstm", "float32", cpu, told.append) == "torch"  # not wanted there
+    assert len(told) == notices
+    assert all(str(error) in line for line in told)
 
 
 def test_a_fault_of_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
