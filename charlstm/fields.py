@@ -161,7 +161,7 @@ class Section:
         names = {spec.name for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(map(str, data)) - names)
         if unknown:
-            raise UnknownOptionError(f"{cls.__name__} has no field {_short(unknown[0])}.")
+            raise UnknownOptionError(f"{cls.__name__} has no option {_short(unknown[0])}.")
         return cls(**data)
 
 

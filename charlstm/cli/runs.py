@@ -30,7 +30,8 @@ def command(as_json: bool, runs_dir: str | None) -> None:
 
     folder = runs_dir_from(runs_dir)
     groups: dict[str, list[dict[str, Any]]] = {}  # by text; the newest run's comes first
-    for run in list_runs(folder):
+    runs = list_runs(folder)
+    for run in runs:
         try:
             record = _summary(run)
         except (CheckpointError, RunError) as error:
@@ -43,7 +44,8 @@ def command(as_json: bool, runs_dir: str | None) -> None:
             output.json_line(record)
         return
     if not records:
-        output.say(f"there is no run in {folder} yet. Train one: charlstm train corpus.txt")
+        if not runs:
+            output.say(f"there is no run in {folder} yet. Train one: charlstm train corpus.txt")
         return
     heading = ["run", "nats/char", "bits/char", "model", "epochs", "time", "saved", "size", "text"]
     output.data_line(output.table([heading, *map(_row, records)]))
