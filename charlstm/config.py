@@ -24,7 +24,18 @@ BOUND = Range(0, 1e30)  # for numbers that float32 must hold, and their squares'
 class TextConfig(Section):
     """How sources become one text, and how that text is divided."""
 
-    glob: str = option("**/*.txt", "Files taken from a folder.", group="Text")
+    glob: str = option(
+        "**/*.txt",
+        "Files taken from a folder, whatever their case; hidden ones only where a part of the "
+        "pattern begins with a dot.",
+        group="Text",
+    )
+    exclude: tuple[str, ...] = option(
+        (),
+        "Files and folders left out of a folder: a pattern for a name, or for a path in it "
+        "(repeatable).",
+        group="Text",
+    )
     encoding: str = option(
         "utf-8",
         "Encoding of the text. A UTF-16 or UTF-32 byte order mark is recognised.",

@@ -120,6 +120,8 @@ def _shown(value: object) -> str:
         return f"{value:.4f}"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, dict):
+        value = [f"{count} {key}" for key, count in value.items()] or "none"
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     text = output.escape(str(value), newlines=False)

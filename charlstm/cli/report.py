@@ -83,6 +83,9 @@ def _as_options(config: Config, names: Collection[str]) -> str:
             value = getattr(section, spec.name)
             if spec.name not in names or value is False:
                 continue
+            if isinstance(value, tuple):  # an option that is given once for each
+                words += [f"{flag_of(spec)} {shlex.quote(part)}" for part in value]
+                continue
             words.append(flag_of(spec))
             if not value and spec.metadata["zero"]:
                 words.append(spec.metadata["zero"])

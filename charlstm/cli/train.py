@@ -83,6 +83,12 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
 )
 @config_options(*SECTIONS.values(), MoreConfig)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="List the files of a folder that are read, and those that are skipped and why.",
+    **_SHOW,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a summary to stdout as JSON.", **_SHOW)
 @common_options
 def command(
@@ -92,6 +98,7 @@ def command(
     recipe_name: str | None,
     size: str | None,
     quiet: bool,
+    verbose: bool,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -113,6 +120,8 @@ def command(
         raise ConfigError(
             "--name, --recipe and --size are for new runs: leave them out with --resume."
         )
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose contradict each other: leave one out.")
     more = MoreConfig(**given(options, [MoreConfig]))
     if more.is_given and resume is None:
         raise ConfigError(
@@ -130,7 +139,7 @@ def command(
         plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun, more)
         launcher = None if place is not None else _launcher(plan)
         if launcher is None:
-            trainer = _set_up(plan, say, quiet, signals)
+            trainer = _set_up(plan, say, quiet, signals, verbose)
             reason = _show(trainer, say, quiet, resumed=resume is not None)
             trainer.world.leave()
     if launcher is not None:
@@ -256,7 +265,7 @@ def _follow(place: Place) -> None:
         sys.exit(error.exit_code)
 
 
-def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals) -> Trainer:
+def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool = False) -> Trainer:
     """The run, set up and shared with whatever other processes there are."""
     if "step" in plan.changes and plan.run is None and not plan.config.windows.stateless:
         say("--step has no effect without --stateless: streams have no gaps.")
@@ -284,7 +293,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals) -> Trainer:
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
-            notice=say, progress=progress, world=world,
+            notice=say, details=say if verbose else None, progress=progress, world=world,
             given=plan.changes if plan.chooses else None,
             on_choice=lambda config, choice: explain(
                 plan.texts, plan.changes, config, choice, say, runs_dir=plan.folder

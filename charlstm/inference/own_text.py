@@ -66,7 +66,13 @@ def read_own_text(
     places = list(arguments) or [str(place) for place in paths]
     try:
         if places:
-            sources = find_sources(places, text.glob)
+            sources = find_sources(
+                places,
+                text.glob,
+                text.exclude,
+                runs_dir=run.folder.parent,
+                hidden="folder_rules" not in meta,  # a run of before there were such rules
+            )
         else:
             places = [str(run.kept_text)]
             sources = [Source(places[0], run.kept_text, exact=True)]
@@ -86,9 +92,11 @@ def read_own_text(
         ) from error
     except ChangedTextError as error:
         shown = ", ".join(places)[:200]
+        before, now = meta.get("num_sources"), len(sources)
+        files = "" if before == now else f" ({before} files then, {now} now)"
         raise RunError(
             f"the text in {shown} is not the one that {run.name!r} was trained on: it has "
-            "changed.\n"
+            f"changed{files}.\n"
             f"{way_out}"
         ) from error
     # A text that was named anew lies there from now on.

@@ -84,23 +84,32 @@ def document(head: bytes) -> Kind | None:
     return next((kind for pattern, kind in _DOCUMENTS if pattern.match(head)), None)
 
 
+_BEFORE = r"\s*((<!--((?!-->).)*-->|<\?xml[^>]*>)\s*)*"  # comments, and what names XML
 _MARKUP = (
-    ("HTML", re.compile(r"\s*(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype\s+html|html|head|body)\b",
-                        re.I | re.S)),
-    ("XML", re.compile(r"\s*<\?xml\s[^>]*\?>", re.I)),
+    ("XML", re.compile(r"\s*<\?xml\s(?!.*<html\b)", re.IGNORECASE | re.DOTALL)),
     ("RTF", re.compile(r"\s*\{\\rtf\d")),
-)  # fmt: skip
-_READERS = {"HTML": "html", "RTF": "rtf"}
+    ("HTML", re.compile(_BEFORE + r"<(!doctype\s+html|html|head|body)\b", re.I | re.DOTALL)),
+)
+_TAG = re.compile(
+    r"</?(a|b|i|p|br|div|em|h[1-6]|li|span|strong|table|td|tr|ul)(\s[^<>]*)?/?>", re.I
+)
+_MANY_TAGS = 10
+_PANDOC_NAMES = {"HTML": "html", "RTF": "rtf"}
 
 
 def markup(head: str) -> str:
-    """`HTML`, `XML` or `RTF` if a text begins as one does; otherwise empty."""
-    return next((name for name, pattern in _MARKUP if pattern.match(head)), "")
+    """`XML`, `RTF` or `HTML` if a text begins with such markup; otherwise empty.
+
+    Args:
+        head: the first few thousand characters.
+    """
+    found = next((name for name, pattern in _MARKUP if pattern.match(head)), "")
+    return found or ("HTML" if len(_TAG.findall(head)) >= _MANY_TAGS else "")
 
 
-def markup_way_out(kind: str, file: str) -> str:
-    """How to get plain text from a file of that kind of markup; empty where no one way fits."""
-    if kind not in _READERS:
+def markup_command(kind: str, file: str) -> str:
+    """A command that makes plain text of such a file; empty where no one command fits."""
+    if kind not in _PANDOC_NAMES:
         return ""
     text = shlex.quote(Path(file).stem + ".txt")
-    return f"pandoc -f {_READERS[kind]} -t plain -o {text} {shlex.quote(file)}"
+    return f"pandoc -f {_PANDOC_NAMES[kind]} -t plain -o {text} {shlex.quote(file)}"

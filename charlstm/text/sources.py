@@ -10,18 +10,20 @@ import codecs
 import io
 import lzma
 import os
+import shlex
 import shutil
 import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import IO
 
 from charlstm.config import TextConfig
-from charlstm.errors import ConfigError, SourceError
+from charlstm.errors import SourceError
 from charlstm.text.decoding import (
     HEAD_BYTES,
     binary,
@@ -31,6 +33,7 @@ from charlstm.text.decoding import (
     unpack,
     without_surrogates,
 )
+from charlstm.text.folders import FolderFiles, find_in_folder
 
 CHUNK_BYTES = 1 << 20
 
@@ -45,12 +48,14 @@ class Source:
         spool: that copy, an unnamed temporary file.
         exact: whether it holds UTF-8 as `read_text` gave it, which is read with no other rule:
             its first characters are no signature and no byte order mark.
+        within: its path within the folder that was given, if one was.
     """
 
     name: str
     path: Path | None
     spool: IO[bytes] | None = None
     exact: bool = False
+    within: str = ""
 
     def __del__(self) -> None:
         # The copy is this source's alone, and goes with it.
@@ -74,15 +79,29 @@ class Source:
             raise SourceError(f"cannot read {self.name}: {error.strerror or error}.") from error
 
 
-def find_sources(arguments: Iterable[str], glob: str = "**/*.txt") -> list[Source]:
+def find_sources(
+    arguments: Iterable[str],
+    glob: str = "**/*.txt",
+    exclude: Sequence[str] = (),
+    *,
+    runs_dir: Path | None = None,
+    on_folder: Callable[[FolderFiles], None] | None = None,
+    hidden: bool = False,
+) -> list[Source]:
     """The files that the arguments stand for, in order; a folder gives its sorted matches.
 
     Args:
         arguments: paths of files or folders, or `-` for standard input.
         glob: which files of a folder to take.
+        exclude: patterns of what to leave out of a folder.
+        runs_dir: where runs live; left out of a folder that it lies in.
+        on_folder: receives what each folder gives and what of it is skipped.
+        hidden: find files in folders as version 0.1.0 first did: hidden ones, too, by a pattern
+            that minds case, without following links to folders; `exclude` does not count then.
 
     Raises:
         SourceError: nothing there, nothing that matches, or something that is no file.
+        ConfigError: `glob` or `exclude` is not a pattern.
     """
     sources: list[Source] = []
     for argument in arguments:
@@ -97,8 +116,11 @@ def find_sources(arguments: Iterable[str], glob: str = "**/*.txt") -> list[Sourc
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a valid path"
             raise SourceError(f"cannot read {argument!r}: {reason}.") from error
-        if stat.S_ISDIR(mode):
-            sources += _in_folder(path, glob)
+        if stat.S_ISDIR(mode) and hidden:
+            found = sorted(file for file in path.glob(glob) if file.is_file())
+            sources += [Source(str(file), file) for file in found]
+        elif stat.S_ISDIR(mode):
+            sources += _in_folder(find_in_folder(path, glob, exclude, runs_dir), glob, on_folder)
         elif stat.S_ISREG(mode):
             sources.append(Source(argument, path))
         elif stat.S_ISFIFO(mode):
@@ -120,18 +142,22 @@ def standard_input() -> IO[bytes]:
     return sys.stdin.buffer
 
 
-def _in_folder(folder: Path, glob: str) -> list[Source]:
-    try:
-        found = sorted(path for path in folder.glob(glob) if path.is_file())
-    except (ValueError, NotImplementedError, IndexError) as error:
-        raise ConfigError(f"--glob {glob!r} is not a pattern for files in a folder.") from error
-    except OSError as error:
-        raise SourceError(f"cannot read {folder}: {error.strerror or error}.") from error
-    if not found:
+def _in_folder(
+    found: FolderFiles, glob: str, on_folder: Callable[[FolderFiles], None] | None
+) -> list[Source]:
+    if not found.files:
+        skipped = ", ".join(f"{count:,} {reason}" for reason, count in found.reasons.items())
         raise SourceError(
-            f"no file in {folder} matches {glob!r}.\nGive another pattern, such as --glob '**/*'."
+            f"no file in {found.folder} matches {glob!r}"
+            + (f" (skipped: {skipped})" if skipped else "")
+            + ".\nGive another pattern, such as --glob '**/*', or name the files."
         )
-    return [Source(str(path), path) for path in found]
+    if on_folder is not None:
+        on_folder(found)
+    return [
+        Source(str(path), path, within=path.relative_to(found.folder).as_posix())
+        for path in found.files
+    ]
 
 
 def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
@@ -156,9 +182,16 @@ def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
     encoding = encoding_named(config.encoding)
     for source in sources:
         last = ""
-        for chunk in _read_one(source, encoding, config):
-            last = chunk[-1]
-            yield chunk
+        try:
+            for chunk in _read_one(source, encoding, config):
+                last = chunk[-1]
+                yield chunk
+        except SourceError as error:
+            if not source.within:
+                raise
+            leave_out = f"--exclude {shlex.quote(escape(source.within))} leaves it out."
+            between = " Or " if "\n" in str(error) else "\n"
+            raise SourceError(f"{error}{between}{leave_out}") from error
         if last and last not in "\n\r":
             yield "\n"
 

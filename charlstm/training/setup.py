@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
 from charlstm.runs.folder import Run
 from charlstm.runs.maturity import unigram_nats
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
+from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary
+from charlstm.text.folders import details as folder_details
+from charlstm.text.hints import hints
 from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
@@ -54,6 +58,7 @@ def new_run(
     runs_dir: Path,
     name: str | None,
     notice: Notice,
+    details: Notice | None = None,
     progress: ReadingProgress | None = None,
     world: World | None = None,
     given: Mapping[str, Any] | None = None,
@@ -70,6 +75,7 @@ def new_run(
         runs_dir: where the run's folder is made.
         name: the run's name; None: from the first source.
         notice: told what was chosen or reduced.
+        details: receives a line for each file of a folder that is read or skipped.
         progress: told how far the reading is.
         world: the processes that this one leads, if there are others; they must `follow`.
         given: fields of `config` that are settled; the others are chosen for text and time. None:
@@ -89,8 +95,10 @@ def new_run(
     device = pick_device(config.train.device, world.local_rank)
     if name is not None:
         Run.check_free(runs_dir, name)  # before an hour of reading, not after
-    sources = find_sources(arguments, config.text.glob)
+    sources, skipped = _find(arguments, config, runs_dir, notice, details)
     corpus = load_corpus(sources, config.text, progress=progress)
+    for hint in hints(sources, corpus.tokenizer, config.text):
+        notice(hint)
     size = len(corpus.train)
     set_threads(config, notice, world)
     keep_freed_memory()
@@ -124,6 +132,8 @@ def new_run(
     corpus_meta = {
         "sources": [source.name for source in sources][:100],
         "num_sources": len(sources),
+        "skipped": skipped,
+        "folder_rules": FOLDER_RULES,
         "num_chars": len(corpus),
         "sha256": corpus.sha256,
         "kept": kept,
@@ -161,6 +171,28 @@ def _notice_text(corpus: Corpus, config: Config, notice: Notice) -> None:
     if len(corpus.val) < 2:
         why = "too short a validation part" if len(corpus.val) else "no validation part"
         notice(f"{why}: the best checkpoint is chosen by the training loss.")
+
+
+def _find(
+    arguments: Sequence[str],
+    config: Config,
+    runs_dir: Path,
+    notice: Notice,
+    details: Notice | None,
+) -> tuple[list[Source], dict[str, int]]:
+    """The sources, and how many files of folders are skipped for each reason."""
+    folders: list[FolderFiles] = []
+    text = config.text
+    sources = find_sources(
+        arguments, text.glob, text.exclude, runs_dir=runs_dir, on_folder=folders.append
+    )
+    for found in folders:
+        unlisted = " (--verbose lists them)" if found.skipped and details is None else ""
+        notice(summary(found) + unlisted)
+        if details is not None:
+            for line in folder_details(found):
+                details(line)
+    return sources, dict(Counter(reason for found in folders for _, reason in found.skipped))
 
 
 def _choose(

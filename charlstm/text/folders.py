@@ -1,0 +1,264 @@
+"""The files of a folder that are to be read, and why the others are not.
+
+Hidden files and folders, and folders of runs, are left out. Links to folders are followed; a
+folder or file that can be reached by several names is read once, under its own name rather than
+a link's. Patterns ignore case. The files are sorted by their path, so that the same folder always
+gives the same text.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from charlstm.errors import ConfigError, SourceError
+
+_RUN_FILES = re.compile(r"(best|last|step-\d{8,})\.npz")
+
+FOLDER_RULES = 1
+"""Which rules a folder was read by; a checkpoint without it: by a plain `Path.glob`."""
+
+HIDDEN = "hidden"
+NO_MATCH = "not matching --glob"
+EXCLUDED = "excluded"
+RUN = "belonging to runs"
+TWICE = "read under another name"
+BROKEN = "broken links"
+SPECIAL = "neither files nor folders"
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """What is read from a folder.
+
+    Attributes:
+        folder: the folder, as the user calls it.
+        files: paths to read, sorted; each begins with `folder`.
+        skipped: paths of files, and of folders that were not entered, with the reason.
+    """
+
+    folder: Path
+    files: list[Path] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many were skipped for each reason, the commonest first."""
+        return dict(Counter(reason for _, reason in self.skipped).most_common())
+
+
+class Pattern:
+    """A pattern for paths within a folder, which ignores case.
+
+    `*`, `?` and `[...]` stand for parts of a name, and `**` for any folders between. Only a part
+    that begins with a dot matches a hidden name.
+
+    Args:
+        text: the pattern.
+        flag: its option, for errors.
+
+    Raises:
+        ConfigError: it is not a pattern for paths within a folder.
+    """
+
+    def __init__(self, text: str, flag: str) -> None:
+        path = PurePath(text)
+        if not path.parts or path.anchor or ".." in path.parts or "\0" in text:
+            raise ConfigError(f"{flag} {text!r} is not a pattern for files in a folder.")
+        self.names_hidden = any(part.startswith(".") for part in path.parts)
+        self._parts = [None if part == "**" else _Part(part) for part in path.parts]
+
+    def matches(self, parts: Sequence[str]) -> bool:
+        """Whether it matches a path, given as its parts."""
+        return _match(parts, self._parts)
+
+    def matches_name(self, parts: Sequence[str]) -> bool:
+        """The same, but a pattern of a single name matches at any depth, and hidden names."""
+        only = self._parts[0] if len(self._parts) == 1 else None
+        if only is not None:
+            return only.regex.match(parts[-1]) is not None
+        return self.matches(parts)
+
+
+class _Part:
+    def __init__(self, text: str) -> None:
+        self.regex = re.compile(fnmatch.translate(text), re.IGNORECASE)
+        self.names_hidden = text.startswith(".")
+
+    def matches(self, name: str) -> bool:
+        return bool(self.regex.match(name)) and (self.names_hidden or not name.startswith("."))
+
+
+def _match(parts: Sequence[str], pattern: Sequence[_Part | None]) -> bool:
+    """Whether the pattern's parts match the path's; None matches any number that are not hidden."""
+    matched = _through({0}, pattern)  # how many of the pattern's parts may have been matched
+    for name in parts:
+        after = set()
+        for count in matched - {len(pattern)}:
+            part = pattern[count]
+            if part is not None and part.matches(name):
+                after.add(count + 1)
+            elif part is None and not name.startswith("."):
+                after.add(count)
+        matched = _through(after, pattern)
+    return len(pattern) in matched
+
+
+def _through(matched: set[int], pattern: Sequence[_Part | None]) -> set[int]:
+    """The same, with each `**` that comes next matched by nothing."""
+    for count, part in enumerate(pattern):
+        if part is None and count in matched:
+            matched.add(count + 1)
+    return matched
+
+
+def find_in_folder(
+    folder: Path, glob: str, exclude: Iterable[str] = (), runs_dir: Path | None = None
+) -> FolderFiles:
+    """The files of a folder that match a pattern.
+
+    Args:
+        folder: where to look.
+        glob: which files to take.
+        exclude: patterns of files and folders to leave out: a name, at any depth, or a path
+            within the folder.
+        runs_dir: a folder of runs, left out where it lies inside.
+
+    Raises:
+        ConfigError: a pattern is none.
+        SourceError: the folder cannot be read.
+    """
+    walk = _Walk(
+        FolderFiles(folder),
+        Pattern(glob, "--glob"),
+        [Pattern(pattern, "--exclude") for pattern in exclude],
+        runs_dir,
+    )
+    return walk.run()
+
+
+_Parts = tuple[str, ...]
+_Identity = tuple[int, int]
+
+
+class _Walk:
+    """One pass over a folder: its own folders first, then those that links lead to."""
+
+    def __init__(
+        self, found: FolderFiles, glob: Pattern, exclude: list[Pattern], runs_dir: Path | None
+    ) -> None:
+        self._found = found
+        self._glob = glob
+        self._exclude = exclude
+        self._runs = None if runs_dir is None else _identity(runs_dir)
+        self._entered: set[_Identity] = set()
+        self._own: list[_Parts] = [()]  # folders to enter
+        self._links: list[_Parts] = []  # links to folders
+        self._files: list[tuple[bool, _Parts, _Identity]] = []  # True for a link, which sorts last
+
+    def run(self) -> FolderFiles:
+        """What there is.
+
+        Raises:
+            SourceError: the folder itself cannot be read.
+        """
+        while self._own or self._links:
+            if not self._own:
+                self._links.sort(reverse=True)
+            parts = self._own.pop() if self._own else self._links.pop()
+            try:
+                self._enter(parts)
+            except OSError as error:
+                if not parts:
+                    raise SourceError(
+                        f"cannot read {self._found.folder}: {error.strerror or error}."
+                    ) from error
+                self._skip(parts, UNREADABLE)
+        seen: set[_Identity] = set()
+        for _, parts, identity in sorted(self._files):
+            if identity in seen:
+                self._skip(parts, TWICE)
+            else:
+                seen.add(identity)
+                self._found.files.append(self._path(parts))
+        self._found.files.sort()
+        self._found.skipped.sort()
+        return self._found
+
+    def _enter(self, parts: _Parts) -> None:
+        folder = self._path(parts)
+        identity = _id(os.stat(folder))
+        if identity in self._entered:
+            self._skip(parts, TWICE)
+            return
+        self._entered.add(identity)
+        names = sorted(os.listdir(folder))
+        if parts and (identity == self._runs or any(map(_RUN_FILES.fullmatch, names))):
+            self._skip(parts, RUN)
+            return
+        for name in names:
+            self._sort((*parts, name))
+
+    def _sort(self, parts: _Parts) -> None:
+        """Put a file or folder where it belongs."""
+        path = self._path(parts)
+        hidden = any(part.startswith(".") for part in parts)
+        if any(pattern.matches_name(parts) for pattern in self._exclude):
+            self._skip(parts, EXCLUDED)
+            return
+        if hidden and not self._glob.names_hidden:
+            self._skip(parts, HIDDEN)
+            return
+        try:
+            status = path.stat()
+        except OSError:
+            self._skip(parts, BROKEN if path.is_symlink() else UNREADABLE)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            (self._links if path.is_symlink() else self._own).append(parts)
+        elif not self._glob.matches(parts):
+            self._skip(parts, HIDDEN if hidden else NO_MATCH)
+        elif stat.S_ISREG(status.st_mode):
+            self._files.append((path.is_symlink(), parts, _id(status)))
+        else:
+            self._skip(parts, SPECIAL)
+
+    def _path(self, parts: _Parts) -> Path:
+        return self._found.folder.joinpath(*parts)
+
+    def _skip(self, parts: _Parts, reason: str) -> None:
+        self._found.skipped.append((self._path(parts), reason))
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        return _id(os.stat(path))
+    except OSError:
+        return None
+
+
+def _id(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino
+
+
+def summary(found: FolderFiles) -> str:
+    """One line: how many files are read, and how many are skipped and why."""
+    read = len(found.files)
+    line = f"{found.folder}: {read:,} file{'' if read == 1 else 's'}"
+    if found.skipped:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found.reasons.items())
+        line += f"; {len(found.skipped):,} skipped: {reasons}"
+    return line
+
+
+def details(found: FolderFiles) -> Iterator[str]:
+    """A line for each file that is read, and for each that is skipped, with the reason."""
+    yield from (f"  {path}" for path in found.files)
+    yield from (f"  {path}: skipped, {reason}" for path, reason in found.skipped)

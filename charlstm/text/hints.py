@@ -1,0 +1,92 @@
+"""What a user may not have meant: markup in a text, and an encoding that only seems to fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Sequence
+
+from charlstm.config import TextConfig
+from charlstm.errors import SourceError
+from charlstm.text.decoding import encoding_named
+from charlstm.text.documents import markup, markup_command
+from charlstm.text.sources import Source, read_text
+from charlstm.text.tokenizer import CharTokenizer
+
+_HEAD_CHARS = 4096
+_MOST_SOURCES = 1000  # of which the beginning is examined
+_C1 = frozenset(map(chr, range(0x80, 0xA0)))
+_UNDEFINED_IN_CP1252 = frozenset("\x81\x8d\x8f\x90\x9d")
+
+# The code pages of Windows with the same letters as these, and punctuation in place of controls.
+_WINDOWS = {
+    "iso8859-1": "cp1252", "iso8859-2": "cp1250", "iso8859-5": "cp1251", "iso8859-6": "cp1256",
+    "iso8859-7": "cp1253", "iso8859-8": "cp1255", "iso8859-9": "cp1254", "iso8859-13": "cp1257",
+    "iso8859-15": "cp1252",
+}  # fmt: skip
+
+
+def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfig) -> Iterator[str]:
+    """A line for each thing that the user may not have meant.
+
+    Args:
+        sources: what was read.
+        tokenizer: the vocabulary of their text.
+        config: how they were read.
+
+    Raises:
+        SourceError: a source cannot be read any more.
+    """
+    sources = sources[:_MOST_SOURCES]
+    yield from _markup(sources, config)
+    if misread := [source for source in sources if _is_utf_8(source, config)]:
+        yield (
+            f"{_names(misread)} valid UTF-8: --encoding {shlex.quote(config.encoding)} makes other "
+            "characters of it. Leave the option out if you see them in the text."
+        )
+        return
+    found = sorted(_C1 & set(tokenizer.characters + tokenizer.rare))
+    if found:
+        shown = ", ".join(f"U+{ord(c):04X}" for c in found[:5]) + (", ..." if found[5:] else "")
+        windows = _WINDOWS.get(encoding_named(config.encoding), "")
+        if windows == "cp1252" and _UNDEFINED_IN_CP1252.intersection(found):
+            windows = ""
+        yield f"the text holds control characters ({shown}), which samples will hold, too. " + (
+            f"Windows text has quotes and dashes there: give --encoding {windows} instead."
+            if windows
+            else "Another --encoding may be the right one."
+        )
+
+
+def _markup(sources: Sequence[Source], config: TextConfig) -> Iterator[str]:
+    kinds: dict[str, list[Source]] = {}
+    for source in sources:
+        if kind := markup(_head(source, config)[:_HEAD_CHARS]):
+            kinds.setdefault(kind, []).append(source)
+    for kind, found in kinds.items():
+        command = markup_command(kind, found[0].name)
+        yield f"{_names(found)} {kind}: the model learns the markup, too." + (
+            f" For plain text first: {command}" if command else ""
+        )
+
+
+def _names(sources: Sequence[Source]) -> str:
+    shown = ", ".join(source.name for source in sources[:3])
+    more = f" and {len(sources) - 3:,} more" if len(sources) > 3 else ""
+    return f"{shown}{more} {'is' if len(sources) == 1 else 'are'}"
+
+
+def _is_utf_8(source: Source, config: TextConfig) -> bool:
+    """Whether a source that was read in another encoding begins as non-ASCII UTF-8 does."""
+    if encoding_named(config.encoding).startswith("utf-"):
+        return False
+    utf_8 = dataclasses.replace(config, encoding="utf-8", encoding_errors="strict")
+    try:
+        return not _head(source, utf_8).isascii()
+    except SourceError:
+        return False
+
+
+def _head(source: Source, config: TextConfig) -> str:
+    """A source's first chunk."""
+    return next(read_text([source], config), "")

@@ -1,0 +1,193 @@
+"""Documents that are no plain text are named; markup and doubtful encodings are noticed."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from charlstm.config import TextConfig
+from charlstm.errors import SourceError
+from charlstm.text.corpus import load_corpus
+from charlstm.text.documents import markup
+from charlstm.text.hints import hints
+from charlstm.text.sources import find_sources, read_text
+
+
+def zipped(*names: str, mimetype: str = "") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        if mimetype:
+            archive.writestr("mimetype", mimetype, zipfile.ZIP_STORED)
+        for name in names:
+            archive.writestr(name, "the light is low " * 20)
+    return buffer.getvalue()
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("a.txt")
+        member.size = 9
+        archive.addfile(member, io.BytesIO(b"the light"))
+    return buffer.getvalue()
+
+
+OLE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(16) + b"\x3e\0\3\0\xfe\xff\x09\0" + bytes(480)
+DOCUMENTS = {
+    "pdf": (b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n", "a PDF", "pdftotext"),
+    "binary pdf": (b"%PDF-1.7\r\n%\xe2\xe3\xcf\xd3\r\n12 0 obj\r\0\xff", "a PDF", "pdftotext"),
+    "docx": (zipped("[Content_Types].xml", "word/document.xml"), ".docx", "pandoc"),
+    "docx, other order": (zipped("_rels/.rels", "word/document.xml"), ".docx", "pandoc"),
+    "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), ".xlsx", "libreoffice"),
+    "epub": (zipped("OPS/a.xhtml", mimetype="application/epub+zip"), "an EPUB", "pandoc"),
+    "odt": (
+        zipped("content.xml", mimetype="application/vnd.oasis.opendocument.text"),
+        ".odt",
+        "pandoc",
+    ),
+    "zip": (zipped("a.txt", "b.txt"), "a ZIP archive", "Unpack"),
+    "doc": (OLE + "WordDocument".encode("utf-16-le"), "(.doc)", "libreoffice"),
+    "xls": (OLE + "Workbook".encode("utf-16-le"), ".xls", "libreoffice"),
+    "mobi": (b"Novel".ljust(60, b"\0") + b"BOOKMOBI", "Kindle", "ebook-convert"),
+    "tar.gz": (tarred(), "a tar archive", "Unpack"),
+    "7z": (b"7z\xbc\xaf\x27\x1c\0\4", "7z", "Unpack"),
+    "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "an image", "plain-text"),
+}
+
+
+@pytest.mark.parametrize(("content", "name", "way_out"), DOCUMENTS.values(), ids=DOCUMENTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_documents_are_named(
+    tmp_path: Path, content: bytes, name: str, way_out: str, encoding: str
+) -> None:
+    path = tmp_path / "my novel"  # its name says nothing
+    path.write_bytes(content)
+    for errors in ("strict", "replace"):
+        config = TextConfig(encoding=encoding, encoding_errors=errors)
+        with pytest.raises(SourceError) as caught:
+            list(read_text(find_sources([str(path)]), config))
+        first, second = str(caught.value).splitlines()
+        assert f"{path} is " in first
+        assert name in first
+        assert way_out in second
+        if "{" not in way_out and "pandoc" in way_out:
+            assert f"'{path}'" in second  # quoted for a shell
+        assert "utf-16" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["%PDF-1.4 is how a PDF begins.\n", "PK\3\4 begins a ZIP\n", "Rar!\x1a\x07", "GIF89a\n",
+     "BOOKMOBI" * 9, "x" * 257 + "ustar", "SQLite format 3\n"],
+)  # fmt: skip
+def test_texts_may_begin_like_documents(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x").write_text(text)
+    assert "".join(read_text(find_sources([str(tmp_path / "x")]), TextConfig())).startswith(text)
+
+
+def test_a_document_in_a_folder_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the light\n")
+    (tmp_path / "b [1].txt").write_bytes(zipped("a"))
+    with pytest.raises(SourceError, match="--exclude") as caught:
+        list(read_text(find_sources([str(tmp_path)]), TextConfig()))
+    assert len(str(caught.value).splitlines()) == 2
+    pattern = str(caught.value).split("--exclude '")[1].split("'")[0]
+    sources = find_sources([str(tmp_path)], exclude=[pattern])
+    assert "".join(read_text(sources, TextConfig())) == "the light\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("<!DOCTYPE html>\n<html>", "HTML"),
+        ("\n<!-- a page --> <!-- -->\n<HTML lang=en>", "HTML"),
+        ('<?xml version="1.0"?><html xmlns="x">', "HTML"),
+        ("<p>one</p><p>two</p>" * 3, "HTML"),
+        ('<?xml version="1.0" encoding="utf-8"?>\n<FictionBook>', "XML"),
+        ("{\\rtf1\\ansi", "RTF"),
+        ("<html> is the first tag of a page"[1:], ""),
+        ("if a < b and b > c: print('<b>')\n" * 9, ""),
+        ("<!---->" * 580, ""),
+        ("<ROMEO>: a name in brackets\n" * 20, ""),
+        ("", ""),
+    ],
+)
+def test_markup_is_known_by_its_beginning(text: str, kind: str) -> None:
+    assert markup(text) == kind
+
+
+def noticed(folder: Path, **options: object) -> list[str]:
+    config = TextConfig(**options)  # type: ignore[arg-type]
+    sources = find_sources([str(folder)], config.glob)
+    return list(hints(sources, load_corpus(sources, config).tokenizer, config))
+
+
+def test_markup_is_noticed_and_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        (tmp_path / f"{name}.txt").write_text("<html><body>the light</body></html>")
+    (tmp_path / "f.txt").write_text("the light")
+    (line,) = noticed(tmp_path)
+    assert "and 2 more are HTML" in line
+    assert "pandoc -f html" in line
+    assert "f.txt" not in line
+
+
+WINDOWS = "“It’s naïve” – she said …\n".encode("cp1252")
+
+
+def test_windows_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"the light is low\n" * 9 + WINDOWS)
+    with pytest.raises(SourceError, match=r"--encoding: cp1252 fits") as caught:
+        noticed(tmp_path)
+    assert "latin-1" not in str(caught.value)
+    assert noticed(tmp_path, encoding="cp1252") == []
+    for encoding in ("latin-1", "L1", "iso8859-15"):
+        (line,) = noticed(tmp_path, encoding=encoding)
+        assert "U+0093" in line
+        assert "--encoding cp1252" in line
+    (line,) = noticed(tmp_path, encoding="latin-1", min_count=2)  # the controls are rare
+    assert "--encoding cp1252" in line
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "right"),
+    [
+        ("shift_jis", "漢字かな交じり文\n" * 3, "shift_jis"),
+        ("gb18030", "今天天气很好,我们去公园。\n" * 3, "gb18030"),
+        ("cp1252", "café\n", "cp1252"),
+    ],
+)
+def test_encodings_are_suggested_where_they_fit(
+    tmp_path: Path, encoding: str, text: str, right: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(SourceError) as caught:
+        noticed(tmp_path)
+    assert right in str(caught.value).splitlines()[1]
+
+
+def test_bytes_that_fit_nothing_are_given_no_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\x01\x02\xff\xfe\x81\x03" * 9)
+    with pytest.raises(SourceError, match="if it is a text") as caught:
+        noticed(tmp_path)
+    assert "fits" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "cp1251"])
+def test_utf_8_in_another_encoding_is_noticed(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("ROMÉO: où es-tu\n".encode())
+    (line,) = noticed(tmp_path, encoding=encoding, encoding_errors="replace")
+    assert "valid UTF-8" in line
+    (tmp_path / "a.txt").write_bytes(b"ROMEO\n")
+    assert noticed(tmp_path, encoding=encoding) == []
+
+
+def test_controls_in_utf_8_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("it\x92s\n".encode())
+    (line,) = noticed(tmp_path)
+    assert "U+0092" in line
+    assert "cp1252" not in line
