@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     help="Files taken from a folder  [default: **/*.txt]",
 )
 @click.option(
+    "--exclude",
+    multiple=True,
+    metavar="TEXT",
+    help="Files and folders left out of a folder (repeatable).",
+)
+@click.option(
     "--protocol",
     default="carried",
     metavar="carried|cold",
@@ -81,6 +87,7 @@ def command(
     encoding: str,
     encoding_errors: str,
     glob: str,
+    exclude: tuple[str, ...],
     protocol: str,
     window: int | None,
     dynamic: bool,
@@ -113,6 +120,7 @@ def command(
         what = ", ".join(texts)
         config = TextConfig(
             glob=glob,
+            exclude=exclude,
             encoding=encoding,
             encoding_errors=encoding_errors,
             keep_newlines=model.config.text.keep_newlines,  # as it was trained
@@ -217,10 +225,14 @@ def _encode(
     """Ids of texts, the unknown characters in them, and those replaced under `map`."""
     import numpy as np
 
+    from charlstm.text.folders import summary
     from charlstm.text.sources import find_sources, read_text
 
     parts, unknown_counts, mapped = [], Counter[str](), Counter[tuple[str, str]]()
-    for source in find_sources(texts, config.glob):
+    sources = find_sources(
+        texts, config.glob, config.exclude, on_folder=lambda found: output.say(summary(found))
+    )
+    for source in sources:
         position = 0
         chunks: Iterable[str] = read_text([source], config)
         if unknown == "map":
