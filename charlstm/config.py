@@ -517,7 +517,12 @@ class SampleConfig(Section):
         group="Sampling",
         within=Range(0, 2**63 - 1),
     )
-    stop: tuple[str, ...] = option((), "End before this text (repeatable).", group="Sampling")
+    stop: tuple[str, ...] = option(
+        (),
+        "End before this text (repeatable: before the one that begins first). For a newline see "
+        "--escapes.",
+        group="Sampling",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
