@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.runs.maturity import FEW_STEPS, hardly_trained, unigram_nats
+from charlstm.runs.maturity import FEW_STEPS, hardly_trained
+from charlstm.text.entropy import unigram_nats
 from tests.conftest import TINY, Program
 
 COMMON = [*TINY, "--kernel", "torch", "--precision", "float32"]
@@ -61,7 +62,7 @@ def test_trained_or_unknown(contents: dict[str, Any]) -> None:
 
 
 def test_unigram_nats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlstm.runs.maturity._CHUNK", 3)
+    monkeypatch.setattr("charlstm.text.entropy._CHUNK", 3)
     assert unigram_nats(np.array([0, 1, 1, 0], dtype=np.uint8), 5) == pytest.approx(math.log(2))
     assert unigram_nats(np.array([2, 2], dtype=np.uint16), 3) == 0
     assert unigram_nats(np.array([], dtype=np.uint8), 3) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from charlstm.config import SECTIONS, Config
 from charlstm.fields import flag_of
 from charlstm.recipes import DEFAULT_MINUTES, Choice
 from charlstm.runs.maturity import MORE, hardly_trained
+from charlstm.training.load import CpuUse, busy_notice, used_by_others
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
@@ -50,18 +52,18 @@ def explain(
     say(f"chosen for {budget}: {chosen}")
     reads = f"about {_count(choice.chars)} characters, the text {choice.epochs:.1f} times"
     if choice.repeated >= _MUCH:
-        reads += f" ({choice.repeated:.0%} of its validation part repeats the rest)"
+        reads += f" ({choice.repeated:.0%} of the validation part repeats the training part)"
     if choice.epochs >= choice.most_epochs:
-        say(f"for {reads}: more gains little; that time is not needed")
+        say(f"expected to read {reads}; more gains little, so it may end before that time")
     elif not minutes and "epochs" in changes:
-        say(f"for {reads}, as --epochs says")
+        say(f"expected to read {reads}, as --epochs says")
     else:
-        say(f"for this machine reads {reads}, in that time")
+        say(f"expected to read {reads} in that time, at this machine's speed")
     # What a probe found faster may be another thing while the machine is busy.
     given = _as_options(config, (changes.keys() | {"precision", "kernel"}) - overrides.keys())
     folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
     words = ["charlstm", "train", *map(_as_argument, texts), folder, given, chosen]
-    say(f"the same, said in full: {' '.join(word for word in words if word)}")
+    say(f"full command: {' '.join(word for word in words if word)}")
 
 
 def _count(chars: float) -> str:
@@ -94,6 +96,23 @@ def _as_options(config: Config, names: Collection[str]) -> str:
     return " ".join(words)
 
 
+def notice_load(trainer: Trainer, before: CpuUse, say: Any) -> None:
+    """Say so where other programs use the processors that training needs.
+
+    Args:
+        trainer: on a CPU, and alone; otherwise nothing is said.
+        before: as it was when the command began.
+        say: says a line.
+    """
+    import torch
+
+    if trainer.device.type != "cpu" or trainer.world.size > 1:
+        return
+    others = used_by_others(before, CpuUse.now())
+    if notice := busy_notice(others, os.cpu_count() or 1, torch.get_num_threads()):
+        say(notice)
+
+
 def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     """Say what is about to be trained, and where."""
     import torch
@@ -116,7 +135,8 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
         f"{trainer.device.type} {train.precision}{kernel}{threads}; {_length(train)} of "
         f"{trainer.windows.batches_per_epoch:,} {'windows' if windows.grow else 'steps'}, "
-        f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen}"
+        f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen} "
+        "characters"
     )
     if resumed:
         progress = trainer.progress
@@ -189,7 +209,7 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
     folder = shlex.quote(str(trainer.run.folder))
     why = {
         "finished": f"done: {progress.epoch} epochs",
-        "patience": f"stopped early: no better for {progress.stale} evaluations",
+        "patience": f"stopped early: no new best in {progress.stale} evaluations",
         "paused": f"paused after epoch {progress.epoch} of {train.epochs}",
     }[reason]
     line = f"{why}, {progress.step:,} steps, {duration(trainer.seconds)}"
@@ -210,8 +230,8 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(judged)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
-            f"validation is its first {progress.val_chars:,} characters here, for the time's sake; "
-            f"all of it: charlstm eval {folder}"
+            f"validation used the first {progress.val_chars:,} characters of its part, to save "
+            f"time. To use all of it: charlstm eval {folder}"
         )
     if not why:
         both = trainer.config.model.direction == "both"

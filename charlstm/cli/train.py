@@ -25,10 +25,11 @@ from charlstm.cli.options import (
     given,
 )
 from charlstm.cli.progress import CompileView, View, reading
-from charlstm.cli.report import announce, explain, report, summary
+from charlstm.cli.report import announce, explain, notice_load, report, summary
 from charlstm.cli.signals import Signals, Stopped
 from charlstm.config import SECTIONS, Config, MoreConfig, check_values
 from charlstm.errors import CharlstmError, ConfigError, DistributedError
+from charlstm.training.load import CpuUse
 from charlstm.training.place import Place, place_from
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def command(
     TEXTS are files, folders, or - for standard input; .gz, .bz2 and .xz are unpacked. They are
     joined in order. The run's folder keeps the best and the last checkpoint.
     """
-    begun = time.monotonic()
+    begun, cpu_use = time.monotonic(), CpuUse.now()
     place = place_from()
     if place is not None and place.rank:
         _follow(place)
@@ -140,6 +141,7 @@ def command(
         launcher = None if place is not None else _launcher(plan)
         if launcher is None:
             trainer = _set_up(plan, say, quiet, signals, verbose)
+            notice_load(trainer, cpu_use, say)
             reason = _show(trainer, say, quiet, resumed=resume is not None)
             trainer.world.leave()
     if launcher is not None:

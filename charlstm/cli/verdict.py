@@ -1,4 +1,4 @@
-"""What a run's course says, in a sentence."""
+"""What the losses of a run show, in two statements."""
 
 from __future__ import annotations
 
@@ -6,50 +6,58 @@ from collections.abc import Mapping, Sequence
 
 from charlstm.recipes import SIZES
 
-_RISE = 0.004  # nats: what validation may rise by chance
-_GAP = 0.3  # nats between training and validation: a text that is nearly known by heart
-_LATE = 0.1  # the share of a run over which its last trend is judged: two looks may be neighbours
+_RISE = 0.004  # nats: how much the validation loss may rise by chance
+_GAP = 0.3  # nats between training and validation loss: the text is nearly memorised
+_LATE = 0.1  # the part of a run over which its final trend is judged: evaluations may be close
 
 Entry = Mapping[str, float | None]
 """An evaluation, as a run's history has it."""
 
 
 def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -> str:
-    """Train and validation side by side, and what would help; empty without a validation part.
+    """The last losses, and on a line of its own what would help; empty without a validation part.
 
     Args:
         history: the run's evaluations, in order.
         units: of each of the model's layers.
         length: what ends such a run, and could be more: minutes, or epochs.
-        ended: whether the run came to its end: before it, nothing can be said of what would help.
+        ended: whether the run has ended by itself; otherwise nothing can be said of what would
+            help.
     """
     known = [(entry, nats) for entry in history if (nats := _nats(entry)) is not None]
     if not known:
         return ""
+    last, end = known[-1]
+    losses = f"validation loss {end:.4f} nats per character"
+    if last["train_nats"] is not None:
+        losses = f"training loss {last['train_nats']:.4f}, {losses}"
+    if not ended:
+        return f"At step {last['step'] or 0:,.0f}: {losses}."
+    return f"Final {losses}.\n{_advice(known, units, length)}"
+
+
+def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> str:
+    """What the course of the validation loss shows, and what would help."""
     (last, end), (best, least) = known[-1], min(known, key=lambda pair: pair[1])
     train, step = last["train_nats"], last["step"] or 0
     earlier = [nats for entry, nats in known if (entry["step"] or 0) <= (1 - _LATE) * step]
-    sides = f"validation {end:.4f} nats {'at the end' if ended else f'at step {step:,.0f}'}"
-    if train is not None:  # a mean since the look before
-        sides = f"train {train:.4f} {'lately' if len(known) > 1 else 'on the way'}, {sides}"
-    if not ended:
-        text = "the run is not at its end"
-    elif end - least > _RISE:
-        text = f"overfits from epoch {best['epoch']:.0f}: the best is kept, from there"
+    if end - least > _RISE:
+        text = (
+            f"The model overfits: validation loss was lowest in epoch {best['epoch']:.0f}, whose "
+            "weights are kept as the best."
+        )
         if (best["step"] or 0) < step / 2:
-            smaller = "a smaller --size, or " if units > min(SIZES.values()) else ""
-            text += f"; too little text for this size: {smaller}more --dropout"
-    elif not earlier:
-        text = "looked at only near its end, which shows no trend"
-    elif train is not None and end - train > _GAP:
-        text = "nearly known by heart: more text helps, or more --dropout"
-    elif earlier[-1] - end > _RISE and end == least:
-        text = f"still improving: more {length} help"
-    elif units < max(SIZES.values()):
-        text = "level at the end: a larger --size may help"
-    else:
-        text = "level at the end: more text may help"
-    return f"{sides}: {text}."
+            smaller = "a smaller --size or " if units > min(SIZES.values()) else ""
+            text += f"\nThere is too little text for this size: {smaller}more --dropout may help."
+        return text
+    if not earlier:
+        return "There were too few evaluations to show a trend."
+    if train is not None and end - train > _GAP:
+        return "The text is nearly memorised: more text or more --dropout may help."
+    if earlier[-1] - end > _RISE and end == least:
+        return f"Validation loss was still falling: more {length} would help."
+    better = "a larger --size" if units < max(SIZES.values()) else "more text"
+    return f"Validation loss was no longer falling: {better} may help."
 
 
 def _nats(entry: Entry) -> float | None:

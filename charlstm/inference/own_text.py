@@ -60,7 +60,8 @@ def read_own_text(
     meta, paths = checkpoint.meta.get("corpus"), checkpoint.meta.get("paths")
     if not isinstance(meta, dict) or not isinstance(paths, list):
         raise CheckpointError(
-            f"{path} does not say where its text lies (a best.npz never does); name the text."
+            f"{path} does not record where its text is; only checkpoints that can be resumed do.\n"
+            "Name the text."
         )
     text = config.text
     places = list(arguments) or [str(place) for place in paths]
@@ -87,7 +88,7 @@ def read_own_text(
         if arguments:
             raise
         raise SourceError(
-            f"the run's text is not to be had: {error}\n"
+            f"the run's text cannot be read again: {error}\n"
             "If it has moved, name its new place after the options."
         ) from error
     except ChangedTextError as error:

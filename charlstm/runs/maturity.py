@@ -8,30 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import numpy as np
-from numpy.typing import NDArray
-
 FEW_STEPS = 10
 """Optimizer steps below which any model is hardly trained."""
 _CLEARLY_BELOW = 0.95
 _SURE = 0.05  # nats: a text of one character has no entropy, and is learned all the same
 MORE = "--more-minutes 5"
 """The options that train such a run on."""
-_CHUNK = 1 << 22  # ids that are counted at a time: numpy needs 8 bytes for each
-
-
-def unigram_nats(ids: NDArray[Any], vocab_size: int) -> float:
-    """The entropy of a text's single characters, in nats per character.
-
-    Args:
-        ids: the text, (T,), unsigned; may be memory-mapped.
-        vocab_size: V; ids are below it.
-    """
-    counts = np.zeros(vocab_size, dtype=np.int64)
-    for first in range(0, len(ids), _CHUNK):
-        counts += np.bincount(ids[first : first + _CHUNK], minlength=vocab_size)
-    shares = counts[counts > 0] / max(1, len(ids))
-    return float(abs((shares * np.log(shares)).sum()))
 
 
 def hardly_trained(meta: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ def _resume(
     if saved.train.processes != world.size:
         notice(
             f"the run was trained by {saved.train.processes} process(es) and goes on with "
-            f"{world.size}: the same mathematics, but not to the last bit."
+            f"{world.size}: results are not bit-identical."
         )
     device = pick_device(config.train.device, world.local_rank)
     config = config.override({"kernel": _kernel(saved, config, device, notice, watch)})
@@ -167,13 +167,13 @@ def _kernel(
             why = compiled_fault(config.train.precision, watch)
         if why:
             notice(
-                f"the run was trained by compiled code and goes on with torch, not to the last "
-                f"bit the same: {why}"
+                "the run was trained by compiled code and goes on with torch; results are not "
+                f"bit-identical: {why}"
             )
             return "torch"
     elif asked != before:
         asked = pick_kernel(asked, config.model.cell, config.train.precision, device, notice, watch)
-        notice(f"the run goes on with --kernel {asked}: not to the last bit the same.")
+        notice(f"the run goes on with --kernel {asked}: results are not bit-identical.")
     return asked
 
 

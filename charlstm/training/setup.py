@@ -16,8 +16,8 @@ from charlstm.errors import RunError
 from charlstm.files import replace_file
 from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
 from charlstm.runs.folder import Run
-from charlstm.runs.maturity import unigram_nats
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
+from charlstm.text.entropy import unigram_nats
 from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary
 from charlstm.text.folders import details as folder_details
 from charlstm.text.hints import hints

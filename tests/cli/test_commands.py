@@ -420,3 +420,13 @@ def test_every_command_and_option_is_in_the_readme() -> None:
             for flag in param.opts:
                 if flag.startswith("--"):
                     assert f"`{flag}" in readme or f"{flag} " in readme, f"{name} {flag}"
+
+
+def test_a_checkpoint_of_any_name_without_its_text(
+    program: Program, trained: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "model.npz"
+    copy.write_bytes((trained / "checkpoints" / "play" / "best.npz").read_bytes())
+    result = program("eval", copy)
+    assert_clear(result, 1, "model.npz", "Name the text")
+    assert "best.npz" not in result.stderr

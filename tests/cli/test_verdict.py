@@ -24,13 +24,13 @@ def judged(history: Course, *, units: int = 512, ended: bool = True) -> str:
     [
         (
             course(2.0, 1.7, 1.5),
-            ["train 1.4000 lately, validation 1.5000", "still improving: more minutes help"],
+            ["Final training loss 1.4000, validation loss 1.5000", "still falling: more minutes"],
         ),
-        (course(2.0, 1.5, 1.499), ["level at the end: a larger --size"]),
-        (course(1.8, 1.6, 1.55, 1.58), ["overfits from epoch 3", "best is kept"]),
-        (course(1.6, 1.5, 1.7, 1.9, 2.0), ["from epoch 2", "too little text", "smaller --size"]),
-        (course(1.9, 1.8, 1.75), ["known by heart"]),
-        (course(1.9), ["train 1.4000 on the way, ", "no trend"]),
+        (course(2.0, 1.5, 1.499), ["no longer falling: a larger --size"]),
+        (course(1.8, 1.6, 1.55, 1.58), ["overfits", "lowest in epoch 3", "kept as the best"]),
+        (course(1.6, 1.5, 1.7, 1.9, 2.0), ["epoch 2", "too little text", "smaller --size"]),
+        (course(1.9, 1.8, 1.75), ["nearly memorised"]),
+        (course(1.9), ["training loss 1.4000", "too few evaluations"]),
     ],
 )
 def test_a_course_in_a_sentence(history: Course, words: list[str]) -> None:
@@ -39,15 +39,15 @@ def test_a_course_in_a_sentence(history: Course, words: list[str]) -> None:
 
 
 def test_a_trend_is_not_that_of_two_neighbours() -> None:
-    """The last two of 31 looks differ by nothing; those of the run's last tenth by much."""
+    """The last two of 31 evaluations are equal; those of the run's last tenth are not."""
     falling = [3.0 - 0.05 * n for n in range(30)]
-    assert "still improving" in judged(course(*falling, falling[-1], train=1.5))
-    assert "still improving" in judged([*course(1.9, 1.6), *course(1.6, every=201)])
-    assert "no trend" in judged([*course(1.6, every=200), *course(1.6, every=201)])
+    assert "still falling" in judged(course(*falling, falling[-1], train=1.5))
+    assert "still falling" in judged([*course(1.9, 1.6), *course(1.6, every=201)])
+    assert "too few evaluations" in judged([*course(1.6, every=200), *course(1.6, every=201)])
 
 
 def test_a_run_that_was_better_before_is_not_still_improving() -> None:
-    assert "level" in judged(course(2.0, 1.6, 1.499, 1.501))
+    assert "no longer falling" in judged(course(2.0, 1.6, 1.499, 1.501))
 
 
 def test_too_little_text_only_where_the_best_came_early() -> None:
@@ -62,14 +62,14 @@ def test_no_size_is_named_that_there_is_not() -> None:
 
 def test_before_its_end_a_run_is_not_judged() -> None:
     assert judged(course(2.0, 1.5, 1.499), ended=False) == (
-        "train 1.4000 lately, validation 1.4990 nats at step 300: the run is not at its end."
+        "At step 300: training loss 1.4000, validation loss 1.4990 nats per character."
     )
 
 
 def test_the_average_counts_where_it_is_better() -> None:
     history = course(1.6, 1.5)
     history[-1]["average_nats"] = 1.45
-    assert "validation 1.4500" in judged(history)
+    assert "validation loss 1.4500" in judged(history)
 
 
 def test_nothing_to_say_without_validation() -> None:

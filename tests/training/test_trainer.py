@@ -695,11 +695,11 @@ def test_another_kernel_on_resume(start: Start, monkeypatch: pytest.MonkeyPatch)
         without.setattr(fault, lambda *_: "numba is not installed.")
         assert again(trainer) == "torch"
     assert told == [
-        "the run was trained by compiled code and goes on with torch, not to the last bit the "
-        "same: numba is not installed."
+        "the run was trained by compiled code and goes on with torch; results are not "
+        "bit-identical: numba is not installed."
     ]
     assert again(trainer, kernel="compiled") == "compiled"
-    assert told == ["the run goes on with --kernel compiled: not to the last bit the same."]
+    assert told == ["the run goes on with --kernel compiled: results are not bit-identical."]
 
 
 def test_a_run_from_before_there_were_kernels_goes_on_by_torch(start: Start) -> None:
