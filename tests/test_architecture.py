@@ -105,6 +105,20 @@ def test_json_goes_to_stdout_through_one_function(path: Path) -> None:
         assert "json" not in imports_of(path), "use output.json_line, which writes valid JSON"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_handler_ends_a_request_to_stop(path: Path) -> None:
+    """What handles `BaseException` (or has no type) cleans up and raises it again."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ExceptHandler):
+            kind = "" if node.type is None else ast.unparse(node.type)
+            if not kind or "BaseException" in kind:
+                assert isinstance(node.body[-1], ast.Raise), f"{path}:{node.lineno}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+            assert not {"BaseException", "Exception", "Stopped", "KeyboardInterrupt"} & {
+                ast.unparse(argument) for argument in node.args
+            }
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh process has loaded after the code."""
     script = f"import sys\n{code}\nprint(*{{n.partition('.')[0] for n in sys.modules}}, sep='\\n')"
