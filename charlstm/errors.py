@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 
-class CharlstmError(Exception):
-    """Something a user can understand and mend; its text is one or two lines.
+class Picklable:
+    """An exception with a constructor of its own that can still pass between processes.
 
-    The text says what is wrong (with the file, option or character), what is allowed, and the
-    way out. Errors can be pickled, so they pass from one process to another.
+    By default, unpickling calls the class with `args`, which are the finished message and not what
+    the constructor takes.
     """
 
-    exit_code: ClassVar[int] = 1
+    args: tuple[Any, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By default, unpickling calls the class with `args`, which are the finished message and
-        # not what a subclass's constructor takes.
         return self._restored, (self.args, vars(self))
 
     @classmethod
@@ -24,6 +22,16 @@ class CharlstmError(Exception):
         error = cls.__new__(cls, *args)
         vars(error).update(attributes)
         return error
+
+
+class CharlstmError(Picklable, Exception):
+    """Something a user can understand and mend; its text is one or two lines.
+
+    The text says what is wrong (with the file, option or character), what is allowed, and the
+    way out.
+    """
+
+    exit_code: ClassVar[int] = 1
 
 
 class ConfigError(CharlstmError):
