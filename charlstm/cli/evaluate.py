@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,8 @@ def command(
     from charlstm.inference.language_model import LanguageModel
 
     path, checkpoint = _checkpoint(run, texts, runs_dir)
-    model = LanguageModel.from_checkpoint(path, checkpoint)
+    with _overflow_allowed():
+        model = LanguageModel.from_checkpoint(path, checkpoint)
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
     if texts:
         what = ", ".join(texts)
@@ -132,7 +134,8 @@ def command(
         ids = _own_text(path, checkpoint, split)
     # If it cannot be had, that is said before anything is scored.
     reader = None if how is None else dynamic_reader(model, how)
-    score = model.score_ids(ids, cold_window=cold_window)
+    with _overflow_allowed():
+        score = model.score_ids(ids, cold_window=cold_window)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
     protocol = "both sides" if model.reads_both_ways else protocol
@@ -171,6 +174,13 @@ def command(
             "compared with a one-way model's likelihood."
         )
     output.data_line(output.table(rows))
+
+
+def _overflow_allowed() -> AbstractContextManager[object]:
+    """A context in which numpy does not warn of what is reported: a figure that is not finite."""
+    import numpy as np
+
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _figures(score: Score, kind: str) -> dict[str, float]:

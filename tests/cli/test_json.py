@@ -15,6 +15,8 @@ from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.cli import output
 from tests.conftest import TINY, run_program
 
+DEEP = ["--layers", "2", "--embedding", "4", "--layer-norm"]
+
 
 def strictly(line: str) -> Any:
     """The JSON of a line, without what only Python takes for JSON."""
@@ -33,20 +35,25 @@ def test_no_number_that_json_lacks(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
-    """A folder with a run, and a copy of it whose softmax has weights that are far too large."""
+    """A folder with a run, and copies of it with weights that are far too large.
+
+    Those of `broken` make losses infinite, those of `overflow` make logits that are not numbers.
+    """
     folder = tmp_path_factory.mktemp("broken")
     (folder / "play.txt").write_text(text, "utf-8")
-    result = run_program("train", "play.txt", *TINY, "--epochs", "1", "--json", cwd=folder)
+    result = run_program("train", "play.txt", *TINY, *DEEP, "--epochs", "1", "--json", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert strictly(result.stdout)["epoch"] == 1
-    shutil.copytree(folder / "checkpoints" / "play", folder / "checkpoints" / "broken")
-    for path in (folder / "checkpoints" / "broken").glob("*.npz"):
-        whole = load_checkpoint(path)
-        arrays = {
-            name: array * np.float32(1e25) if name.startswith("model/head") else array
-            for name, array in whole.arrays.items()
-        }
-        save_checkpoint(path, {k: v for k, v in whole.meta.items() if k != "entries"}, arrays)
+    for name, part, scale in (("broken", "model/head", 1e25), ("overflow", "model/", 1e29)):
+        run = folder / "checkpoints" / name
+        shutil.copytree(folder / "checkpoints" / "play", run)
+        for path in run.glob("*.npz"):
+            whole = load_checkpoint(path)
+            arrays = {
+                key: np.clip(array * np.float32(scale), -9e29, 9e29) if part in key else array
+                for key, array in whole.arrays.items()
+            }
+            save_checkpoint(path, {k: v for k, v in whole.meta.items() if k != "entries"}, arrays)
     return folder
 
 
@@ -54,12 +61,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
     ("arguments", "absent"),
     [
         (["eval", "broken"], ["perplexity"]),  # infinity
+        (["eval", "overflow"], ["nats_per_char", "bits_per_char", "perplexity"]),
         (  # and what is not a number
             ["eval", "broken", "--dynamic"],
             ["perplexity", "dynamic_nats_per_char", "dynamic_bits_per_char", "dynamic_perplexity"],
         ),
     ],
-    ids=["infinity", "not a number"],
+    ids=["infinity", "overflow", "not a number"],
 )
 def test_a_broken_model_s_figures_are_null(
     broken: Path, arguments: list[str], absent: list[str]
