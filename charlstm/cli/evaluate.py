@@ -170,7 +170,7 @@ def command(
         rows += _rows(adapted, "dynamic ")
     if model.reads_both_ways:
         output.say(
-            "this model reads both sides of each character: its pseudo-likelihood cannot be "
+            "this model reads both sides of each character: its pseudo-likelihood is not to be "
             "compared with a one-way model's likelihood."
         )
     output.data_line(output.table(rows))
