@@ -295,7 +295,8 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool 
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
-            notice=say, details=say if verbose else None, progress=progress, world=world,
+            notice=say, progress=progress, world=world,
+            details=(lambda line: say(output.escape(line, newlines=False))) if verbose else None,
             given=plan.changes if plan.chooses else None,
             on_choice=lambda config, choice: explain(
                 plan.texts, plan.changes, config, choice, say, runs_dir=plan.folder

@@ -88,7 +88,7 @@ def read_own_text(
         if arguments:
             raise
         raise SourceError(
-            f"the run's text cannot be read again: {error}\n"
+            f"the run's text cannot be read again: {str(error).splitlines()[0]}\n"
             "If it has moved, name its new place after the options."
         ) from error
     except ChangedTextError as error:
