@@ -10,6 +10,8 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from charlstm.errors import Picklable
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -21,7 +23,7 @@ _AT_ONCE = (signal.SIGINT, signal.SIGTERM)
 _HANDLED = (*_AT_ONCE, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
-class Stopped(BaseException):
+class Stopped(Picklable, BaseException):
     """A signal asked the process to stop before there was anything to save.
 
     Not an `Exception`: code that handles errors of any kind must not handle this.

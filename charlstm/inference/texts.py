@@ -7,8 +7,9 @@ from collections import Counter
 
 from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, UnknownCharacterError, quoted, show_text
+from charlstm.text.equivalents import Mapped
 from charlstm.text.sources import normalize
-from charlstm.text.tokenizer import CharTokenizer, Ids, Mapped, check_unknown_policy
+from charlstm.text.tokenizer import CharTokenizer, Ids, check_unknown_policy
 
 ESCAPE = re.compile(r"\\[0nrt]")
 """A backslash and a letter, by which a newline or a tab may be meant."""

@@ -15,9 +15,12 @@ opening punctuation, otherwise a closing one, which is also the apostrophe.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from charlstm.errors import UnknownCharacterError
 
 Knows = Callable[[str], bool]
 """Whether the model knows a character."""
@@ -79,6 +82,38 @@ class Replacement:
     end: int
     old: str
     new: str | None
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A text in characters that a model knows.
+
+    Attributes:
+        text: the text.
+        counts: what was replaced, and by what, with how often.
+    """
+
+    text: str
+    counts: Counter[tuple[str, str]]
+
+
+def map_text(text: str, unknown: list[int], knows: Knows, *, before: str = "") -> Mapped:
+    """A text with its unknown characters as the model has them; arguments as for `replacements`.
+
+    Raises:
+        UnknownCharacterError: nothing that the model knows stands for a character.
+    """
+    parts: list[str] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    done = 0
+    for found in replacements(text, unknown, knows, before=before):
+        if found.new is None:
+            first = next(p for p in unknown if p >= found.start)
+            raise UnknownCharacterError(text[first], first)
+        parts += [text[done : found.start], found.new]
+        counts[found.old, found.new] += 1
+        done = found.end
+    return Mapped("".join(parts) + text[done:], counts)
 
 
 def replacements(

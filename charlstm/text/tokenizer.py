@@ -8,10 +8,7 @@ rare characters on the way.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +23,7 @@ from charlstm.errors import (
     UnknownCharacterError,
 )
 from charlstm.fields import describe_value
-from charlstm.text.equivalents import replacements
+from charlstm.text.equivalents import Mapped, map_text, replacements
 
 REPLACEMENT = "\ufffd"
 CODE_POINTS = 0x110000
@@ -58,19 +55,6 @@ def count_code_points(text: str, counts: NDArray[np.int64]) -> None:
     """Add the text's code points to `counts`, shape (0x110000,)."""
     found = np.bincount(code_points(text))
     counts[: len(found)] += found
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """A text in characters that a model knows.
-
-    Attributes:
-        text: the text.
-        counts: what was replaced, and by what, with how often.
-    """
-
-    text: str
-    counts: Counter[tuple[str, str]]
 
 
 def check_unknown_policy(unknown: str) -> None:
@@ -158,7 +142,9 @@ class CharTokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The table, a megabyte or more, is made again where the tokenizer is unpickled.
-        return partial(type(self), lowercase=self.lowercase, rare=self.rare), (self.characters,)
+        return functools.partial(type(self), lowercase=self.lowercase, rare=self.rare), (
+            self.characters,
+        )
 
     def __hash__(self) -> int:
         return hash((self.characters, self.lowercase, self.rare))
@@ -202,6 +188,7 @@ class CharTokenizer:
                 ids[bad] = self.replacement_id
         return ids.astype(self.id_dtype, copy=False)
 
+    @check_arguments
     def map_unknown(self, text: str, *, before: str = "") -> Mapped:
         """A text with its unknown characters as the vocabulary has them.
 
@@ -210,25 +197,16 @@ class CharTokenizer:
             before: the character that comes before the text, if there is one.
 
         Raises:
+            ArgumentTypeError: an argument has the wrong type.
             UnknownCharacterError: the vocabulary has nothing that stands for a character.
         """
-        ids = self._ids(text)
-        parts: list[str] = []
-        counts: Counter[tuple[str, str]] = Counter()
-        done = 0
-        unknown = np.flatnonzero(ids == len(self)).tolist()
-        for found in replacements(text, unknown, self.knows, before=before):
-            if found.new is None:
-                first = next(p for p in unknown if p >= found.start)
-                raise UnknownCharacterError(text[first], first)
-            parts += [text[done : found.start], found.new]
-            counts[found.old, found.new] += 1
-            done = found.end
-        return Mapped("".join(parts) + text[done:], counts) if counts else Mapped(text, counts)
+        unknown = np.flatnonzero(self._ids(text) == len(self)).tolist()
+        return map_text(text, unknown, self._knows, before=before)
 
-    def knows(self, character: str) -> bool:
-        """Whether a character has an id."""
-        return bool(self._ids(character)[0] != len(self))
+    @check_arguments
+    def knows(self, text: str) -> bool:
+        """Whether every character of a text has an id."""
+        return not self.unknown_characters(text)
 
     @check_arguments
     def unknown_characters(self, text: str) -> dict[str, int]:
@@ -326,12 +304,15 @@ class CharTokenizer:
         ids: NDArray[np.unsignedinteger[Any]] = self._table[code_points(text)]
         return ids
 
+    def _knows(self, character: str) -> bool:
+        return bool(self._ids(character)[0] != len(self))
+
     def _unknown_error(self, text: str, unknown: list[int]) -> UnknownCharacterError:
         """The error for a text's first unknown character."""
         first = unknown[0]
         # A part that is replaced together is short.
         near = [p for p in unknown if p < first + 100]
-        found = next(replacements(text[: first + 100], near, self.knows))
+        found = next(replacements(text[: first + 100], near, self._knows))
         form = None if found.new is None else (found.old, found.new)
         return UnknownCharacterError(text[first], first, form=form)
 
