@@ -10,7 +10,7 @@ from charlstm.checkpoint import load_checkpoint, load_meta, save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError
 from charlstm.runs.find import find_run, first_intact, list_runs, load_model_checkpoint
 from charlstm.runs.folder import Run, name_from
-from charlstm.runs.lock import RunLock
+from charlstm.runs.lock import RunLock, is_locked
 
 
 def create(runs_dir: Path, name: str | None, source: str = "x") -> Run:
@@ -92,12 +92,34 @@ def test_an_empty_folder_is_taken_unless_another_process_has_it(tmp_path: Path) 
     Run.check_free(tmp_path, "x")
     run, lock = Run.create(tmp_path, "x", "x")
     assert run.name == "x"
-    with pytest.raises(RunError, match="already"):
-        Run.create(tmp_path, "x", "x")
+    for ask in (lambda: Run.create(tmp_path, "x", "x"), lambda: Run.check_free(tmp_path, "x")):
+        with pytest.raises(RunError, match="another process is training it"):
+            ask()
     assert create(tmp_path, None).name == "x-2"
     lock.release()
     run.discard()
     assert not run.folder.exists()
+
+
+def test_a_run_in_training_is_not_offered_for_continuing(tmp_path: Path) -> None:
+    run, lock = Run.create(tmp_path, "x", "x")
+    save(run, 0, -1)
+    for held in (True, False):
+        with pytest.raises(RunError, match="--name") as caught:
+            Run.check_free(tmp_path, "x")
+        assert ("is training it" in str(caught.value)) == held
+        assert ("--resume" in str(caught.value)) != held
+        lock.release()
+
+
+def test_asking_for_the_lock_leaves_it(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path)
+    assert not is_locked(tmp_path / "none")
+    lock = RunLock(tmp_path)
+    assert is_locked(tmp_path)
+    assert is_locked(tmp_path)
+    lock.release()
+    assert not is_locked(tmp_path)
 
 
 def test_the_lock_keeps_others_out(tmp_path: Path) -> None:
@@ -365,3 +387,29 @@ def bytes_read() -> int:
     if not file.exists():
         pytest.skip("needs Linux's /proc")
     return int(file.read_text().split()[1])
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("hamlte", "hamlet"),
+        ("Hamlet", "hamlet"),
+        ("hamlet2", "hamlet-2"),
+        ("runs/hamlte", "runs/hamlet"),
+        ("elsewhere/hamlet", "hamlet"),
+        ("xyzzy", None),
+        ("y" * 5000, None),
+    ],
+)
+def test_the_nearest_run_is_suggested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, meant: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("hamlet", "hamlet-2", "lear"):
+        save(create(Path("runs"), name), 0, -1)
+    (tmp_path / "runs" / "hamlte-no-run").mkdir()
+    with pytest.raises(RunError, match="is no run") as caught:
+        find_run(target, Path("runs"))
+    assert ("Did you mean" in str(caught.value)) == (meant is not None)
+    if meant is not None:
+        assert f"Did you mean {meant!r}?" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,10 +83,29 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
                 "Name the folder: it goes on from its last.npz, or from the newest whole one."
             )
     where = f" here or in {runs_dir}" if runs_dir.is_dir() else f" here, and no {runs_dir} at all"
+    near = _similar_run(target, runs_dir)
     raise RunError(
         f"{_short(target)!r} is no run: there is no folder of that name with a checkpoint{where}."
-        "\n`charlstm runs` lists what there is; --runs-dir names another place."
+        + ("\n" if near is None else f"\nDid you mean {near!r}? ")
+        + "`charlstm runs` lists what there is; --runs-dir names another place."
     )
+
+
+def _similar_run(target: str, runs_dir: Path) -> str | None:
+    """The name or path, written as `target` is, of the run whose name is most like it."""
+    path = Path(target)
+    places = [(runs_dir, "")]  # and how to write the name of a run there
+    if path.parent != Path():
+        places.insert(0, (path.parent, f"{path.parent}{os.sep}"))
+    for folder, prefix in places:
+        try:
+            names = {run.name.casefold(): run.name for run in list_runs(folder)}
+        except (RunError, ValueError):
+            continue
+        near = difflib.get_close_matches(path.name[:200].casefold(), names, n=1)
+        if near:
+            return prefix + names[near[0]]
+    return None
 
 
 def load_model_checkpoint(

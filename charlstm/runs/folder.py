@@ -23,7 +23,7 @@ from typing import IO, Any
 from charlstm.checkpoint import save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError
 from charlstm.files import is_no_file, make_folders, remove_file, replace_file, sync_folder
-from charlstm.runs.lock import RunLock
+from charlstm.runs.lock import RunLock, is_locked
 from charlstm.runs.metrics import MetricsLog
 
 _TEMPORARY = re.compile(r"\.(last|best|metrics|corpus|step-\d{8,})\..*\.tmp")
@@ -101,14 +101,16 @@ class Run:
 
     @staticmethod
     def check_free(runs_dir: Path, name: str) -> None:
-        """Make sure that a new run can have that name: an empty folder may be there already.
+        """Make sure that a new run can have that name.
+
+        An empty folder may be there already, unless another process is setting up a run in it.
 
         Raises:
             ConfigError: it cannot be a run's name.
             RunError: it is taken.
         """
         folder = runs_dir / check_name(name)
-        if os.path.lexists(folder) and not _is_empty_folder(folder):
+        if os.path.lexists(folder) and (not _is_empty_folder(folder) or is_locked(folder)):
             raise _taken(runs_dir, name)
 
     @classmethod
@@ -264,6 +266,11 @@ class Run:
 
 def _taken(runs_dir: Path, name: str) -> RunError:
     folder = runs_dir / name
+    if is_locked(folder):
+        return RunError(
+            f"there is a run {name!r} in {runs_dir} already, and another process is training it.\n"
+            "Choose another --name."
+        )
     if Run(folder).saved_at() is None:
         what = "folder" if folder.is_dir() else "file"
         return RunError(

@@ -10,6 +10,10 @@ from pathlib import Path
 from charlstm.errors import RunError
 
 
+class RunLockedError(RunError):
+    """Another process trains the run."""
+
+
 class RunLock:
     """Held from its making to `release`, or to the death of the process, however it dies.
 
@@ -21,7 +25,8 @@ class RunLock:
         folder: the run's folder.
 
     Raises:
-        RunError: another process trains this run, or the folder cannot be opened.
+        RunLockedError: another process trains this run.
+        RunError: the folder cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +46,7 @@ class RunLock:
         except OSError as error:
             self.release()
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise RunError(
+                raise RunLockedError(
                     f"the run in {folder} is being trained by another process.\n"
                     "Wait for it or stop it first; `charlstm sample` can read the run meanwhile."
                 ) from error
@@ -55,3 +60,14 @@ class RunLock:
 
     def __del__(self) -> None:
         self.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process trains the run in a folder now."""
+    try:
+        RunLock(folder).release()
+    except RunLockedError:
+        return True
+    except RunError:
+        return False  # no folder, or one that cannot be opened
+    return False
