@@ -17,6 +17,7 @@ from charlstm.fields import Range, Section, check_type, option
 FRACTION = Range(0, 1, open_high=True)
 COUNT = Range(1, 2**31 - 1)
 COUNT_OR_ZERO = Range(0, 2**31 - 1)
+COMPILED_CELLS = ("lstm", "coupled")  # for which `--kernel compiled` has code
 BOUND = Range(0, 1e30)  # for numbers that float32 must hold, and their squares' sums float64
 
 
@@ -114,14 +115,20 @@ class ModelConfig(Section):
     )
     residual: bool = option(
         False,
-        "Add each layer's input to its output, from the second layer on: for deep stacks.",
+        "Add each layer's input to its output, from the second layer on: for deep stacks (two "
+        "layers unless --layers is given).",
         group="Model",
     )
     dense_output: bool = option(
-        False, "All layers feed the softmax, not the last alone: for two and more.", group="Model"
+        False,
+        "All layers feed the softmax, not the last alone (two layers unless --layers is given).",
+        group="Model",
     )
     layer_norm: bool = option(
-        False, "Normalise what a layer passes up: steadies deep stacks.", group="Model"
+        False,
+        "Normalise what a layer passes up: steadies deep stacks (two layers unless --layers is "
+        "given).",
+        group="Model",
     )
     dropout: float = option(
         0.2,
@@ -160,8 +167,8 @@ class ModelConfig(Section):
     )
     zoneout: float = option(
         0.0,
-        "Share of units that keep their old state at a step (--cell peephole only): trains long "
-        "memory.",
+        "Share of units that keep their old state at a step: trains long memory (for --cell "
+        "peephole, which is used unless --cell is given).",
         group="Regularisation",
         within=FRACTION,
     )
@@ -598,6 +605,11 @@ class Config:
     def __post_init__(self) -> None:
         for name, kind in SECTIONS.items():
             check_type(name, getattr(self, name), kind)
+        if self.train.kernel == "compiled" and self.model.cell not in COMPILED_CELLS:
+            raise ConfigError(
+                f"--kernel compiled is for --cell {' and '.join(COMPILED_CELLS)}, not for "
+                f"{self.model.cell}; use --kernel auto or torch."
+            )
         if self.model.direction == "both" and self.windows.targets == "last":
             raise ConfigError(
                 "--direction both needs --targets all (recipes may set last): after a window's "

@@ -91,6 +91,32 @@ def recipe(name: str) -> Mapping[str, Any]:
     return RECIPES[name]
 
 
+def implied(
+    given: Mapping[str, Any], recipe: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Values that given options need, for fields that are not given themselves.
+
+    They take precedence over the recipe and over what is chosen automatically, so that an option
+    whose requirement is not stated on the command line is still legal.
+
+    Args:
+        given: the fields that are given.
+        recipe: the overrides of the recipe that the given options are added to.
+    """
+    values = {**recipe, **given}
+    needed: dict[str, Any] = {}
+    if values.get("zoneout"):
+        needed["cell"] = "peephole"
+    stacked = ("residual", "dense_output", "layer_norm")
+    if any(values.get(name) for name in stacked) and values.get("num_layers", 1) < 2:
+        needed["num_layers"] = 2
+    if values.get("direction") == "both" and values.get("targets") == "last":
+        needed["targets"] = "all"
+    if values.get("schedule") in ("linear", "cosine") and (values.get("decay_after") or 0) > 1:
+        needed["decay_after"] = None  # a recipe's, in epochs of its step schedule
+    return {name: value for name, value in needed.items() if name not in given}
+
+
 DEFAULT_MINUTES = 5.0
 """The time that a model is chosen for where none is given."""
 
@@ -224,24 +250,31 @@ def choose(
     *,
     compiled: bool = False,
     repeated: float = 0.0,
+    processes: int = 1,
 ) -> Choice:
     """Choose for a text and a time what was not given.
 
+    The choice is legal with what is given: where a given option needs another one (see
+    `implied`), that one is chosen, too.
+
     Args:
-        given: the fields that are settled.
+        given: the fields that are settled; legal together.
         num_chars: of the training text.
         seconds: for training.
         speed: characters per second that the reference model learns from on this machine.
         compiled: whether its windows are compiled code.
         repeated: the share of the validation text that stands in the training text, too. What is
             to come is then worth knowing by heart, which takes more passes and a larger model.
+        processes: that share each batch, which therefore has at least as many windows.
     """
+    needed = implied(given)
+    settled = {**needed, **given}
     work = speed * seconds
     new = 1 - min(repeated, _MOST_REPEATED)
     held_back = num_chars < _SHORT_TEXT and repeated < _MUCH_REPEATED
     patient = held_back and given.get("minutes")
     most_epochs = round((PATIENT_EPOCHS if patient else MOST_EPOCHS) / new)
-    layers, hidden = given.get("num_layers", 1), given.get("hidden_size")
+    layers, hidden = settled.get("num_layers", 1), given.get("hidden_size")
     if hidden is None:
         useful = min(work, _USEFUL_EPOCHS / new * num_chars)
         rung = [rung for rung in _LADDER if useful >= rung.least(compiled) * layers][-1]
@@ -266,7 +299,8 @@ def choose(
     restraint = next(one for one in _RESTRAINTS if passes <= one.epochs)
     chosen = {
         **ALWAYS,
-        "batch_size": batch_size,
+        **needed,
+        "batch_size": max(batch_size, processes),
         "grow": round(min(_MOST_GROW, _GROWING / max(1.0, epochs * num_chars)), 2),
         "hidden_size": hidden,
         "dropout": restraint.dropout,

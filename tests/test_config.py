@@ -92,6 +92,12 @@ def test_both_directions_need_all_targets() -> None:
         Config().override({"direction": "both", "targets": "last"})
 
 
+@pytest.mark.parametrize("cell", ["peephole", "gru", "rnn"])
+def test_compiled_code_is_for_some_cells(cell: str) -> None:
+    with pytest.raises(ConfigError, match=f"--kernel compiled is for --cell .* not for {cell}"):
+        Config().override({"kernel": "compiled", "cell": cell})
+
+
 def test_ranges_read_well() -> None:
     assert str(Range(0, 1, open_high=True)) == "0 <= x < 1"
     assert str(Range(0, 1e6, open_low=True)) == "0 < x <= 1e+06"

@@ -13,6 +13,8 @@ from charlstm.recipes import (
     RECIPES,
     SIZES,
     choose,
+    implied,
+    recipe,
 )
 
 MILLION = 10**6
@@ -121,6 +123,48 @@ def test_what_is_given_stays() -> None:
 def test_by_time_epochs_are_only_a_bound() -> None:
     assert chosen({"minutes": 1.0}, MILLION, 60)["epochs"] == MOST_EPOCHS
     assert chosen({}, 10**9, 60 * DEFAULT_MINUTES)["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"zoneout": 0.1}, {"cell": "peephole"}),
+        ({"residual": True}, {"num_layers": 2}),
+        ({"dense_output": True}, {"num_layers": 2}),
+        ({"layer_norm": True, "hidden_size": 10}, {"num_layers": 2}),
+        ({"residual": True, "num_layers": 3}, {}),
+        ({"residual": False, "zoneout": 0.0}, {}),
+        ({"direction": "both", "targets": "all"}, {}),
+    ],
+)
+def test_what_given_options_need_is_chosen(given: dict[str, Any], needed: dict[str, Any]) -> None:
+    assert implied(given) == needed
+    overrides = chosen(given, MILLION, 300)
+    assert overrides.items() >= needed.items()
+    Config().override({**given, **overrides})
+
+
+def test_what_given_options_need_wins_over_a_recipe() -> None:
+    for name in RECIPES:
+        start = recipe(name)
+        for given in (
+            {"layer_norm": True},
+            {"zoneout": 0.1},
+            {"direction": "both"},
+            {"schedule": "linear"},
+            {"schedule": "cosine", "residual": True},
+        ):
+            config = Config().override({**start, **implied(given, start), **given})
+            assert config.model.num_layers == max(
+                start.get("num_layers", 1), 1 + ("layer_norm" in given or "residual" in given)
+            )
+    assert implied({"schedule": "step"}, recipe("char-rnn")) == {}
+
+
+def test_a_batch_has_a_window_for_each_process() -> None:
+    for processes in (1, 16, 17, 100):
+        overrides = choose({}, 10_000, 60, 30_000, processes=processes).overrides
+        assert overrides["batch_size"] == max(16, processes)
 
 
 def test_help_knows_what_is_chosen() -> None:

@@ -5,6 +5,7 @@ Each command's module is light; what it needs is imported when it runs, so `--he
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -56,6 +57,17 @@ class _Lazy(QuietHelp, click.Group):
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; if there is none, suggests the nearest."""
+        name = args[0]
+        if name not in COMMANDS and not (name.startswith("-") or ctx.resilient_parsing):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            suggestion = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"there is no command {name!r}.{suggestion}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands from the table, without importing them."""

@@ -14,6 +14,7 @@ from charlstm.cli import output
 from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
 from charlstm.cli.inputs import say_mapped, say_unknown
 from charlstm.cli.options import (
+    NUMBERS,
     UNKNOWN_HELP,
     UNKNOWN_METAVAR,
     GroupedCommand,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--window",
-    type=int,
+    type=NUMBERS[int],
     default=None,
     metavar="N",
     help="Characters in a cold window  [default: 64; 1 <= x <= 1,000,000]",

@@ -17,6 +17,7 @@ from charlstm.cli.inputs import (
     read_given,
 )
 from charlstm.cli.options import (
+    NUMBERS,
     UNKNOWN_HELP,
     UNKNOWN_METAVAR,
     GroupedCommand,
@@ -35,7 +36,7 @@ from charlstm.errors import ConfigError
     "-n",
     "--samples",
     "count",
-    type=int,
+    type=NUMBERS[int],
     default=1,
     metavar="N",
     help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -43,6 +44,13 @@ class GroupedOption(click.Option):
     def __init__(self, *args: Any, group: str = "Other", **kwargs: Any) -> None:
         self.group = group
         super().__init__(*args, **kwargs)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The option's names and help; a flag and its negative form as `--[no-]flag`."""
+        record = super().get_help_record(ctx)
+        if record is None or not self.secondary_opts:
+            return record
+        return f"--[no-]{self.opts[0].removeprefix('--')}", record[1]
 
 
 class WideContext(click.Context):
@@ -89,6 +97,46 @@ class GroupedCommand(QuietHelp):
                 formatter.write_dl(records)
 
 
+class _Number(click.ParamType[Any]):
+    """A number as Python writes it.
+
+    Args:
+        kind: int or float.
+        zero: a word that stands for 0; empty: none does.
+    """
+
+    def __init__(self, kind: type[int] | type[float], zero: str = "") -> None:
+        self.name = "integer" if kind is int else "float"
+        self._kind = kind
+        self._zero = zero
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """The number; ends the command with a usage error if there is none."""
+        if self._zero and value == self._zero:
+            return 0
+        try:
+            return self._kind(value)
+        except ValueError:
+            wanted = "a whole number" if self._kind is int else "a number"
+            wrong = f"neither {wanted} nor {self._zero!r}" if self._zero else f"not {wanted}"
+            self.fail(f"{value!r} is {wrong}{self._way_out(str(value))}.", param, ctx)
+
+    def _way_out(self, value: str) -> str:
+        """How to write what a number with commas may stand for; empty if it has none."""
+        ways = []
+        if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", value):
+            ways.append(f"leave the commas out: {value.replace(',', '')}")
+        if self._kind is float and re.fullmatch(r"[+-]?\d*,\d+", value):
+            ways.append(f"use a point: {value.replace(',', '.')}")
+        return f"; {', or '.join(ways)}" if ways else ""
+
+
+NUMBERS: Mapping[type, _Number] = {int: _Number(int), float: _Number(float)}
+"""The parameter types of numbers, for options that no configuration field stands for."""
+
+
 def config_options(
     *sections: type[Section], names: Iterable[str] | None = None, group: str = ""
 ) -> Callable[[CommandFunction], CommandFunction]:
@@ -119,15 +167,17 @@ def _option(
     group = group or meta["group"]
     keywords: dict[str, Any] = {"cls": GroupedOption, "group": group, "default": None}
     notes = []
+    flags = flag_of(spec)
     if kind is bool:
         keywords["is_flag"] = True
+        flags += f"/--no-{flags.removeprefix('--')}"
     elif kind is tuple:
         keywords |= {"multiple": True, "metavar": "TEXT"}
     else:
-        keywords["type"] = kind
+        keywords["type"] = NUMBERS.get(kind, kind)
         keywords["metavar"] = {int: "N", float: "X", str: "TEXT"}[kind]
         if meta["zero"]:
-            keywords["type"] = _NumberOr(meta["zero"])
+            keywords["type"] = _Number(int, meta["zero"])
             keywords["metavar"] = f"N|{meta['zero']}"
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
@@ -138,25 +188,7 @@ def _option(
         if meta["within"] is not None:
             notes.append(str(meta["within"]))
     help_text = meta["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
-    return click.option(flag_of(spec), spec.name, help=help_text, **keywords)
-
-
-class _NumberOr(click.ParamType[int]):
-    """A whole number, or a word that stands for 0."""
-
-    name = "integer"
-
-    def __init__(self, zero: str) -> None:
-        self._zero = zero
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        if value == self._zero:
-            return 0
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor {self._zero!r}.", param, ctx)
+    return click.option(flags, spec.name, help=help_text, **keywords)
 
 
 def _shown(value: object) -> str:

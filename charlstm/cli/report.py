@@ -48,8 +48,9 @@ def explain(
 
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = _as_options(config, overrides)
-    budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
-    say(f"chosen for {budget}: {chosen}")
+    if overrides:
+        budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
+        say(f"chosen for {budget}: {chosen}")
     reads = f"about {_count(choice.chars)} characters, the text {choice.epochs:.1f} times"
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of the validation part repeats the training part)"
@@ -83,15 +84,16 @@ def _as_options(config: Config, names: Collection[str]) -> str:
         section = getattr(config, name)
         for spec in dataclasses.fields(section):
             value = getattr(section, spec.name)
-            if spec.name not in names or value is False:
+            if spec.name not in names:
                 continue
+            flag = flag_of(spec)
             if isinstance(value, tuple):  # an option that is given once for each
-                words += [f"{flag_of(spec)} {shlex.quote(part)}" for part in value]
+                words += [f"{flag} {shlex.quote(part)}" for part in value]
                 continue
-            words.append(flag_of(spec))
+            words.append(f"--no-{flag.removeprefix('--')}" if value is False else flag)
             if not value and spec.metadata["zero"]:
                 words.append(spec.metadata["zero"])
-            elif value is not True:
+            elif not isinstance(value, bool):
                 words.append(shlex.quote(str(value)))  # a float whole, so that it is the same
     return " ".join(words)
 

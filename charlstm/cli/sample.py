@@ -20,6 +20,7 @@ from charlstm.cli.inputs import (
     say_mapped,
 )
 from charlstm.cli.options import (
+    NUMBERS,
     UNKNOWN_HELP,
     UNKNOWN_METAVAR,
     GroupedCommand,
@@ -68,7 +69,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     "-n",
     "--samples",
     "count",
-    type=int,
+    type=NUMBERS[int],
     default=None,
     metavar="N",
     help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",

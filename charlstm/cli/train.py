@@ -198,8 +198,9 @@ def _plan(
     begun: float,
     more: MoreConfig,
 ) -> _Plan:
-    from charlstm.recipes import recipe
+    from charlstm.recipes import implied, recipe
     from charlstm.runs.find import find_run, runs_dir_from
+    from charlstm.runs.folder import Run
 
     folder = runs_dir_from(runs_dir)
     if resume is not None:
@@ -207,10 +208,13 @@ def _plan(
         check_values(changes)  # before anything is read
         return _Plan(texts, changes, folder, name, run, Config(), begun, more)
     chooses = recipe_name is None
-    start = {} if recipe_name is None else recipe(recipe_name)
+    start = {} if recipe_name is None else dict(recipe(recipe_name))
+    start |= implied(changes, start)
     if chooses and changes.get("epochs") == 0:  # which asks for just that: to choose them
         del changes["epochs"]
     config = Config().override({**start, **changes})
+    if name is not None:
+        Run.check_free(folder, name)  # before torch is imported
     return _Plan(texts, changes, folder, name, None, config, begun, more, chooses)
 
 
@@ -222,7 +226,7 @@ def _of_size(size: str | None) -> dict[str, Any]:
         return {}
     if size not in SIZES:
         raise ConfigError(f"--size {size!r} is unknown; choose from: {', '.join(SIZES)}.")
-    return {"num_layers": 1, "hidden_size": SIZES[size]}
+    return {"hidden_size": SIZES[size]}
 
 
 def _launcher(plan: _Plan) -> Callable[[], int] | None:

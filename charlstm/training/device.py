@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from charlstm.config import Config, ModelConfig
+from charlstm.config import COMPILED_CELLS, Config, ModelConfig
 from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
@@ -20,7 +20,6 @@ from charlstm.training.events import Notice
 from charlstm.training.optim import losses, make_optimizer
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS is set
-COMPILED_CELLS = ("lstm", "coupled")
 _Kind = TypeVar("_Kind")
 _CPU = torch.device("cpu")
 _MEASURE_SECONDS = 0.7  # for each number of processes
@@ -57,6 +56,21 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device(name)
 
 
+def check_machine(precision: str, kernel: str, device: torch.device) -> None:
+    """Check that a device has a number format and a kernel that are asked for by name.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise DeviceError(
+            f"--precision tf32 is a format of NVIDIA GPUs, not of {device.type}; "
+            "use float32, bfloat16 or auto."
+        )
+    if kernel == "compiled" and device.type != "cpu":
+        raise DeviceError(f"--kernel compiled is for CPUs, not for {device.type}; use auto.")
+
+
 def pick_precision(name: str, device: torch.device) -> str:
     """The number format of the products; `auto` is bfloat16 where a probe finds it faster.
 
@@ -68,11 +82,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     Raises:
         DeviceError: the device does not have it.
     """
-    if name == "tf32" and device.type != "cuda":
-        raise DeviceError(
-            f"--precision tf32 is a format of NVIDIA GPUs, not of {device.type}; "
-            "use float32, bfloat16 or auto."
-        )
+    check_machine(name, "auto", device)
     if name in ("float32", "tf32"):
         return name
     if not _has_bfloat16(device):
@@ -120,15 +130,10 @@ def pick_kernel(
         watch: reports and times what is compiled for the answer.
 
     Raises:
-        DeviceError: compiled code does not work here, or is not made for that.
+        DeviceError: compiled code does not work here, or is not for that device.
     """
+    check_machine("auto", name, device)
     if name == "compiled":
-        if cell not in COMPILED_CELLS or device.type != "cpu":
-            cells = " and ".join(COMPILED_CELLS)
-            raise DeviceError(
-                f"--kernel compiled is made for --cell {cells} on a CPU, not for {cell} on "
-                f"{device.type}; use auto."
-            )
         why = compiled_fault(precision, watch)
         if why:
             raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")

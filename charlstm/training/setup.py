@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
-from charlstm.config import Config
+from charlstm.config import Config, TrainConfig
 from charlstm.errors import RunError
 from charlstm.files import replace_file
-from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose
+from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose, implied
 from charlstm.runs.folder import Run
+from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.entropy import unigram_nats
 from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary
@@ -26,6 +28,7 @@ from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
+    check_machine,
     pick_device,
     pick_kernel,
     pick_precision,
@@ -67,7 +70,10 @@ def new_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
 ) -> Trainer:
-    """Read the text and set up a run for it. Nothing is written before all of it is in order.
+    """Read the text and set up a run for it.
+
+    The run's folder is made and locked before anything is read, so that a name that is taken is
+    refused first. If setting up fails, what was made is removed.
 
     Args:
         arguments: files, folders, or `-`.
@@ -93,24 +99,88 @@ def new_run(
     begun = time.monotonic() if begun is None else begun
     world = world or World()
     device = pick_device(config.train.device, world.local_rank)
-    if name is not None:
-        Run.check_free(runs_dir, name)  # before an hour of reading, not after
-    sources, skipped = _find(arguments, config, runs_dir, notice, details)
-    corpus = load_corpus(sources, config.text, progress=progress)
-    for hint in hints(sources, corpus.tokenizer, config.text):
-        notice(hint)
+    check_machine(config.train.precision, config.train.kernel, device)
+    first = "stdin" if arguments[0] == "-" else arguments[0]
+    watch = CompileWatch(on_compile)
+    with _new_folder(runs_dir, name, first) as (run, lock):
+        sources, skipped = _find(arguments, config, runs_dir, notice, details)
+        corpus = load_corpus(sources, config.text, progress=progress)
+        for hint in hints(sources, corpus.tokenizer, config.text):
+            notice(hint)
+        config = _configure(config, given, corpus, device, world, notice, on_choice, begun, watch)
+        begun += watch.seconds
+        kept = any(source.path is None for source in sources)
+        corpus_meta = {
+            "sources": [source.name for source in sources][:100],
+            "num_sources": len(sources),
+            "skipped": skipped,
+            "folder_rules": FOLDER_RULES,
+            "num_chars": len(corpus),
+            "sha256": corpus.sha256,
+            "kept": kept,
+            "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
+        }
+        corpus.release()
+        paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
+        if kept:
+            _keep_text(run, sources, config)
+        trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
+        trainer.count_from(begun)
+        trainer.save()
+        trainer.count_from(begun + lead(world, trainer, run.last, notice))
+        if on_ready is not None:
+            on_ready(trainer)
+    return trainer
+
+
+@contextlib.contextmanager
+def _new_folder(runs_dir: Path, name: str | None, source: str) -> Iterator[tuple[Run, RunLock]]:
+    """Make a new run's folder and lock it; remove what was made if the work on it fails.
+
+    Raises:
+        ConfigError, RunError: as for `Run.create`.
+    """
+    made = [folder for folder in (runs_dir, *runs_dir.parents) if not folder.exists()]
+    run, lock = Run.create(runs_dir, name, source)
+    try:
+        yield run, lock
+    except BaseException:
+        run.discard()
+        lock.release()
+        with contextlib.suppress(OSError):  # others may have put something there
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
+def _configure(
+    config: Config,
+    given: Mapping[str, Any] | None,
+    corpus: Corpus,
+    device: torch.device,
+    world: World,
+    notice: Notice,
+    on_choice: Callable[[Config, Choice], None] | None,
+    begun: float,
+    watch: CompileWatch,
+) -> Config:
+    """Settle everything that a trainer needs: machine options, the choice, sizes that fit.
+
+    The arguments are those of `new_run`; `watch` sums up the time of compilation.
+    """
     size = len(corpus.train)
     set_threads(config, notice, world)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
-    cell = config.model.cell if given is None or "cell" in given else str(ALWAYS["cell"])
-    watch = CompileWatch(on_compile)
+    cell = config.model.cell
+    if given is not None:
+        cell = str({**ALWAYS, **implied(given), **given}["cell"])
     kernel = pick_kernel(config.train.kernel, cell, precision, device, notice, watch)
     begun += watch.seconds
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
-        config, choice = _choose(config, given, corpus, device, begun)
+        config, choice = _choose(config, given, corpus, device, world, begun)
         share_threads(config.train.threads, world)  # measuring took all
     windows = fit(size, config.windows)
     for old, new, flag in (
@@ -128,35 +198,7 @@ def new_run(
     config = replace(config, windows=windows, train=train)
     if choice is not None and on_choice is not None:
         on_choice(config, choice)
-    kept = any(source.path is None for source in sources)
-    corpus_meta = {
-        "sources": [source.name for source in sources][:100],
-        "num_sources": len(sources),
-        "skipped": skipped,
-        "folder_rules": FOLDER_RULES,
-        "num_chars": len(corpus),
-        "sha256": corpus.sha256,
-        "kept": kept,
-        "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
-    }
-    corpus.release()
-    paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
-    first = "stdin" if arguments[0] == "-" else arguments[0]
-    run, lock = Run.create(runs_dir, name, first)
-    try:
-        if kept:
-            _keep_text(run, sources, config)
-        trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
-        trainer.count_from(begun)
-        trainer.save()
-        trainer.count_from(begun + lead(world, trainer, run.last, notice))
-        if on_ready is not None:
-            on_ready(trainer)
-    except BaseException:
-        run.discard()
-        lock.release()
-        raise
-    return trainer
+    return config
 
 
 def _notice_text(corpus: Corpus, config: Config, notice: Notice) -> None:
@@ -200,6 +242,7 @@ def _choose(
     given: Mapping[str, Any],
     corpus: Corpus,
     device: torch.device,
+    world: World,
     begun: float,
 ) -> tuple[Config, Choice]:
     """Choose what was not given, from the text's size, the time, and the machine's speed."""
@@ -207,13 +250,26 @@ def _choose(
     by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(given)
     speed = 0.0
     if by_speed:
-        speed = speed_of(config.override(REFERENCE), len(corpus.tokenizer), device)
+        speed = speed_of(reference(config.train), len(corpus.tokenizer), device)
     repeated = repeated_share(corpus.train, corpus.val)
     corpus.release()
     left = max(1.0, begun + seconds - time.monotonic())
     compiled = config.train.kernel == "compiled"
-    choice = choose(given, len(corpus.train), left, speed, compiled=compiled, repeated=repeated)
+    choice = choose(
+        given, len(corpus.train), left, speed,
+        compiled=compiled, repeated=repeated, processes=world.size,
+    )  # fmt: skip
     return config.override(choice.overrides), choice
+
+
+def reference(train: TrainConfig) -> Config:
+    """The configuration whose speed is measured: the reference model on the machine as configured.
+
+    Nothing but `train`'s machine options and its optimizer is taken over, so that the reference
+    is the same whatever model is asked for, and no option can contradict it.
+    """
+    names = ("precision", "kernel", "threads", "optimizer")
+    return Config().override({**REFERENCE, **{name: getattr(train, name) for name in names}})
 
 
 def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:

@@ -82,7 +82,7 @@ def test_stop(program: Program) -> None:
         ),
         (
             ["train", "play.txt", "--kernel", "compiled", "--cell", "gru"],
-            1,
+            2,
             ["--kernel compiled", "lstm and coupled", "auto"],
         ),
         (["sample", "-n", "0"], 2, ["-n 0", "1 <= x"]),

@@ -55,6 +55,22 @@ def test_what_is_said_in_full_runs_anywhere(program: Program, corpus_file: Path)
     assert histories[0] == histories[1] != []
 
 
+def test_where_all_is_given_nothing_is_said_to_be_chosen(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("the light is low and the wind is from the north\n" * 9)
+    chosen = {
+        "cell": "gru", "hidden-size": 8, "embedding": 4, "dropout": 0, "recurrent-dropout": 0,
+        "logit-scale": 1, "maxlen": 8, "batch-size": 4, "grow": 0, "reset": 0, "epochs": 1,
+        "lr": 0.01, "weight-decay": 0,
+    }  # fmt: skip
+    options = [part for name, value in chosen.items() for part in (f"--{name}", value)]
+    done = program("train", "x.txt", *options)
+    assert done.returncode == 0, done.stderr
+    assert "chosen for" not in done.stderr
+    assert "charlstm train x.txt --cell gru" in done.stderr
+    left_out = program("train", "x.txt", *options[:-2])
+    assert re.search(r"chosen for .*: --weight-decay [0-9.]+\n", left_out.stderr)
+
+
 def test_a_run_that_ends_before_its_time_is_looked_at(program: Program, corpus_file: Path) -> None:
     """Ten times, evenly, and not once at its end."""
     options = ["--minutes", 600, "--epochs", 200, "--hidden-size", 16, "--sample-every", 0]

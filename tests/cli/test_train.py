@@ -277,7 +277,25 @@ def test_a_name_that_exists(program: Program, corpus_file: Path, tmp_path: Path)
     (tmp_path / "checkpoints" / "x").mkdir(parents=True)
     command = ("train", corpus_file.name, *TINY, "--name", "x", "--epochs", 1)
     assert program(*command).returncode == 0  # an empty folder is nobody's
-    assert_clear(program(*command), 1, "'x'", "--resume")
+    refused = program(*command)
+    assert_clear(refused, 1, "'x'", "--resume")
+    assert refused.stderr.startswith("Error")  # nothing was chosen or printed before
+    # Nor is anything read, or measured, or made.
+    assert_clear(program("train", "none.txt", "--name", "x"), 1, "'x'", "--resume")
+
+
+def test_a_name_that_another_process_is_setting_up(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    """It waits for standard input: nothing of the run is saved yet."""
+    process = begin(tmp_path, "train", "-", "--name", "x", stdin=subprocess.PIPE)
+    wait_for((tmp_path / "checkpoints" / "x").exists)
+    refused = program("train", corpus_file.name, "--name", "x")
+    assert_clear(refused, 1, "'x'", "is training it", "--name")
+    assert refused.stderr.startswith("Error")
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_run_has_one_trainer_at_a_time(
@@ -289,6 +307,9 @@ def test_a_run_has_one_trainer_at_a_time(
     (run / ".last.npz.old.tmp").touch()
     result = program("train", "--resume", "checkpoints/play", "--epochs", 2)
     assert_clear(result, 1, "checkpoints/play is being trained by another process")
+    taken = program("train", corpus_file.name, "--name", "play")
+    assert_clear(taken, 1, "'play'", "another process is training it")
+    assert "--resume" not in taken.stderr
     assert program("sample", "--length", 5).returncode == 0
     process.kill()  # the lock dies with its owner
     process.communicate()

@@ -50,8 +50,8 @@ def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_kernel("compiled", "coupled", "float32", cpu) == "compiled"
     speeds[True] = 2.0
     assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "torch"
-    with pytest.raises(DeviceError, match="--kernel compiled is made for --cell lstm and coupled"):
-        pick_kernel("compiled", "gru", "float32", cpu)
+    with pytest.raises(DeviceError, match="--kernel compiled is for CPUs, not for cuda"):
+        pick_kernel("compiled", "lstm", "float32", torch.device("cuda"))
 
 
 def test_where_nothing_compiled_works(monkeypatch: pytest.MonkeyPatch) -> None:
