@@ -65,14 +65,14 @@ def encoding_named(name: str) -> str:
 
 def unpack(raw: IO[bytes]) -> tuple[IO[bytes], str]:
     """The uncompressed stream, and the format's name; the stream itself and "" if it has none."""
-    head = raw.read(12)
+    head = raw.read(64)
     raw.seek(0)
     if head.startswith(b"\x1f\x8b\x08") and len(head) > 3 and not head[3] & 0xE0:
         return cast(IO[bytes], gzip.open(raw, "rb")), "gzip"
-    if _BZIP2.match(head):
+    if _BZIP2.match(head) and not head.isascii():  # a text may explain that signature
         return cast(IO[bytes], bz2.open(raw, "rb")), "bzip2"
     flags = head[6:8]
-    if head.startswith(b"\xfd7zXZ\0") and head[8:] == binascii.crc32(flags).to_bytes(4, "little"):
+    if head.startswith(b"\xfd7zXZ\0") and head[8:12] == binascii.crc32(flags).to_bytes(4, "little"):
         return cast(IO[bytes], lzma.open(raw, "rb")), "xz"
     return raw, ""
 

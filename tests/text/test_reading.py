@@ -141,7 +141,7 @@ def test_any_bytes_are_a_text_or_one_clear_error(
 @example(codecs.BOM_UTF8 * 2 + b"two marks", TextConfig(), 1 << 20)
 @example(gzip.compress(bz2.compress(b"packed twice")), TextConfig(encoding="latin-1"), 1 << 20)
 @example("\ufeffa mark".encode("gb18030"), TextConfig(encoding="gb18030"), 1 << 20)
-@example(b"BZh91AY&SY"[:9] + b"\n", TextConfig(), 1 << 20)
+@example(b"BZh91AY&SY\n", TextConfig(), 1 << 20)
 def test_a_kept_copy_gives_the_same_text(
     tmp_path: Path, content: bytes, config: TextConfig, chunk: int
 ) -> None:

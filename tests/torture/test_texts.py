@@ -95,7 +95,7 @@ TRAINED = {
     "two bytes", "one byte", "split character at a chunk's edge", "UTF-16", "UTF-16 BE", "UTF-32",
     "UTF-8 with a mark", "a mark in the middle", "CR only", "CR at a chunk's edge",
     "1 MB in one line", "50,000 distinct characters", "combining marks", "emoji sequences",
-    "controls", "the letters BZh", "two marks",
+    "controls", "the letters BZh", "two marks", "a bzip2's first bytes",
 }  # fmt: skip
 
 
