@@ -142,19 +142,24 @@ def test_nothing_else_is_removed(folder: Path, tmp_path: Path) -> None:
 def test_the_command(program: Program, folder: Path) -> None:
     add(folder, "old", 1500, 1000)
     held = add(folder, "held", 500, 10)
+    # Given each time: programs are forks of a process that has an environment of its own.
+    own = {"XDG_CACHE_HOME": str(folder.parent), module.LIMIT_VARIABLE: ""}
     with held.open("rb") as file:
         hold(file)
-        shown = program("cache")
+        shown = program("cache", env=own)
         assert [line.split()[0] for line in shown.stdout.splitlines()] == [
             "file", "old.ids", "held.ids",
         ]  # fmt: skip
         assert "in use" in shown.stdout.splitlines()[2]
         assert "10.0 GB" in shown.stderr
-        assert program("cache", "--json").stdout.count('"in_use": true') == 1
-        cleared = program("cache", "--clear")
+        assert program("cache", "--json", env=own).stdout.count('"in_use": true') == 1
+        cleared = program("cache", "--clear", env=own)
         assert cleared.returncode == 0
         assert "1 removed" in cleared.stderr
         assert [entry.path for entry in entries(folder)] == [held]
     assert_clear(
-        program("cache", env={module.LIMIT_VARIABLE: "much"}), 2, "CHARLSTM_CACHE_LIMIT", "much"
+        program("cache", env=own | {module.LIMIT_VARIABLE: "much"}),
+        2,
+        "CHARLSTM_CACHE_LIMIT",
+        "much",
     )
