@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
 from charlstm.cli.options import GroupedCommand, common_options
 from charlstm.errors import ConfigError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("delete", cls=GroupedCommand)
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=complete_run)
 @click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @common_options
 def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
 from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
 from charlstm.cli.inputs import say_mapped, say_unknown
 from charlstm.cli.options import (
@@ -18,6 +19,7 @@ from charlstm.cli.options import (
     UNKNOWN_HELP,
     UNKNOWN_METAVAR,
     GroupedCommand,
+    GroupedOption,
     UserPath,
     common_options,
 )
@@ -33,15 +35,18 @@ if TYPE_CHECKING:
 
 
 @click.command("eval", cls=GroupedCommand)
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.argument("texts", nargs=-1, type=UserPath())
 @click.option(
     "--split",
     default=None,
     metavar="val|test|train",
+    cls=GroupedOption,
     help="Without TEXTS: which part of the run's own text  [default: val]",
 )
-@click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP)
+@click.option(
+    "--unknown", default="error", metavar=UNKNOWN_METAVAR, cls=GroupedOption, help=UNKNOWN_HELP
+)
 @click.option(
     "--encoding", default="utf-8", metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
 )
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     "--encoding-errors",
     default="strict",
     metavar="strict|replace|ignore",
+    cls=GroupedOption,
     help="What to do with invalid bytes  [default: strict]",
 )
 @click.option(
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     "--protocol",
     default="carried",
     metavar="carried|cold",
+    cls=GroupedOption,
     help="Carry the state over the whole text, or start each window cold  [default: carried]",
 )
 @click.option(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run_first
 from charlstm.cli.inputs import (
     check_backslashes,
     check_no_file_options,
@@ -21,6 +22,7 @@ from charlstm.cli.options import (
     UNKNOWN_HELP,
     UNKNOWN_METAVAR,
     GroupedCommand,
+    GroupedOption,
     common_options,
     config_options,
     given,
@@ -30,7 +32,7 @@ from charlstm.errors import ConfigError
 
 
 @click.command("fill", cls=GroupedCommand)
-@click.argument("arguments", nargs=-1, metavar="[RUN] TEXT")
+@click.argument("arguments", nargs=-1, metavar="[RUN] TEXT", shell_complete=complete_run_first)
 @config_options(FillConfig)
 @click.option(
     "-n",
@@ -41,7 +43,9 @@ from charlstm.errors import ConfigError
     metavar="N",
     help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",
 )
-@click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP)
+@click.option(
+    "--unknown", default="error", metavar=UNKNOWN_METAVAR, cls=GroupedOption, help=UNKNOWN_HELP
+)
 @input_options("Text")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.")
 @common_options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
 from charlstm.cli.options import GroupedCommand, common_options
 from charlstm.errors import CheckpointError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("info", cls=GroupedCommand)
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as a JSON object.")
 @common_options
 def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from charlstm.cli import output
 from charlstm.fields import Section, flag_of, type_of
@@ -28,6 +29,12 @@ class UserPath(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The path."""
         return expand_home(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files and folders."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 UNKNOWN_HELP = (
@@ -51,6 +58,13 @@ class GroupedOption(click.Option):
         if record is None or not self.secondary_opts:
             return record
         return f"--[no-]{self.opts[0].removeprefix('--')}", record[1]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The allowed words, which a metavar such as `carried|cold` lists."""
+        words = [word for word in (self.metavar or "").split("|") if word.islower()]
+        if not words:
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 class WideContext(click.Context):

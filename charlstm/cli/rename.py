@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
 from charlstm.cli.options import GroupedCommand, common_options
 
 
 @click.command("rename", cls=GroupedCommand)
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.argument("new")
 @common_options
 def command(run: str, new: str, runs_dir: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
 from charlstm.cli.dynamic import after_reading, dynamic_config, dynamic_options
 from charlstm.cli.inputs import (
     check_backslashes,
@@ -48,7 +49,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     epilog="The order is: temperature, top-k, top-p, min-p, then the draw. Exit codes: 0 done "
     "(also when the reader closes the pipe), 1 failure, 2 wrong usage, 130 Ctrl-C.",
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @config_options(SampleConfig)
 @click.option("--prompt", default=None, metavar="TEXT", help="Text to continue.", **_PROMPT)
 @click.option(

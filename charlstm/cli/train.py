@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
 from charlstm.cli.options import (
     ARGUMENTS,
     GroupedCommand,
@@ -56,6 +57,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
     default=None,
     metavar="[RUN]",
     help="Continue a run, or the newest, exactly where it stopped.",
+    shell_complete=complete_run,
     **_RUN,
 )
 @click.option(
