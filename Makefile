@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow torture lint rivals bench clean
+.PHONY: demo test slow torture lint docs session rivals bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,14 +22,23 @@ test: .venv/ready
 slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
 
-# The long form of what docs/reliability.md promises; COUNTS=kills=50,damaged=1000 for less.
+# The long form of what docs/explanation/reliability.md promises; COUNTS=kills=50,damaged=1000 for less.
 torture: .venv/ready
-	$(BIN)/python -m pytest tests/torture --long --counts '$(COUNTS)' --report docs/reliability.md
+	$(BIN)/python -m pytest tests/torture --long --counts '$(COUNTS)' --report docs/explanation/reliability.md
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is made in docs/: the reference from the code, the diagrams.
+docs: .venv/ready
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_diagrams.py
+
+# The README's picture of a terminal; let nothing else run meanwhile.
+session: .venv/ready
+	$(BIN)/python docs/make_session.py
 
 # The programs that `make bench` compares with, in an environment of their own.
 rivals: benchmarks/.venv/ready

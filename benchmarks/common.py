@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import json
 import os
@@ -71,7 +72,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def machine() -> str:
-    """Processor, cores and versions."""
+    """Processor, cores, versions, and today's date: the results belong to both."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -81,7 +82,8 @@ def machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy"))
     return (
         f"{model}, {os.cpu_count()} cores, {platform.system()}, "
-        f"Python {platform.python_version()}, {packages}"
+        f"Python {platform.python_version()}, {packages}, "
+        f"{datetime.datetime.now(datetime.UTC).date().isoformat()}"
     )
 
 

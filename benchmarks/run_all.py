@@ -18,20 +18,18 @@ SCRIPTS = (
 )  # fmt: skip
 HERE = Path(__file__).parent
 REPORT = HERE / "RESULTS.md"
-HEAD = "# Results of `make bench`\n\nMedians of interleaved rounds, with their spread.\n"
+MARK = re.compile(r"<!-- (\w+\.py) -->\n")
 
 
-def sections() -> dict[str, str]:
-    """What the report holds now, by script."""
-    if not REPORT.exists():
-        return {}
-    parts = re.split(r"<!-- (\w+\.py) -->\n", REPORT.read_text("utf-8"))
-    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+def sections() -> tuple[str, dict[str, str]]:
+    """What the report holds now: its head, and its sections by script."""
+    head, *parts = MARK.split(REPORT.read_text("utf-8"))
+    return head, dict(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True))
 
 
 def main() -> None:
     """Renew sections of the report; nothing else should run meanwhile."""
-    found = sections()
+    head, found = sections()
     chosen, arguments = sys.argv[1:2] or list(SCRIPTS), sys.argv[2:]
     for script in chosen:
         print(script, file=sys.stderr, flush=True)
@@ -42,7 +40,7 @@ def main() -> None:
         found[script] = result.stdout.strip()
         print(found[script], flush=True)
         parts = [f"<!-- {name} -->\n{text}\n" for name, text in found.items()]
-        REPORT.write_text("\n".join([HEAD, *parts]), "utf-8")
+        REPORT.write_text(head + "\n".join(parts), "utf-8")
 
 
 if __name__ == "__main__":

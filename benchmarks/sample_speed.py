@@ -175,26 +175,22 @@ def main() -> None:
     parser.add_argument("--streams", default=",".join(map(str, STREAMS)), help="N,N,...")
     options = parser.parse_args()
     streams = [int(n) for n in options.streams.split(",") if n]
-    one_rows, ratio_rows, many_rows, floor_rows = [], [], [], []
+    one_rows, many_rows, floor_rows = [], [], []
     for size in options.sizes.split(","):
         layers, hidden = map(int, size.split("x"))
         found = entries(layers, hidden, 1, options.seconds)
         times = race(found, options.rounds)
         mine = times["charlstm"].median
         best = min(times[name].median for name in ("charlstm", "fast") if name in times)
-        one, ratios = [size], [size]
+        one = [size]
         for name in ONE:
             timing, note = times.get(name), found[name].note
             if timing is None:
                 one.append(note)
-                ratios.append(note)
                 continue
             form = f", {note}" if note else ""
             one.append(f"{1e6 * timing.median:.1f} ({timing.spread}){form}")
-            against = [mine, best, *(times[low].median for low in LOW if low in times)]
-            ratios.append(" / ".join(f"{timing.median / own:.1f}x" for own in against))
         one_rows.append(one)
-        ratio_rows.append(ratios)
         amount = model_bytes(layers, hidden)
         floor = [size, f"{amount / 1e6:.2f}"]
         for name in ("reading", "large"):
@@ -229,9 +225,6 @@ def main() -> None:
         "## Sampling, one stream: microseconds per character\n\n"
         f"`python benchmarks/sample_speed.py`. {machine()}. {rivals_line()}.\n\n"
         + markdown(["model", *ONE.values()], one_rows)
-        + "\n\nSlower than charlstm by / than the faster of charlstm and charlstm[fast] by / than "
-        "bfloat16 by / than int8 by:\n\n"
-        + markdown(["model", *ONE.values()], ratio_rows)
         + "\n\n## Sampling, many streams: characters per second in all\n\n"
         + markdown(["model", "program", "1", *map(str, streams), "64 against 1"], many_rows)
         + "\n\n## Sampling, one stream: against reading the weights from memory\n\n"

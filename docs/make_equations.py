@@ -1,4 +1,4 @@
-"""The worked example of `equations.md`: `python docs/make_equations.py` prints it.
+"""The worked example of `explanation/equations.md`: `python docs/make_equations.py` prints it.
 
 Two steps of a peephole LSTM with 2 inputs and 2 hidden units, forward and back, gate by gate. The
 numbers come from the equations as written here, in float64; what autograd makes of the cell in

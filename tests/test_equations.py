@@ -15,7 +15,9 @@ def test_the_worked_example_is_true() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     _, _, written = (
-        (DOCS / "equations.md").read_text("utf-8").partition("<!-- made by make_equations.py -->\n")
+        (DOCS / "explanation" / "equations.md")
+        .read_text("utf-8")
+        .partition("<!-- made by make_equations.py -->\n")
     )
     # Numbers are shown to five places, and must be the same in every one of them.
     assert written == module.worked_example()

@@ -11,6 +11,7 @@ call: so a test can put a death exactly inside a save.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -127,8 +128,6 @@ class Zygote:
 
 def _die_at(name: str, call: int, after: bool, number: int = signal.SIGKILL) -> None:
     """Replace a function by one that sends the process a signal at a certain call."""
-    import importlib
-
     parts = name.split(".")
     owner: Any = importlib.import_module(parts[0])
     for end, part in enumerate(parts[1:-1], 2):
@@ -223,6 +222,9 @@ def _serve(folder: Path) -> None:
     import charlstm.cli.train
     import charlstm.inference.language_model
     import charlstm.training.setup  # noqa: F401 - torch, above all
+
+    # What torch imports when the first optimizer is made: it takes longer than a tiny training.
+    importlib.import_module("torch._dynamo")
 
     replies = os.dup(1)
     for line in sys.stdin:

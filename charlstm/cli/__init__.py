@@ -93,8 +93,9 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 @click.group(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failure, 2 wrong usage, 129 closed terminal, 130 Ctrl-C, "
-    "143 SIGTERM.",
+    epilog="Terms such as nat, epoch and temperature: docs/glossary.md. A first model, step by "
+    "step: docs/tutorial.md. Exit codes: 0 done, 1 failure, 2 wrong usage, 129 closed terminal, "
+    "130 Ctrl-C, 143 SIGTERM.",
 )
 @click.option(
     "--version",

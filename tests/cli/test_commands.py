@@ -410,18 +410,6 @@ def test_debug_shows_a_traceback(program: Program) -> None:
         assert "Traceback" in result.stderr
 
 
-def test_every_command_and_option_is_in_the_readme() -> None:
-    import importlib
-
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    for name, (module, _) in COMMANDS.items():
-        assert f"charlstm {name}" in readme
-        for param in importlib.import_module(module).command.params:
-            for flag in param.opts:
-                if flag.startswith("--"):
-                    assert f"`{flag}" in readme or f"{flag} " in readme, f"{name} {flag}"
-
-
 def test_a_checkpoint_of_any_name_without_its_text(
     program: Program, trained: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,7 @@
-"""What the torture tests share. Each test states one promise of `docs/reliability.md`."""
+"""What the torture tests share.
+
+Each test states one promise of `docs/explanation/reliability.md`.
+"""
 
 from __future__ import annotations
 

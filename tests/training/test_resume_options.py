@@ -86,9 +86,9 @@ def run_config(run: Run) -> Any:
     return load_checkpoint(run.last).meta["config"]
 
 
-def test_the_readme_lists_them() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    paragraph = readme.partition("**Resuming.**")[2].partition("\n\n")[0]
+def test_the_page_on_resuming_lists_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "resume.md").read_text("utf-8")
+    paragraph = page.partition("## Change options")[2].partition("##")[0]
     for _, spec in FIELDS:
         if spec.metadata["on_resume"]:
             assert f"`{flag_of(spec)}`" in paragraph
