@@ -18,7 +18,6 @@ def command(clear: bool, as_json: bool) -> None:
     $CHARLSTM_CACHE_LIMIT limits the folder's size (500MB, 20GB, ...; default: 10GB). Above the
     limit, the least recently used entries are removed when another is written.
     """
-    import json
     import time
 
     from charlstm.text.cache import cache_folder
@@ -39,7 +38,7 @@ def command(clear: bool, as_json: bool) -> None:
             "used": round(entry.used),
             "in_use": entry.in_use,
         }
-        output.data_line(json.dumps(record, ensure_ascii=False))
+        output.json_line(record)
     if found and not as_json:
         rows = [["file", "size", "last used", ""]]
         for entry in found:

@@ -51,6 +51,8 @@ def another(kind: Any, spec: dataclasses.Field[Any], value: Any) -> Any:
     plain = type_of(kind, spec.name)
     if plain in (bool, str):
         return not value if plain is bool else value + "x"
+    if plain is tuple:
+        return (*value, "x")
     for candidate in (0.5, 0.25) if plain is float else (1, 2, 3):
         try:
             checked = kind.checked(spec, candidate)
