@@ -16,8 +16,9 @@ from pathlib import Path
 from common import ROOT, machine, markdown
 
 from charlstm.config import Config
+from charlstm.format.progress import Evaluated
 from charlstm.nn.cells import CELLS
-from charlstm.training.events import Evaluated, Stepped
+from charlstm.training.events import Stepped
 from charlstm.training.setup import new_run
 
 

@@ -23,6 +23,7 @@ ALLOWED = {
     "recipes": {"errors"},
     "compiled": {"errors"},
     "checkpoint": {"errors", "files", "version"},
+    "format": {"errors", "format"},
     "runs": {"errors", "files", "checkpoint", "runs"},
     "text": {"errors", "files", "fields", "arguments", "config", "text"},
     "inference": {
@@ -33,12 +34,12 @@ ALLOWED = {
     "nn": {"errors", "config", "compiled", "nn"},
     "training": {
         "errors", "files", "fields", "config", "processors", "recipes", "compiled", "text",
-        "checkpoint", "runs", "inference", "nn", "training", "version",
+        "checkpoint", "format", "runs", "inference", "nn", "training", "version",
     },
 }  # fmt: skip
 NUMPY_ONLY = {
     "errors", "files", "fields", "arguments", "config", "processors", "recipes", "compiled",
-    "checkpoint", "runs", "text",
+    "checkpoint", "format", "runs", "text",
     "inference",
 }  # fmt: skip
 

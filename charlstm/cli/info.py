@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from charlstm.checkpoint import Checkpoint
     from charlstm.config import Config
-    from charlstm.training.state import Progress
+    from charlstm.format.progress import Progress
 
 
 @click.command("info", cls=GroupedCommand)
@@ -47,11 +47,11 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         CheckpointError: it is not a model's.
     """
     from charlstm.checkpoint import Checkpoint, load_meta, unusable
+    from charlstm.format.progress import Progress
     from charlstm.inference.language_model import read_meta
     from charlstm.inference.weights import check_weights
     from charlstm.runs.folder import Run
     from charlstm.runs.maturity import hardly_trained
-    from charlstm.training.state import Progress
 
     config, tokenizer = read_meta(path, checkpoint)
     run = Run(path.parent)

@@ -61,9 +61,9 @@ def _summary(run: Run) -> dict[str, Any]:
     from charlstm.checkpoint import load_meta, unusable
     from charlstm.cli.info import progress_facts
     from charlstm.config import Config
+    from charlstm.format.progress import Progress
     from charlstm.runs.find import first_readable
     from charlstm.runs.manage import contents
-    from charlstm.training.state import Progress
 
     path, meta = first_readable([*run.checkpoints(), run.best], load_meta, output.say)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from charlstm.config import Config
-from charlstm.training.state import MOST_PIECES, Progress
+from charlstm.format.progress import MOST_PIECES, Progress
 
 
 class Course:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from charlstm.format.progress import Evaluated
+
 Notice = Callable[[str], None]
 """Told, in a sentence, what was chosen, reduced or passed over."""
 
@@ -28,28 +30,6 @@ class Stepped:
     nats: float
     lr: float
     chars: int
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The validation part was predicted; without one, `val_nats` is None and training counts.
-
-    `average_nats` is what the averaged weights reach, once there are any.
-    """
-
-    step: int
-    epoch: int
-    train_nats: float | None
-    val_nats: float | None
-    average_nats: float | None
-    is_best: bool
-
-    @property
-    def is_averaged(self) -> bool:
-        """Whether the averaged weights predict better than the last ones."""
-        if self.val_nats is None or self.average_nats is None:
-            return False
-        return self.average_nats < self.val_nats
 
 
 @dataclass(frozen=True)

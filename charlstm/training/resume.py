@@ -13,6 +13,7 @@ from charlstm.checkpoint import Checkpoint, unusable
 from charlstm.config import SECTIONS, Config, MoreConfig
 from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
+from charlstm.format.progress import Progress
 from charlstm.inference.language_model import read_meta
 from charlstm.inference.own_text import read_own_text
 from charlstm.runs.find import first_intact
@@ -33,7 +34,6 @@ from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore, restore_saved_best
 from charlstm.training.setup import ENDLESS
 from charlstm.training.sharing import lead
-from charlstm.training.state import Progress
 from charlstm.training.trainer import Trainer
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from charlstm import __version__
 from charlstm.checkpoint import Checkpoint, load_checkpoint
 from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.format.progress import Progress, SavedBest
 from charlstm.inference.language_model import read_meta
 from charlstm.inference.weights import check_weights
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.training.optim import optimizer_arrays, restore_optimizer
-from charlstm.training.state import Progress, SavedBest
 
 if TYPE_CHECKING:
     from charlstm.training.trainer import Trainer

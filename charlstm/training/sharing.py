@@ -24,6 +24,7 @@ from charlstm.checkpoint import read_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CorpusError, DeviceError
 from charlstm.files import replace_file
+from charlstm.format.progress import SavedBest
 from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.cache_limit import cache_limit, shrink, touch
@@ -35,7 +36,6 @@ from charlstm.training.distributed import CHUNK_BYTES, World
 from charlstm.training.events import Notice
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.saving import restore
-from charlstm.training.state import SavedBest
 from charlstm.training.trainer import Trainer
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from charlstm.config import Config, SampleConfig
 from charlstm.errors import ConfigError
+from charlstm.format.progress import Evaluated, Progress, SavedBest
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM, NetworkState
@@ -35,11 +36,10 @@ from charlstm.training.clock import VALIDATION_SHARE, Clock
 from charlstm.training.course import Course
 from charlstm.training.device import allow_tf32, product_type
 from charlstm.training.distributed import World
-from charlstm.training.events import Evaluated, Event, Previewed, Saved, Stepped, Stopped
+from charlstm.training.events import Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
 from charlstm.training.readings import Readings
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
-from charlstm.training.state import Progress, SavedBest
 from charlstm.training.validation import seconds_per_char, validate_together
 
 _SAVE_SECONDS = 60.0

@@ -11,9 +11,9 @@ import pytest
 
 from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config, MoreConfig
+from charlstm.format.progress import Progress
 from charlstm.training.resume import extend
 from charlstm.training.setup import ENDLESS
-from charlstm.training.state import Progress
 from tests.conftest import TINY, Program, assert_clear
 
 COMMON = [*TINY, "--kernel", "torch", "--precision", "float32"]

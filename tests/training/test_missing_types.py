@@ -12,8 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from charlstm.config import Config
 from charlstm.errors import DeviceError
+from charlstm.format.progress import Evaluated
 from charlstm.training.device import pick_precision
-from charlstm.training.events import Evaluated, Stopped
+from charlstm.training.events import Stopped
 from charlstm.training.setup import new_run
 
 

@@ -12,11 +12,10 @@ import pytest
 
 from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config
+from charlstm.format.progress import Evaluated, Progress, SavedBest
 from charlstm.runs.folder import Run
-from charlstm.training.events import Evaluated
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run
-from charlstm.training.state import Progress, SavedBest
 from charlstm.training.trainer import Trainer
 
 BASE: dict[str, Any] = {

@@ -14,10 +14,11 @@ import torch
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError, RunError
+from charlstm.format.progress import Evaluated
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.cells import CELLS
 from charlstm.training import setup
-from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
+from charlstm.training.events import Saved, Stepped, Stopped
 from charlstm.training.readings import Readings
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import default_epochs, new_run

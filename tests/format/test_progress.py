@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from charlstm.errors import CheckpointError
-from charlstm.training.state import Progress
+from charlstm.format.progress import Progress
 
 
 def test_json_round_trip() -> None:

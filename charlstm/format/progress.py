@@ -8,13 +8,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charlstm.errors import CheckpointError
-from charlstm.training.events import Evaluated
 
 # Not in the first checkpoints of format 1.
 _LATER = {"val_chars", "averaged", "piece", "pieces", "ended"}
 MOST_PIECES = 4
 """Into how many pieces a window is cut at most, while windows grow."""
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The validation part was predicted; without one, `val_nats` is None and training counts.
+
+    `average_nats` is what the averaged weights reach, once there are any.
+    """
+
+    step: int
+    epoch: int
+    train_nats: float | None
+    val_nats: float | None
+    average_nats: float | None
+    is_best: bool
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether the averaged weights predict better than the last ones."""
+        if self.val_nats is None or self.average_nats is None:
+            return False
+        return self.average_nats < self.val_nats
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What is on disk: checkpoints and their metadata, training progress, atomic writes."""
