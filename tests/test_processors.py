@@ -138,7 +138,7 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
     import torch
 
-    from charlstm.inference.compiled import _threads
+    from charlstm.inference.fast_writer import _threads
     from charlstm.training.device import share_threads
     from charlstm.training.distributed import World
     from charlstm.training.launch import most_processes

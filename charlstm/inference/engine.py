@@ -50,7 +50,7 @@ class Engine:
         direction: which stack of a network that reads both ways; its logits are the sum of
             both engines' (the forward one's have the bias).
         compiled: whether one stream is written by compiled code, see
-            `charlstm.inference.compiled`; None: where it is installed and worth loading.
+            `charlstm.inference.fast_writer`; None: where it is installed and worth loading.
 
     Raises:
         CheckpointError: the weights are not those of such a model.

@@ -41,7 +41,7 @@ _AT_A_TIME, _LEAST = 4096, 32
 _BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
 LEAST_DRAWN = 1e-3  # temperature
-COMPILED = "charlstm.inference.compiled"
+COMPILED = "charlstm.inference.fast_writer"
 
 
 def keep_top_k(logits: Floats, k: int) -> Floats:
@@ -285,7 +285,7 @@ def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
 
 
 class Writes(Protocol):
-    """`charlstm.inference.compiled.Writer`: it brings a session of N streams forward."""
+    """`charlstm.inference.fast_writer.Writer`: it brings a session of N streams forward."""
 
     def write(self, uniforms: NDArray[np.float64], temperature: float, /) -> NDArray[np.int64]:
         """Uniform numbers (n, N) -> ids (n, N)."""

@@ -58,7 +58,7 @@ class Cell(nn.Module, ABC):
         state_names: what the state's parts are called; the first is the output.
         forget_gate: which block is the forget gate's, if the cell has one.
         gathers: whether `window` takes ids in place of rows, on a CPU.
-        compiled: whether `window` may be compiled code (`charlstm.nn.compiled`), on a CPU.
+        compiled: whether `window` may be compiled code (`charlstm.nn.kernel_ops`), on a CPU.
         weight_ih: (gates * H, inputs).
         weight_hh: (gates * H, H).
         bias: (biases * H,).
@@ -131,7 +131,7 @@ class _LSTM(Cell):
     def _compiled_window(
         self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None
     ) -> tuple[Tensor, State]:
-        from charlstm.nn import compiled  # noqa: PLC0415 - numba takes its time
+        from charlstm.nn import kernel_ops as compiled  # noqa: PLC0415 - numba takes its time
 
         weight_ih = self.weight_ih.to(weight_hh.dtype)
         if xs.dtype == torch.int64:

@@ -3,7 +3,7 @@
 torch's threads (OpenMP's) wait for their next work by spinning. Threads of any other pool would
 have to fight them for the processor's cores, so the work goes to the same ones, through the entry
 that compilers use: `GOMP_parallel` of the library that torch has loaded. Compiled code calls it
-(`charlstm.compiled.IN_TEAM`), so that no thread asks for the interpreter's lock: one that waits for
+(`charlstm.kernels`), so that no thread asks for the interpreter's lock: one that waits for
 that sleeps, and takes longer to wake than many a call takes. Where there is no such entry, Python's
 threads do it.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from charlstm.compiled import IN_TEAM
+from charlstm.kernels.lstm_windows import IN_TEAM
 
 
 def share(function: Callable[..., None], rows: int, *arguments: Any) -> None:

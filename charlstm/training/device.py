@@ -178,7 +178,7 @@ def _compiled_error(precision: str, watch: CompileWatch | None) -> Exception | N
     if importlib.util.find_spec("numba") is None:
         return ImportError("numba is not installed (pip install 'charlstm[fast]').")
     try:
-        from charlstm.compiled import check_products  # noqa: PLC0415 - it takes its time
+        from charlstm.kernels.lstm_windows import check_products  # noqa: PLC0415 - it takes its time
 
         check_products("bfloat16" if precision == "bfloat16" else "float32")
         (watch or CompileWatch()).warm_up(product_type(precision))

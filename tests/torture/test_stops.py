@@ -67,7 +67,7 @@ def test_7_a_signal_at_any_call_of_the_start(
 def test_7_a_stop_is_no_error_of_compiled_code(zygote: Zygote, folder: Path) -> None:
     """The check whether compiled code works handles any error; a stop is none."""
     pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
-    die = ["charlstm.nn.compiled.lstm_window", 1, False, signal.SIGINT]
+    die = ["charlstm.nn.kernel_ops.lstm_window", 1, False, signal.SIGINT]
     child = zygote.run(*START, "--kernel", "compiled", cwd=folder, die=die)
     assert child.code is not None
     assert_stopped(child.errors, child.code, folder / "checkpoints" / "x")

@@ -28,7 +28,7 @@ ALL_TYPES = r"""
 import sys
 from pathlib import Path
 import torch
-from charlstm import compiled
+from charlstm.kernels import lstm_windows as compiled
 from charlstm.config import Config
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.setup import new_run

@@ -87,7 +87,7 @@ def test_compiled_code_that_should_work_is_not_given_up_silently(
 
 def test_a_fault_of_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = pytest.importorskip(
-        "charlstm.nn.compiled", reason="numba is not installed: pip install 'charlstm[fast]'"
+        "charlstm.nn.kernel_ops", reason="numba is not installed: pip install 'charlstm[fast]'"
     )
 
     def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Windows of LSTM by compiled code (`charlstm.compiled`), with a way back for torch.
+"""Windows of LSTM by compiled code (`charlstm.kernels.lstm_windows`), with a way back for torch.
 
 Recurrent products and gates are compiled; the weights' gradient, one product over all steps, is
 torch's.
@@ -16,7 +16,15 @@ from numba.core import event as numba_event
 from numpy.typing import NDArray
 from torch import Tensor
 
-from charlstm.compiled import add_rows, backward, drop, forward, pack, pack_transposed, panels
+from charlstm.kernels.lstm_windows import (
+    add_rows,
+    backward,
+    drop,
+    forward,
+    pack,
+    pack_transposed,
+    panels,
+)
 from charlstm.nn.threads import share
 
 
@@ -46,7 +54,7 @@ def report_compilation(report: Callable[[bool], None]) -> Iterator[None]:
 def lstm_window(
     inputs: Tensor, ids: Tensor | None, bias: Tensor, h: Tensor, c: Tensor, weight_hh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A window of LSTM on a CPU: see `charlstm.compiled`.
+    """A window of LSTM on a CPU: see `charlstm.kernels.lstm_windows`.
 
     Args:
         inputs: W x, (T, B, G H), in the type of `weight_hh`; four gates i, f, g, o, or three,
@@ -68,7 +76,7 @@ def lstm_window(
 def dropout(
     values: Tensor, dtype: torch.dtype, rate: float, seed: int, total: int, offset: int
 ) -> Tensor:
-    """Some of the values zero, the others scaled by what is left: see `charlstm.compiled.drop`.
+    """Some of the values zero, the others scaled by what is left: see `charlstm.kernels`.
 
     Args:
         values: (A, B, C), float32 or bfloat16.

@@ -5,7 +5,7 @@ not, written out, for the extra `charlstm[fast]`. Importing this module imports 
 most of a second, and compiles where nothing compiled is cached; `charlstm.inference.sampling` does
 so only where the text is long enough. A test holds compiled and plain loops equal.
 
-Products are `charlstm.compiled`'s, in float32, bfloat16 or bytes. Threads divide the work: many
+Products are `charlstm.kernels`'s, in float32, bfloat16 or bytes. Threads divide the work: many
 streams among them, or, of few streams, each layer's units. Those who share a layer's units meet
 once a layer, when all of its h is there: each then makes the products that its own units need,
 recurrent ones and the layer above's, and all of the softmax's, for to draw is sooner done than
@@ -28,7 +28,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.compiled import (
+from charlstm.config import ModelConfig
+from charlstm.inference.cells import Floats
+from charlstm.inference.engine import Engine, Session
+from charlstm.inference.weights import weight_shapes
+from charlstm.kernels.lstm_windows import (
     MIDDLE,
     SCALE,
     WIDTH,
@@ -43,10 +47,6 @@ from charlstm.compiled import (
     tanh,
     unowned,
 )
-from charlstm.config import ModelConfig
-from charlstm.inference.cells import Floats
-from charlstm.inference.engine import Engine, Session
-from charlstm.inference.weights import weight_shapes
 from charlstm.processors import available_processors
 
 _HALF, _ONE = np.float32(0.5), np.float32(1)
@@ -131,7 +131,7 @@ def _write(
 
     Args:
         table: (V, GU) for G gates of U units, what the first layer takes of each character.
-        packed: each layer's products as panels, one after the other, see `charlstm.compiled`;
+        packed: each layer's products as panels, one after the other, see `charlstm.kernels`;
             float32, bfloat16's bits or int8.
         scales: of the sums of bytes, (L, 2, width): factors, and what is added. Otherwise empty.
         h: (2, L, N, K), all units', in the rows' kind, this step's and the last one's, with a one

@@ -13,7 +13,8 @@ from torch import Tensor
 
 pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
 
-from charlstm.compiled import (
+from charlstm.errors import ProcessorError
+from charlstm.kernels.lstm_windows import (
     WIDTH,
     add_rows,
     check_products,
@@ -22,10 +23,9 @@ from charlstm.compiled import (
     pack_transposed,
     panels,
 )
-from charlstm.errors import ProcessorError
 from charlstm.nn import threads
 from charlstm.nn.cells import CELLS, one_hot
-from charlstm.nn.compiled import dropout
+from charlstm.nn.kernel_ops import dropout
 from charlstm.nn.threads import share
 
 

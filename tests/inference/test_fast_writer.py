@@ -24,7 +24,7 @@ from charlstm.inference.sampling import Sampler, generate_ids
 from charlstm.inference.weights import weight_shapes
 
 ROOT = Path(__file__).parents[2]
-NUMBA_S = (sampling.COMPILED, "charlstm.compiled")
+NUMBA_S = (sampling.COMPILED, "charlstm.kernels.lstm_windows")
 NO_NUMBA = "numba is not installed: pip install 'charlstm[fast]'"
 
 
@@ -262,7 +262,7 @@ SCRIPT = """
 import warnings
 from charlstm.errors import CompiledCodeWarning
 from charlstm.inference import sampling
-from tests.inference.test_compiled import make_engine, written
+from tests.inference.test_fast_writer import make_engine, written
 warnings.simplefilter("always", CompiledCodeWarning)
 texts = [written(make_engine(1, 8, 9, compiled=compiled), 300) for compiled in (True, False)]
 written(make_engine(1, 8, 9, compiled=True), 9)

@@ -1,0 +1,1 @@
+"""Code that numba compiles, for the optional extra `charlstm[fast]`."""
