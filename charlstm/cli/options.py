@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -111,7 +111,13 @@ class GroupedCommand(QuietHelp):
                 formatter.write_dl(records)
 
 
-class _Number(click.ParamType[Any]):
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[int | float]
+else:
+    _ParamType = click.ParamType  # generic only since click 8.2
+
+
+class _Number(_ParamType):
     """A number as Python writes it.
 
     Args:
