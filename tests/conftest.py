@@ -17,8 +17,8 @@ from tests.zygote import Zygote
 
 PLAY = Path(__file__).parent.parent / "corpora" / "lighthouse.txt"
 TINY = ["--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0"]
-TINY += ["--dropout", "0.2", "--lr", "0.008"]
-"""Options of a model that trains in a moment."""
+TINY += ["--dropout", "0.2", "--lr", "0.008", "--precision", "float32", "--kernel", "torch"]
+"""Options of a model that trains in a moment. What probes choose depends on the machine's load."""
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,8 +14,6 @@ from charlstm.runs.maturity import FEW_STEPS, hardly_trained
 from charlstm.text.entropy import unigram_nats
 from tests.conftest import TINY, Program
 
-COMMON = [*TINY, "--kernel", "torch", "--precision", "float32"]
-
 
 def meta(step: int, best: float | None, unigram: float | None = 3.0, **more: Any) -> dict[str, Any]:
     corpus = {} if unigram is None else {"unigram_nats": unigram}
@@ -73,7 +71,7 @@ def test_a_run_of_no_or_few_steps(
     program: Program, corpus_file: Path, tmp_path: Path, options: list[Any]
 ) -> None:
     corpus_file.write_text(corpus_file.read_text("utf-8")[:2000], "utf-8")
-    done = program("train", corpus_file.name, *COMMON, *options, "--grow", 0, "--json")
+    done = program("train", corpus_file.name, *TINY, *options, "--grow", 0, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["step"] < FEW_STEPS

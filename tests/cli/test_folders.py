@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import TINY, Program, assert_clear
 
-SHORT = [*TINY, "--epochs", 1, "--precision", "float32", "--kernel", "torch"]
+SHORT = [*TINY, "--epochs", 1]
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ from charlstm.training.resume import extend
 from charlstm.training.setup import ENDLESS
 from tests.conftest import TINY, Program, assert_clear
 
-COMMON = [*TINY, "--kernel", "torch", "--precision", "float32"]
-
 
 def facts(folder: Path) -> dict[str, Any]:
     """What the run's last checkpoint says."""
@@ -47,7 +45,7 @@ def test_the_command_that_is_offered_goes_on(
     program: Program, corpus_file: Path, tmp_path: Path, options: list[Any], why: str
 ) -> None:
     corpus_file.write_text(corpus_file.read_text("utf-8")[:2000], "utf-8")
-    done = program("train", corpus_file.name, *COMMON, *options, "--json")
+    done = program("train", corpus_file.name, *TINY, *options, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stopped"] == why
     step = facts(tmp_path)["progress"]["step"]
@@ -64,7 +62,7 @@ def test_more_is_counted_from_where_a_run_stands(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
     corpus_file.write_text(corpus_file.read_text("utf-8")[:2000], "utf-8")
-    assert program("train", corpus_file.name, *COMMON, "--epochs", 2).returncode == 0
+    assert program("train", corpus_file.name, *TINY, "--epochs", 2).returncode == 0
     done = program("train", "--resume", "--more-epochs", 3)
     assert "resumed at step" in done.stderr
     assert facts(tmp_path)["progress"]["epoch"] == 5
