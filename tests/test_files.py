@@ -246,6 +246,7 @@ def like_windows(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> list[st
 
         monkeypatch.setattr(os, name, call)
 
+    monkeypatch.setattr("charlstm.text.cache._RENAMES_OPEN_FILES", False)
     for name in ("replace", "rename", "unlink", "remove"):
         guard(name)
     return calls

@@ -27,6 +27,8 @@ from charlstm.text.digest import Digest
 from charlstm.text.sources import CHUNK_BYTES, Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
+_RENAMES_OPEN_FILES = os.name != "nt"
+
 
 def cache_folder() -> Path | None:
     """Where large corpora's ids are kept: `$XDG_CACHE_HOME/charlstm`, or `~/.cache/charlstm`.
@@ -118,8 +120,8 @@ class Cache:
                 file.flush()
                 if name is None:
                     return *map_ids(file, tokenizer), None
-                if os.name == "nt":
-                    file.close()  # Windows renames no open file; elsewhere it stays locked
+                if not _RENAMES_OPEN_FILES:
+                    file.close()  # elsewhere it stays locked, so that nobody removes it meanwhile
                 entry = {
                     "num_chars": num_chars,
                     "sha256": sha256,

@@ -65,7 +65,8 @@ OPTIONS: dict[str, set[str]] = {
 FILLING = {
     "blank": {"str"}, "temperature": NUMBER, "sweeps": {"int"}, "seed": {"int", "none"},
 }  # fmt: skip
-DRAWING = {"prompt": {"str"}, "unknown": {"str"}, "config": {"none", "config"}}
+PROGRESS = {"progress": {"none", "function"}}
+DRAWING = {"prompt": {"str"}, "unknown": {"str"}, "config": {"none", "config"}} | PROGRESS
 PATH, SWITCH = {"str", "path", "none"}, {"bool", "none"}
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]] = {
@@ -86,7 +87,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
         {"path": Path("x"), "checkpoint": Checkpoint({}, {})},
         {"path": {"path"}, "checkpoint": set(), "compiled": SWITCH},
     ),
-    "start": (FORWARD.start, {}, {"prompt": {"str"}, "unknown": {"str"}}),
+    "start": (FORWARD.start, {}, {"prompt": {"str"}, "unknown": {"str"}} | PROGRESS),
     "generate": (FORWARD.generate, {}, DRAWING | OPTIONS),
     "samples": (FORWARD.samples, {"count": 1, "length": 2}, {"count": {"int"}} | DRAWING | OPTIONS),
     "score": (FORWARD.score, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
@@ -106,6 +107,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
         {"text": {"str"}, "lowercase": {"bool"}, "min_count": {"int"}},
     ),
     "encode": (TOKENIZER.encode, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
+    "map_unknown": (TOKENIZER.map_unknown, {"text": "ab"}, {"text": {"str"}, "before": {"str"}}),
+    "knows": (TOKENIZER.knows, {"text": "ab"}, {"text": {"str"}}),
     "unknown_characters": (TOKENIZER.unknown_characters, {"text": "ab"}, {"text": {"str"}}),
     "decode": (TOKENIZER.decode, {"ids": [1]}, {"ids": {"ids"}}),
     "one_hot": (TOKENIZER.one_hot, {"ids": [1]}, {"ids": {"ids"}}),

@@ -76,7 +76,7 @@ def test_where_nothing_compiled_works(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiled_code_that_should_work_is_not_given_up_silently(
     error: Exception, notices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charlstm.training.device._compiled_error", lambda _: error)
+    monkeypatch.setattr("charlstm.training.device._compiled_error", lambda *_: error)
     told: list[str] = []
     cpu = torch.device("cpu")
     assert pick_kernel("auto", "lstm", "bfloat16", cpu, told.append) == "torch"
