@@ -308,5 +308,7 @@ def choose(
         "logit_scale": restraint.logit_scale,
         "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
     }
+    if given.get("stateless"):
+        del chosen["reset"]  # each window starts from a zero state anyway
     overrides = {name: value for name, value in chosen.items() if name not in given}
     return Choice(overrides, epochs * num_chars, epochs, most_epochs, repeated)

@@ -202,7 +202,7 @@ def _length(train: TrainConfig) -> str:
     from charlstm.training.setup import ENDLESS
 
     most = f", {train.epochs} epochs at most," if train.epochs < ENDLESS else ", epochs"
-    return f"{train.minutes:g} minutes{most}"
+    return f"{_short(train.minutes)} minutes{most}"
 
 
 def report(trainer: Trainer, reason: str, say: Any) -> None:

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 
 from charlstm.cli import output
 from charlstm.cli.completion import complete_run
+from charlstm.cli.no_effect import without_effect
 from charlstm.cli.options import (
     ARGUMENTS,
     GroupedCommand,
@@ -126,16 +127,7 @@ def command(
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose contradict each other: leave one out.")
     more = MoreConfig(**given(options, [MoreConfig]))
-    if more.is_given and resume is None:
-        raise ConfigError(
-            "--more-epochs and --more-minutes are for --resume: a new run takes --epochs or "
-            "--minutes."
-        )
-    if more.is_given and changes.keys() & {"epochs", "minutes"}:
-        raise ConfigError(
-            "--more-epochs and --more-minutes count from now on, --epochs and --minutes from the "
-            "run's start: give one kind."
-        )
+    _check_contradictions(changes, more, size, resumes=resume is not None)
     say = _nothing if quiet else output.say
     changes = {**_of_size(size), **changes}
     with Signals() as signals:
@@ -161,6 +153,28 @@ def command(
     if signals.received or reason == "interrupted":  # perhaps by a signal to another process
         output.flush()
         sys.exit(128 + (signals.received or signal.SIGINT))
+
+
+def _check_contradictions(
+    changes: Mapping[str, Any], more: MoreConfig, size: str | None, *, resumes: bool
+) -> None:
+    """Refuse two options for one thing: how long to train, how many units.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    if more.is_given and not resumes:
+        raise ConfigError(
+            "--more-epochs and --more-minutes are for --resume: a new run takes --epochs or "
+            "--minutes."
+        )
+    if more.is_given and changes.keys() & {"epochs", "minutes"}:
+        raise ConfigError(
+            "--more-epochs and --more-minutes count from now on, --epochs and --minutes from the "
+            "run's start: give one kind."
+        )
+    if size is not None and "hidden_size" in changes:
+        raise ConfigError("--size and --hidden-size both set the units of a layer: give one.")
 
 
 @dataclass(frozen=True)
@@ -275,10 +289,9 @@ def _follow(place: Place) -> None:
 
 def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool = False) -> Trainer:
     """The run, set up and shared with whatever other processes there are."""
-    if "step" in plan.changes and plan.run is None and not plan.config.windows.stateless:
-        say("--step has no effect without --stateless: streams have no gaps.")
-    if "reset" in plan.changes and plan.config.windows.stateless:
-        say("--reset has no effect with --stateless: each window starts from zero anyway.")
+    if plan.run is None:
+        for sentence in without_effect(plan.config, plan.changes, plan.texts):
+            say(sentence)
 
     # Options are in order: only now is torch worth its two seconds.
     from charlstm.training.distributed import World

@@ -169,6 +169,7 @@ def _configure(
     The arguments are those of `new_run`; `watch` sums up the time of compilation.
     """
     size = len(corpus.train)
+    fit(size, config.windows)  # a text that is too short is refused before code is compiled
     set_threads(config, notice, world)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)

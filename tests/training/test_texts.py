@@ -16,7 +16,7 @@ import pytest
 
 from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config
-from charlstm.errors import RunError
+from charlstm.errors import CorpusError, RunError
 from charlstm.runs.folder import Run
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run
@@ -137,3 +137,16 @@ def test_markup_and_latin_1_controls_are_said(tmp_path: Path) -> None:
     (tmp_path / "windows.txt").write_bytes(("“It’s” – she said …\n" * 20).encode("cp1252"))
     _, said = train(tmp_path / "windows.txt", runs=tmp_path / "w", encoding="latin-1")
     assert any("--encoding cp1252" in line for line in said)
+
+
+def test_too_short_a_text_is_refused_before_the_machine_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr("charlstm.training.setup.pick_precision", measure)
+    (tmp_path / "short.txt").write_text("\n")
+    with pytest.raises(CorpusError, match="at least 2"):
+        train(tmp_path / "short.txt", runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
