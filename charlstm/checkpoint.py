@@ -11,6 +11,7 @@ arrays are refused by their dtype.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -104,14 +105,11 @@ def _sha256(array: NDArray[Any]) -> str:
 
 
 def _why_not_saved(path: Path, error: OSError) -> str:
-    text = f"cannot save {path}: {error.strerror or error}."
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return text
-    try:
-        free = shutil.disk_usage(path.parent).free
-    except OSError:
-        return text
-    return f"{text}\n{free / 1e6:,.1f} MB are free there; what was saved before is untouched."
+    text = f"cannot save {path}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        with contextlib.suppress(OSError):
+            text += f"; {shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free there"
+    return f"{text}."
 
 
 def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Checkpoint:

@@ -30,7 +30,13 @@ from charlstm.cli.progress import CompileView, View, reading
 from charlstm.cli.report import announce, explain, notice_load, report, summary
 from charlstm.cli.signals import Signals, Stopped
 from charlstm.config import SECTIONS, Config, MoreConfig, check_values
-from charlstm.errors import CharlstmError, ConfigError, DistributedError
+from charlstm.errors import (
+    CharlstmError,
+    CheckpointError,
+    ConfigError,
+    DistributedError,
+    RunError,
+)
 from charlstm.training.load import CpuUse
 from charlstm.training.place import Place, place_from
 
@@ -335,8 +341,10 @@ def _show(trainer: Trainer, say: Any, quiet: bool, *, resumed: bool) -> str:
     try:
         for event in trainer.train():
             reason = view.show(event)
-    except DistributedError as error:
-        raise DistributedError(
+    except (CheckpointError, DistributedError, RunError) as error:
+        if "\n" in str(error):  # it has a way out already
+            raise
+        raise type(error)(
             f"{error}\nWhat was saved before is whole; to go on: charlstm train --resume "
             f"{shlex.quote(str(trainer.run.folder))}"
         ) from error

@@ -348,8 +348,8 @@ def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
     assert "--more-epochs 1" in result.stderr
 
 
-def test_a_full_disk(corpus_file: Path, tmp_path: Path) -> None:
-    """A limit on a file's size stands for a disk that fills up while a checkpoint is written."""
+def on_a_full_disk(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with a limit on a file's size, which stands for a disk that fills up."""
     limit = 10_000
     code = (
         "import resource, signal, sys\n"
@@ -358,12 +358,21 @@ def test_a_full_disk(corpus_file: Path, tmp_path: Path) -> None:
         "from charlstm.cli import entry_point\n"
         "entry_point()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, "train", corpus_file.name, *TINY, "--epochs", "1"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_a_full_disk(program: Program, corpus_file: Path, tmp_path: Path) -> None:
+    result = on_a_full_disk(tmp_path, "train", corpus_file.name, *TINY, "--epochs", "1")
     assert_clear(result, 1, "cannot save checkpoints/play/last.npz", "MB are free")
     assert not (tmp_path / "checkpoints" / "play").exists()
+    # A run that is there already stays, and the error shows how it goes on.
+    assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
+    result = on_a_full_disk(tmp_path, "train", "--resume", "play", "--epochs", "2")
+    assert_clear(result, 1, "MB are free", "charlstm train --resume checkpoints/play")
+    assert program("train", "--resume", "play", "--epochs", 2).returncode == 0
 
 
 def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Path) -> None:
