@@ -251,6 +251,21 @@ def test_finding_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen("a/last.npz") == Path("a/last.npz")
 
 
+@pytest.mark.parametrize("target", ["new", "runs/new", None])
+def test_a_run_that_is_being_set_up(
+    target: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "new"
+    folder.mkdir(parents=True)
+    lock = RunLock(folder)
+    with pytest.raises(RunError, match="another process is setting up the run in runs/new"):
+        find_run(target, Path("runs"))
+    lock.release()
+    with pytest.raises(RunError, match=r"is no run|no run in runs yet"):
+        find_run(target, Path("runs"))
+
+
 def test_a_run_of_numbered_checkpoints_only(tmp_path: Path) -> None:
     run = create(tmp_path, "x")
     save(run, 0, -1)

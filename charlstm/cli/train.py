@@ -344,10 +344,14 @@ def _show(trainer: Trainer, say: Any, quiet: bool, *, resumed: bool) -> str:
     except (CheckpointError, DistributedError, RunError) as error:
         if "\n" in str(error):  # it has a way out already
             raise
-        raise type(error)(
-            f"{error}\nWhat was saved before is whole; to go on: charlstm train --resume "
-            f"{shlex.quote(str(trainer.run.folder))}"
-        ) from error
+        folder = trainer.run.folder
+        way_out = (
+            "What was saved before is whole; to go on: charlstm train --resume "
+            f"{shlex.quote(str(folder))}"
+        )
+        if not folder.is_dir():
+            way_out = f"The run's folder {folder} has been moved or removed during training."
+        raise type(error)(f"{error}\n{way_out}") from error
     finally:
         view.close()
     return reason

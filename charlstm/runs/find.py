@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from charlstm.checkpoint import Checkpoint, load_checkpoint, load_meta
 from charlstm.errors import CharlstmError, CheckpointError, ConfigError, RunError
 from charlstm.files import expand_home
 from charlstm.runs.folder import Run
+from charlstm.runs.lock import is_locked
 
 DEFAULT_RUNS_DIR = Path("checkpoints")
 _Read = TypeVar("_Read")
@@ -65,6 +66,7 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
     if target is None:
         runs = list_runs(runs_dir)
         if not runs:
+            _check_set_up(sorted(runs_dir.iterdir()) if runs_dir.is_dir() else [])
             raise RunError(
                 f"there is no run in {runs_dir} yet.\nTrain one first: charlstm train corpus.txt"
             )
@@ -82,6 +84,7 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
                 f"{target!r} is one file; a run is its folder.\n"
                 "Name the folder: it goes on from its last.npz, or from the newest whole one."
             )
+        _check_set_up((place, runs_dir / target))
     where = f" here or in {runs_dir}" if runs_dir.is_dir() else f" here, and no {runs_dir} at all"
     near = _similar_run(target, runs_dir)
     raise RunError(
@@ -89,6 +92,20 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
         + ("\n" if near is None else f"\nDid you mean {near!r}? ")
         + "`charlstm runs` lists what there is; --runs-dir names another place."
     )
+
+
+def _check_set_up(folders: Iterable[Path]) -> None:
+    """Make sure that none of some folders, which hold no checkpoint, is a run being set up.
+
+    Raises:
+        RunError: one is.
+    """
+    for folder in folders:
+        if os.path.isdir(folder) and is_locked(folder):
+            raise RunError(
+                f"another process is setting up the run in {folder}: it has no checkpoint yet.\n"
+                "Wait until its training begins."
+            )
 
 
 def _similar_run(target: str, runs_dir: Path) -> str | None:

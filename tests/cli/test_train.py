@@ -375,6 +375,17 @@ def test_a_full_disk(program: Program, corpus_file: Path, tmp_path: Path) -> Non
     assert program("train", "--resume", "play", "--epochs", 2).returncode == 0
 
 
+def test_a_folder_that_is_moved_during_training(corpus_file: Path, tmp_path: Path) -> None:
+    process = begin(tmp_path, "train", corpus_file.name, *TINY, "--epochs", 100000)
+    run = tmp_path / "checkpoints" / "play"
+    wait_for((run / "best.npz").exists)
+    run.rename(tmp_path / "elsewhere")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"has been moved or removed" in errors
+    assert b"to go on" not in errors
+
+
 def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Path) -> None:
     assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
     corpus_file.rename(tmp_path / "moved.txt")
