@@ -15,7 +15,7 @@ import re
 from typing import IO, cast
 
 from charlstm.errors import ConfigError, SourceError
-from charlstm.text.documents import document
+from charlstm.text.documents import compressed, document
 
 HEAD_BYTES = 1 << 16
 """How much of a source is examined before it is decoded."""
@@ -36,7 +36,14 @@ _BYTE_ORDER_MARKS = (
 _NOT_FOR_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 
 # Suggested for bytes that are not UTF-8, if they fit; the commonest first.
-_SUGGESTED = ("cp1252", "shift_jis", "gb18030", "euc_kr", "cp1251")
+_SUGGESTED = ("cp1252", "shift_jis", "gb18030", "euc_kr", "cp1251", "koi8-r")
+
+# Western text has single bytes above ASCII within words; other scripts have words of them.
+_WORD_ABOVE_ASCII = re.compile(rb"[\x80-\xff]{3,}")
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
+
+_CONTINUATIONS = bytes(range(0x80, 0xC0))  # a character's bytes after the first, in UTF-8
+_LOOKS_LIKE_UTF_8 = "It looks like UTF-8: leave --encoding out."
 
 # Control characters that texts do not hold: not tab, line ends, form feed or escape.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
@@ -101,6 +108,8 @@ def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
                 encoding, length = marked_encoding, len(mark)
                 break
     if head and encoding in ("utf-16", "utf-32"):
+        if _as_text(head, "utf-8"):
+            raise SourceError(f"{name} is not {encoding} text.\n{_LOOKS_LIKE_UTF_8}")
         likely = _byte_order(head, encoding)
         raise SourceError(
             f"{name} has no byte order mark, so --encoding {encoding} does not say its byte "
@@ -108,12 +117,20 @@ def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
             + (f" ({encoding}-{likely} fits)." if likely else ".")
         )
     if b"\0" in head and not encoding.startswith(("utf-16", "utf-32")):
+        for mark, marked_encoding in _BYTE_ORDER_MARKS:
+            if head.startswith(mark) and marked_encoding != "utf-8":
+                raise SourceError(
+                    f"{name} is not {encoding}: it begins with the byte order mark of "
+                    f"{marked_encoding}.\nLeave --encoding out for it: the mark is recognised."
+                )
         raise binary(name, head)
     return encoding, length
 
 
 def binary(name: str, head: bytes = b"") -> SourceError:
     """The error for a source that holds NUL."""
+    if (packed := compressed(head)) is not None:
+        return _packed(name, *packed)
     likely = _byte_order(head)
     return SourceError(
         f"{name} looks binary: it holds NUL bytes.\n"
@@ -122,6 +139,12 @@ def binary(name: str, head: bytes = b"") -> SourceError:
             if likely
             else "Give a plain-text file; save a document of another kind as plain text first."
         )
+    )
+
+
+def _packed(name: str, kind: str, tool: str) -> SourceError:
+    return SourceError(
+        f"{name} is not text: it holds data compressed by {kind}.\nUnpack it first with {tool}."
     )
 
 
@@ -145,11 +168,15 @@ def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> 
         error: the decoder's.
         start: where in the source the bytes of `error.object` begin.
     """
+    if start == 0 and (packed := compressed(error.object)) is not None:
+        return _packed(name, *packed)
     byte = error.object[error.start]
-    if encoding in ("utf-8", "ascii"):
+    # The data may begin within a character.
+    if encoding != "utf-8" and _as_text(error.object.lstrip(_CONTINUATIONS), "utf-8"):
+        way_out = _LOOKS_LIKE_UTF_8
+    elif encoding in ("utf-8", "ascii"):
         # What came before is valid and so mostly ASCII, which tells nothing.
-        rest = error.object[error.start :]
-        fitting = [other for other in _SUGGESTED if _as_text(rest, other)]
+        fitting = _fitting(error.object[error.start :])
         if fitting:
             also = f" ({', '.join(fitting[1:])} would, too)" if fitting[1:] else ""
             shown = f"{fitting[0]} fits{also}"
@@ -162,6 +189,20 @@ def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> 
         f"{name} is not valid {encoding}: byte 0x{byte:02X} at offset {start + error.start} "
         f"({error.reason}).\n{way_out}"
     )
+
+
+def _fitting(data: bytes) -> list[str]:
+    """The suggested encodings in which the data is text, the likeliest first."""
+    texts = {other: text for other in _SUGGESTED if (text := _as_text(data, other))}
+    if {"cp1251", "koi8-r"} <= texts.keys():  # the same bytes, with the other case
+        small = {other: sum(map(str.islower, texts[other])) for other in ("cp1251", "koi8-r")}
+        del texts[min(small, key=lambda other: small[other])]
+    found = list(texts)
+    in_words = sum(map(len, _WORD_ABOVE_ASCII.findall(data)))
+    if "cp1252" in found and 2 * in_words > len(_ABOVE_ASCII.findall(data)):
+        found.remove("cp1252")
+        found.append("cp1252")
+    return found
 
 
 def _as_text(data: bytes, encoding: str) -> str:

@@ -62,6 +62,13 @@ _DOCUMENTS = tuple(
             _ZIP + rb".*?(\[Content_Types\]\.xml|_rels/\.rels)",
             Kind("an Office file (.xlsx, .pptx, ...)", _OFFICE),
         ),
+        (
+            _ZIP + rb".{24}[^\0]{1,100}\.npy",
+            Kind(
+                "a NumPy archive (.npz), such as a checkpoint",
+                advice="To train a checkpoint's run further: charlstm train --resume RUN",
+            ),
+        ),
         (_ZIP, Kind("a ZIP archive", advice=_UNPACK)),
         (_OLE + rb".*?W\0o\0r\0d\0D\0o\0c\0", Kind("an old Word document (.doc)", _OFFICE)),
         (_OLE, Kind("an old Office file (.doc, .xls, .ppt)", _OFFICE)),
@@ -82,6 +89,28 @@ def document(head: bytes) -> Kind | None:
         head: the first bytes; some tens of thousands tell the kinds of archives apart.
     """
     return next((kind for pattern, kind in _DOCUMENTS if pattern.match(head)), None)
+
+
+_COMPRESSED = (
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd", "unzstd"),
+    (re.compile(rb"\x04\x22\x4d\x18"), "LZ4", "unlz4"),
+    (re.compile(rb"\x1f\x9d[\x80-\x9f]"), "compress", "gunzip"),
+    (re.compile(rb"\x5d\0\0[\x00-\x80]{2}"), "LZMA", "unlzma"),
+    (re.compile(rb"\x1f\x8b\x08"), "gzip", "gunzip"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2", "bunzip2"),
+    (re.compile(rb"\xfd7zXZ\0"), "xz", "unxz"),
+)
+
+
+def compressed(head: bytes) -> tuple[str, str] | None:
+    """The format of compressed data, and the program that unpacks it; None for anything else.
+
+    These signatures are short, so this is for data that cannot be decoded as text.
+
+    Args:
+        head: the first bytes.
+    """
+    return next(((name, tool) for pattern, name, tool in _COMPRESSED if pattern.match(head)), None)
 
 
 _BEFORE = r"\s*((<!--((?!-->).)*-->|<\?xml[^>]*>)\s*)*"  # comments, and what names XML

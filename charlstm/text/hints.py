@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import shlex
 from collections.abc import Iterator, Sequence
@@ -77,14 +78,21 @@ def _names(sources: Sequence[Source]) -> str:
 
 
 def _is_utf_8(source: Source, config: TextConfig) -> bool:
-    """Whether a source that was read in another encoding begins as non-ASCII UTF-8 does."""
-    if encoding_named(config.encoding).startswith("utf-"):
+    """Whether a source that was read in another encoding begins as UTF-8 that it misreads."""
+    encoding = encoding_named(config.encoding)
+    if encoding in ("utf-8", "utf-7"):
         return False
     utf_8 = dataclasses.replace(config, encoding="utf-8", encoding_errors="strict")
     try:
-        return not _head(source, utf_8).isascii()
+        text = _head(source, utf_8)
     except SourceError:
         return False
+    read = _head(source, config)
+    if encoding.startswith(("utf-16", "utf-32")):
+        # A byte order mark is read alike in all of them.
+        return text[:_HEAD_CHARS] != read[: len(text[:_HEAD_CHARS])]
+    # ASCII is the same in most others, except for UTF-8's own mark.
+    return not text.isascii() or read.startswith(codecs.BOM_UTF8.decode(encoding, "replace"))
 
 
 def _head(source: Source, config: TextConfig) -> str:

@@ -7,6 +7,7 @@ A text is read in chunks, so memory does not grow with it. Whatever cannot be re
 from __future__ import annotations
 
 import codecs
+import gzip
 import io
 import lzma
 import os
@@ -304,6 +305,17 @@ def _read(stream: IO[bytes], name: str, size: int | None = None, packed: str = "
     try:
         return stream.read(CHUNK_BYTES if size is None else size)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None)
+        if reason is None:  # not the operating system's
+            reason = _damage(error)
         what = f", which begins as {packed} data" if packed else ""
         raise SourceError(f"cannot read {name}{what}: {reason}.") from error
+
+
+def _damage(error: Exception) -> str:
+    """What is wrong with compressed data."""
+    if isinstance(error, EOFError):
+        return "the compressed data ends too early. The file is incomplete"
+    if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):
+        return "bytes that are not compressed follow the compressed data"
+    return "the compressed data is damaged"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from charlstm.config import TextConfig
@@ -191,3 +197,105 @@ def test_controls_in_utf_8_are_noticed(tmp_path: Path) -> None:
     (line,) = noticed(tmp_path)
     assert "U+0092" in line
     assert "cp1252" not in line
+
+
+PLAIN = b"the light is low, and the sea is far\n" * 20
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "tool"),
+    [
+        (b"\x28\xb5\x2f\xfd\x04\x58" + bytes(range(1, 250)), "zstd", "unzstd"),
+        (b"\x28\xb5\x2f\xfd\x04\x58" + bytes(range(250)), "zstd", "unzstd"),
+        (b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(range(250)), "LZ4", "unlz4"),
+        (b"\x1f\x9d\x90" + bytes(range(250)), "compress", "gunzip"),
+        (lzma.compress(PLAIN, format=lzma.FORMAT_ALONE), "LZMA", "unlzma"),
+        (gzip.compress(gzip.compress(PLAIN)), "gzip", "gunzip"),
+        (gzip.compress(bz2.compress(PLAIN)), "bzip2", "bunzip2"),
+        (bz2.compress(lzma.compress(PLAIN)), "xz", "unxz"),
+    ],
+)
+def test_compressed_data_that_is_not_unpacked_is_named(
+    tmp_path: Path, content: bytes, name: str, tool: str
+) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        list(read_text(find_sources([str(tmp_path / "x")]), TextConfig()))
+    first, second = str(caught.value).splitlines()
+    assert name in first
+    assert tool in second
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_damaged_compressed_files_are_explained(tmp_path: Path, pack: Any) -> None:
+    path, data = tmp_path / "x", pack(PLAIN)
+    for content, words in (
+        (data[:-5], "incomplete"),
+        (data[:-30] + b"\x55" * 12 + data[-18:], "damaged"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(SourceError, match=f"x, which begins as .*{words}"):
+            list(read_text(find_sources([str(path)]), TextConfig()))
+    path.write_bytes(gzip.compress(PLAIN) + b"more text\n")
+    with pytest.raises(SourceError, match="follow the compressed data"):
+        list(read_text(find_sources([str(path)]), TextConfig()))
+
+
+def test_a_checkpoint_is_not_called_an_archive_to_unpack(tmp_path: Path) -> None:
+    np.savez(tmp_path / "last.npz", meta=np.zeros(3))
+    with pytest.raises(SourceError, match=r"checkpoint.*\n.*--resume") as caught:
+        list(read_text(find_sources([str(tmp_path / "last.npz")]), TextConfig()))
+    assert "Unpack" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "ascii", "utf-7", "shift_jis", "cp1252"])
+def test_the_error_for_another_encoding_says_that_a_text_is_utf_8(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"the light is low\n" * 9 + "“Où es-tu, Á?” – «ROMÉO»\n".encode() * 9)
+    with pytest.raises(SourceError) as caught:
+        list(read_text(find_sources([str(path)]), TextConfig(encoding=encoding)))
+    assert "UTF-8: leave --encoding out" in str(caught.value)
+    assert "fits" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "latin-1", "cp1252"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_utf_8_that_is_misread_without_an_error_is_noticed(
+    tmp_path: Path, encoding: str, mark: bytes
+) -> None:
+    path, wide = tmp_path / "a.txt", encoding.startswith("utf-16")
+    path.write_bytes(mark + b"the light is low\n\n" * 9)
+    # A mark decides between UTFs; without one, ASCII is the same in 8-bit encodings.
+    assert len(noticed(tmp_path, encoding=encoding)) == (wide != bool(mark))
+    if wide:
+        path.write_bytes("the light is low\n".encode("utf-16"))
+        assert noticed(tmp_path, encoding=encoding) == []
+        path.write_bytes("the light is low\n".encode(encoding))
+        assert noticed(tmp_path, encoding=encoding) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_byte_order_mark_that_another_encoding_ignores_is_named(
+    tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes("the light is low\n".encode(encoding))
+    with pytest.raises(SourceError, match=rf"byte order mark of {encoding}-le\.\nLeave --encoding"):
+        noticed(tmp_path, encoding="cp1252")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Свет низок, и море далеко.\n"),
+        ("koi8-r", "Свет низок, и море далеко.\n"),
+        ("cp1252", "“C’est très naïf” – dit-elle, à l’été…\n"),
+    ],
+)
+def test_the_likeliest_encoding_is_suggested_first(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding) * 3)
+    with pytest.raises(SourceError, match=f"--encoding: {encoding} fits"):
+        noticed(tmp_path)
