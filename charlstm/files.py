@@ -103,6 +103,8 @@ def make_folders(path: Path) -> None:
     missing = []
     while not path.is_dir():
         missing.append(path)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{path} is not a folder")
         if path == path.parent:
             break
         path = path.parent

@@ -243,13 +243,14 @@ def _encode(
     """Ids of texts, the unknown characters in them, and those replaced under `map`."""
     import numpy as np
 
-    from charlstm.text.folders import summary
+    from charlstm.text.folders import FolderFiles, summary, without_effect
     from charlstm.text.sources import find_sources, read_text
 
     parts, unknown_counts, mapped = [], Counter[str](), Counter[tuple[str, str]]()
-    sources = find_sources(
-        texts, config.glob, config.exclude, on_folder=lambda found: output.say(summary(found))
-    )
+    folders: list[FolderFiles] = []
+    sources = find_sources(texts, config.glob, config.exclude, on_folder=folders.append)
+    for line in (*map(summary, folders), *without_effect(folders, config)):
+        output.say(line)
     for source in sources:
         position = 0
         chunks: Iterable[str] = read_text([source], config)

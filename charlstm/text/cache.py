@@ -57,7 +57,7 @@ class Cached:
 class Cache:
     """Ids of large corpora: `KEY.ids` (raw ids) and `KEY.json` (what they are) in one folder.
 
-    A failed write is no error: the ids then go to an unnamed temporary file.
+    Where no file can be made there, the ids go to an unnamed temporary file.
     """
 
     def __init__(self, sources: Sequence[Source], config: TextConfig) -> None:
@@ -137,8 +137,10 @@ class Cache:
             except OSError as error:
                 size = num_chars * tokenizer.id_dtype.itemsize
                 raise CorpusError(
-                    f"cannot write {size:,} bytes of ids: {error.strerror or error}.\n"
-                    "Set XDG_CACHE_HOME (or TMPDIR) to a folder on a disk with room."
+                    f"cannot write {size:,} bytes of ids to "
+                    f"{tempfile.gettempdir() if name is None else self.folder}: "
+                    f"{error.strerror or error}.\n"
+                    "Set XDG_CACHE_HOME to a folder on a disk with room."
                 ) from error
             finally:
                 if name is not None:

@@ -175,7 +175,10 @@ def _encode(
     progress: ReadingProgress | None,
 ) -> Iterator[Ids]:
     """Chunks of ids; what comes is no more than was counted, and at the end all of it."""
-    changed = CorpusError("the text changed while it was being read; try again.")
+    changed = CorpusError(
+        "the text changed while it was being read.\nIf a program is still writing it, give a copy, "
+        "or give it as standard input: charlstm train - < FILE"
+    )
     digest = Digest()
     done = 0
     for chunk in read_text(sources, config):

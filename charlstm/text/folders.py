@@ -11,12 +11,14 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, SourceError
 
 _RUN_FILES = re.compile(r"(best|last|step-\d{8,})\.npz")
@@ -42,11 +44,13 @@ class FolderFiles:
         folder: the folder, as the user calls it.
         files: paths to read, sorted; each begins with `folder`.
         skipped: paths of files, and of folders that were not entered, with the reason.
+        unmatched: `--exclude` patterns that match nothing in the folder.
     """
 
     folder: Path
     files: list[Path] = field(default_factory=list)
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    unmatched: set[str] = field(default_factory=set)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -69,6 +73,7 @@ class Pattern:
     """
 
     def __init__(self, text: str, flag: str) -> None:
+        self.text = text
         path = PurePath(text)
         if not path.parts or path.anchor or ".." in path.parts or "\0" in text:
             raise ConfigError(f"{flag} {text!r} is not a pattern for files in a folder.")
@@ -169,6 +174,7 @@ class _Walk:
         Raises:
             SourceError: the folder itself cannot be read.
         """
+        self._found.unmatched.update(pattern.text for pattern in self._exclude)
         while self._own or self._links:
             if not self._own:
                 self._links.sort(reverse=True)
@@ -210,7 +216,8 @@ class _Walk:
         """Put a file or folder where it belongs."""
         path = self._path(parts)
         hidden = any(part.startswith(".") for part in parts)
-        if any(pattern.matches_name(parts) for pattern in self._exclude):
+        if matched := [p.text for p in self._exclude if p.matches_name(parts)]:
+            self._found.unmatched.difference_update(matched)
             self._skip(parts, EXCLUDED)
             return
         if hidden and not self._glob.names_hidden:
@@ -256,6 +263,30 @@ def summary(found: FolderFiles) -> str:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in found.reasons.items())
         line += f"; {len(found.skipped):,} skipped: {reasons}"
     return line
+
+
+def without_effect(folders: Sequence[FolderFiles], config: TextConfig) -> Iterator[str]:
+    """A line for each of `--glob` and `--exclude` that changes nothing.
+
+    Args:
+        folders: all that were given.
+        config: has the patterns.
+    """
+    if not folders:
+        for flag, is_given in (
+            ("--glob", config.glob != TextConfig().glob),
+            ("--exclude", bool(config.exclude)),
+        ):
+            if is_given:
+                yield f"{flag} has no effect: it is for folders, and no folder is given."
+        return
+    names = ", ".join(str(found.folder) for found in folders[:3]) + (", ..." * (len(folders) > 3))
+    for pattern in config.exclude:
+        if all(pattern in found.unmatched for found in folders):
+            yield (
+                f"--exclude {shlex.quote(pattern)} has no effect: nothing in {names} matches. A "
+                "pattern is a name, or a path within the folder."
+            )
 
 
 def details(found: FolderFiles) -> Iterator[str]:

@@ -7,6 +7,7 @@ A text is read in chunks, so memory does not grow with it. Whatever cannot be re
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import io
 import lzma
@@ -37,6 +38,7 @@ from charlstm.text.decoding import (
 from charlstm.text.folders import FolderFiles, find_in_folder
 
 CHUNK_BYTES = 1 << 20
+_READING = (errno.EIO, errno.EISDIR)  # errors of what is copied rather than of the copy
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,14 @@ def _in_folder(
     found: FolderFiles, glob: str, on_folder: Callable[[FolderFiles], None] | None
 ) -> list[Source]:
     if not found.files:
+        # A pattern of one name matches at the folder's top only.
+        other = glob if "/" in glob else f"**/{glob}"
+        other = "**/*" if other in (glob, "**/**") else other
         skipped = ", ".join(f"{count:,} {reason}" for reason, count in found.reasons.items())
         raise SourceError(
             f"no file in {found.folder} matches {glob!r}"
             + (f" (skipped: {skipped})" if skipped else "")
-            + ".\nGive another pattern, such as --glob '**/*', or name the files."
+            + f".\nGive another pattern, such as --glob {shlex.quote(other)}, or name the files."
         )
     if on_folder is not None:
         on_folder(found)
@@ -162,12 +167,23 @@ def _in_folder(
 
 
 def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    def cannot(error: OSError) -> SourceError:
+        what = "standard input" if name == "-" else name
+        return SourceError(
+            f"cannot copy {what} to a temporary file: {error.strerror or error}."
+            + ("" if error.errno in _READING else "\nSet TMPDIR to a folder on a disk with room.")
+        )
+
+    try:
+        spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    except OSError as error:
+        raise cannot(error) from error
     try:
         shutil.copyfileobj(stream, spool, CHUNK_BYTES)
         spool.flush()
     except OSError as error:
-        raise SourceError(f"cannot copy {name}: {error.strerror or error}.") from error
+        spool.close()
+        raise cannot(error) from error
     return spool
 
 

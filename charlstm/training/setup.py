@@ -20,7 +20,7 @@ from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.entropy import unigram_nats
-from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary
+from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary, without_effect
 from charlstm.text.folders import details as folder_details
 from charlstm.text.hints import hints
 from charlstm.text.repetition import repeated_share
@@ -235,6 +235,8 @@ def _find(
         if details is not None:
             for line in folder_details(found):
                 details(line)
+    for line in without_effect(folders, text):
+        notice(line)
     return sources, dict(Counter(reason for found in folders for _, reason in found.skipped))
 
 

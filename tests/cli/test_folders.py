@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from charlstm.errors import SourceError
+from charlstm.text.sources import find_sources
 from tests.conftest import TINY, Program, assert_clear
 
 SHORT = [*TINY, "--epochs", 1]
@@ -67,3 +72,39 @@ def test_eval_reads_a_folder_by_the_same_rules(
     assert "notes: 4 files; 4 skipped: " in result.stderr
     (notes / "bad.txt").write_bytes(b"\0")
     assert_clear(program(*command), 1, "bad.txt", "--exclude bad.txt")
+
+
+def test_patterns_without_effect_are_reported(program: Program, notes: Path, trained: Path) -> None:
+    run = trained / "checkpoints" / "play"
+    for command in (["train", *SHORT], ["eval", run, "--unknown", "skip"]):
+        result = program(*command, "notes", "more", "--exclude", "notes/drafts", "--exclude", "B.*")
+        assert result.returncode == 0, result.stderr
+        (line,) = [line for line in result.stderr.splitlines() if "has no effect" in line]
+        assert "--exclude notes/drafts" in line
+        result = program(*command, "notes/a.txt", "--exclude", "a.txt", "--glob", "*.md")
+        assert result.returncode == 0, result.stderr
+        found = [line for line in result.stderr.splitlines() if "has no effect" in line]
+        assert [line.split()[0] for line in found] == ["--glob", "--exclude"]
+        assert "no effect" not in program(*command, "notes/a.txt").stderr
+
+
+def test_a_pattern_that_matches_nothing_suggests_another(program: Program, notes: Path) -> None:
+    for pattern, other in (("c.txt", "'**/c.txt'"), ("x/*", "'**/*'"), ("**", "'**/*'")):
+        folder = "notes" if pattern != "**" else "notes/empty"
+        (notes / "empty").mkdir(exist_ok=True)
+        result = program("train", folder, "--glob", pattern)
+        assert_clear(result, 1, pattern, f"--glob {other}")
+
+
+def test_a_file_in_place_of_the_runs_folder_is_named(program: Program, notes: Path) -> None:
+    for folder in ("notes/a.txt", "notes/a.txt/deeper"):
+        result = program("train", "more/f.txt", "--runs-dir", folder)
+        assert_clear(result, 1, "notes/a.txt is not a folder", "--runs-dir")
+
+
+def test_a_full_disk_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = io.FileIO("/dev/full", "r+")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the light\n")))
+    with pytest.raises(SourceError, match=r"standard input .*No space.*\n.*TMPDIR"):
+        find_sources(["-"])
