@@ -23,6 +23,7 @@ from charlstm.cli.options import (
     UserPath,
     common_options,
 )
+from charlstm.cli.progress import counting, reading
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 from charlstm.fields import Range
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from charlstm.checkpoint import Checkpoint
     from charlstm.inference.language_model import LanguageModel
     from charlstm.inference.scoring import Score
+    from charlstm.text.corpus import ReadingProgress
     from charlstm.text.tokenizer import Ids
 
 
@@ -127,7 +129,7 @@ def command(
         model = LanguageModel.from_checkpoint(path, checkpoint)
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
     if texts:
-        what = ", ".join(texts)
+        what = ", ".join("standard input" if text == "-" else text for text in texts)
         config = TextConfig(
             glob=glob,
             exclude=exclude,
@@ -135,15 +137,16 @@ def command(
             encoding_errors=encoding_errors,
             keep_newlines=model.config.text.keep_newlines,  # as it was trained
         )
-        ids, left_out, mapped = _encode(model, texts, config, unknown)
+        with reading(quiet=False) as read_progress:
+            ids, left_out, mapped = _encode(model, texts, config, unknown, read_progress)
     else:
         split = split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
     # If it cannot be had, that is said before anything is scored.
     reader = None if how is None else dynamic_reader(model, how)
-    with _overflow_allowed():
-        score = model.score_ids(ids, cold_window=cold_window)
+    with _overflow_allowed(), counting(len(ids), "scoring") as progress:
+        score = model.score_ids(ids, cold_window=cold_window, progress=progress)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
     protocol = "both sides" if model.reads_both_ways else protocol
@@ -156,7 +159,8 @@ def command(
         "unknown_characters": sum(left_out.values()) + sum(mapped.values()),
     }
     if reader is not None:
-        adapted = reader.score(ids)
+        with counting(len(ids), "scoring with --dynamic") as progress:
+            adapted = reader.score(ids, progress)
         record |= _figures(adapted, "dynamic_")
     say_unknown(left_out, unknown)
     say_mapped(mapped)
@@ -238,7 +242,11 @@ def _checkpoint(
 
 
 def _encode(
-    model: LanguageModel, texts: Sequence[str], config: TextConfig, unknown: str
+    model: LanguageModel,
+    texts: Sequence[str],
+    config: TextConfig,
+    unknown: str,
+    progress: ReadingProgress,
 ) -> tuple[Ids, Counter[str], Counter[tuple[str, str]]]:
     """Ids of texts, the unknown characters in them, and those replaced under `map`."""
     import numpy as np
@@ -251,6 +259,7 @@ def _encode(
     sources = find_sources(texts, config.glob, config.exclude, on_folder=folders.append)
     for line in (*map(summary, folders), *without_effect(folders, config)):
         output.say(line)
+    done = 0
     for source in sources:
         position = 0
         chunks: Iterable[str] = read_text([source], config)
@@ -268,6 +277,8 @@ def _encode(
             if unknown != "error":
                 unknown_counts.update(model.tokenizer.unknown_characters(read.text))
             position += len(chunk)
+            done += len(chunk)
+            progress("encoding", done)
     empty: Any = np.empty(0, dtype=model.tokenizer.id_dtype)
     return np.concatenate([empty, *parts]), unknown_counts, mapped
 
@@ -295,7 +306,8 @@ def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
     if "paths" not in checkpoint.meta:  # a best.npz; those that can be continued know more
         paths = [p for p in run.checkpoints() if p.is_file()] or [path]
         path, checkpoint = first_intact(paths, frozenset(), output.say)
-    own = read_own_text(run, path, checkpoint)
+    with reading(quiet=False) as progress:
+        own = read_own_text(run, path, checkpoint, progress=progress)
     part: Ids = getattr(own.corpus, split)
     if len(part) < 2:
         raise RunError(

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from charlstm.cli import output
@@ -14,20 +14,40 @@ from charlstm.cli.output import duration
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
+    from charlstm.text.corpus import ReadingProgress
     from charlstm.training.events import Compiling
     from charlstm.training.trainer import Trainer
 
+_LINE_SECONDS = 10.0
+
 
 @contextmanager
-def reading(quiet: bool, check: Callable[[], None]) -> Iterator[Any]:
-    """Shows how much of a large text has been read.
+def reading(
+    quiet: bool,
+    check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[ReadingProgress]:
+    """Shows how much of a large text has been read: a bar on a terminal, lines elsewhere.
 
     Args:
         quiet: show nothing.
         check: called each time; may raise to end the reading.
+        clock: gives the time in seconds.
     """
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    if quiet:
         yield lambda _what, _done: check()
+        return
+    if sys.stderr is None or not sys.stderr.isatty():
+        lined_at = clock()
+
+        def line(what: str, done: int) -> None:
+            nonlocal lined_at
+            check()
+            if (now := clock()) - lined_at >= _LINE_SECONDS:
+                lined_at = now
+                output.say(f"{what}: {done:,} characters")
+
+        yield line
         return
     from tqdm import tqdm
 
@@ -81,29 +101,37 @@ class CompileView:
             output.say(f"compiled {event.functions} functions in {duration(event.seconds)}: done")
 
 
-@contextmanager
 def reading_prompt(
     total: int, clock: Callable[[], float] = time.monotonic
+) -> AbstractContextManager[Callable[[int], None]]:
+    """`counting` for a long prompt."""
+    return counting(total, "reading the prompt", clock)
+
+
+@contextmanager
+def counting(
+    total: int, doing: str, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
-    """Shows how much of a long prompt has been read: a bar on a terminal, lines elsewhere.
+    """Shows how much of a long text has been processed: a bar on a terminal, lines elsewhere.
 
     Args:
         total: how many characters it has.
+        doing: what is done with it, in words.
         clock: gives the time in seconds.
 
     Yields:
-        A function that is given the number of characters that have been read.
+        A function that is given the number of characters that have been processed.
     """
     if sys.stderr is not None and sys.stderr.isatty():
         from tqdm import tqdm
 
         with tqdm(
             total=total,
-            desc="reading the prompt",
+            desc=doing,
             unit="char",
             unit_scale=True,
             leave=False,
-            delay=1.0,  # no bar for a prompt that is read in a moment
+            delay=1.0,  # no bar for what takes a moment
             file=_Screen(),
         ) as bar:
 
@@ -119,10 +147,10 @@ def reading_prompt(
     def line(done: int) -> None:
         nonlocal lined_at
         now = clock()
-        if now - lined_at >= 10 and done < total:
+        if now - lined_at >= _LINE_SECONDS and done < total:
             lined_at = now
             left = duration((now - start) / done * (total - done))
-            output.say(f"reading the prompt: {done:,} of {total:,} characters, {left} left")
+            output.say(f"{doing}: {done:,} of {total:,} characters, {left} left")
 
     yield line
 

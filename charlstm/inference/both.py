@@ -9,7 +9,7 @@ and again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,17 @@ class BothWays:
         return total
 
     @no_underflow()
-    def score(self, ids: Ids) -> Score:
+    def score(self, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
         """The pseudo-likelihood of a text's ids, shape (T,).
+
+        Args:
+            ids: shape (T,).
+            progress: receives how many characters have been predicted.
 
         Raises:
             CorpusError: fewer than two characters.
         """
-        nats = 0.0
+        nats, done = 0.0, 0
         for blocks in plan_blocks(len(ids)):
             targets = ids[blocks.places].astype(np.int64)
             targets = targets[blocks.left : blocks.left + blocks.count]
@@ -124,6 +128,9 @@ class BothWays:
             nats += float(
                 cross_entropy(logits.reshape(targets.size, -1), targets.reshape(-1)).sum()
             )
+            done += targets.size
+            if progress is not None:
+                progress(done)
         return Score(nats, len(ids) - 1)
 
     @no_underflow()

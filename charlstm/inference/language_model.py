@@ -311,13 +311,16 @@ class LanguageModel:
         return self.score_ids(self.texts.encode(text, unknown))
 
     @check_arguments
-    def score_ids(self, ids: Any, *, cold_window: int = 0) -> Score:
+    def score_ids(
+        self, ids: Any, *, cold_window: int = 0, progress: ReadProgress | None = None
+    ) -> Score:
         """The same for ids.
 
         Args:
             ids: the text: any integer array or sequence of shape (T,).
             cold_window: score windows of that many characters, each from the zero state; 0
                 carries the state over the whole text.
+            progress: receives how many characters have been predicted.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
@@ -337,10 +340,10 @@ class LanguageModel:
                 "of each character.\nLeave --protocol cold out."
             )
         if cold_window:
-            return score_cold(self.engine, ids, cold_window)
+            return score_cold(self.engine, ids, cold_window, progress)
         if self._both_ways is not None:
-            return self._both_ways.score(ids)
-        return score_ids(self.engine, ids)
+            return self._both_ways.score(ids, progress)
+        return score_ids(self.engine, ids, progress)
 
     @check_arguments
     def fill(

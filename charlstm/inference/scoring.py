@@ -8,6 +8,7 @@ state has long forgotten where it began.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,8 +106,13 @@ def plan_streams(num_chars: int) -> Streams:
 
 
 @no_underflow()
-def score_ids(engine: Engine, ids: Ids) -> Score:
+def score_ids(engine: Engine, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
     """Score a text's ids, shape (T,), in float32 with sums in float64.
+
+    Args:
+        engine: the model.
+        ids: shape (T,).
+        progress: receives how many characters have been predicted.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -124,11 +130,15 @@ def score_ids(engine: Engine, ids: Ids) -> Score:
         if time >= 0:
             loss = cross_entropy(logits.reshape(plan.count, -1), ids[places + 1].astype(np.int64))
             nats += float(loss[counted].sum())
+            if progress is not None:
+                progress(min(plan.predictions, (time + 1) * plan.count))
     return Score(nats, plan.predictions)
 
 
 @no_underflow()
-def score_cold(engine: Engine, ids: Ids, window: int) -> Score:
+def score_cold(
+    engine: Engine, ids: Ids, window: int, progress: Callable[[int], None] | None = None
+) -> Score:
     """Score a text's ids in windows, each from the zero state, every position counted.
 
     Window k reads characters kT to kT+T-1 and predicts each one's successor, so that most are
@@ -138,6 +148,7 @@ def score_cold(engine: Engine, ids: Ids, window: int) -> Score:
         engine: the model.
         ids: shape (n,).
         window: T.
+        progress: receives how many characters have been predicted.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -156,6 +167,8 @@ def score_cold(engine: Engine, ids: Ids, window: int) -> Score:
             logits = session.step(read if len(own) > 1 else int(read[0]))
             loss = cross_entropy(logits.reshape(len(own), -1), ids[places + 1].astype(np.int64))
             nats += float(loss[counted].sum())
+        if progress is not None:
+            progress(min(predictions, (first + len(own)) * window))
     return Score(nats, predictions)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import itertools
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.cli import inputs, output
+from charlstm.cli import evaluate, inputs, output
+from charlstm.cli import progress as progress_module
 from charlstm.cli.dynamic import after_reading
-from charlstm.cli.progress import reading_prompt
+from charlstm.cli.progress import reading, reading_prompt
 from charlstm.config import DynamicConfig
 from charlstm.errors import ConfigError
 from tests.conftest import assert_clear, read_terminal, run_program
@@ -211,6 +215,50 @@ def test_progress_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # ten seconds apart at least
     assert "4,000 of 10,000 characters, 0:18 left" in lines[0]
+
+
+def test_progress_of_reading_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checks: list[int] = []
+    for quiet, expected in ((False, 2), (True, 0)):
+        times = itertools.count(0, 6).__next__
+        with reading(quiet, lambda: checks.append(1), times) as progress:
+            for done in (2000, 4000, 6000, 8000, 10_000):
+                progress("counting", done)
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == expected
+        assert lines[:1] == ["counting: 4,000 characters"][:expected]
+    assert len(checks) == 10
+
+
+@pytest.mark.parametrize(("direction", "window"), [("forward", 0), ("forward", 7), ("both", 0)])
+@pytest.mark.parametrize("size", [50, 9001])
+def test_scoring_reports_its_progress(direction: str, window: int, size: int) -> None:
+    model = make_model("ab", direction)
+    done: list[int] = []
+    ids = model.texts.encode("ab" * (size // 2) + "a" * (size % 2), "error")
+    score = model.score_ids(ids, cold_window=window, progress=done.append)
+    assert done == sorted(done)
+    assert done[-1] == score.count
+    assert model.score_ids(ids, cold_window=window) == score
+
+
+def test_eval_shows_the_progress_of_all_its_parts(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The clock makes each report due."""
+    (place / "some.txt").write_text("The light\n" * 10)
+    clock = itertools.count(0, 20)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    for name in ("counting", "reading"):
+        function = functools.partial(getattr(progress_module, name), clock=time.monotonic)
+        monkeypatch.setattr(evaluate, name, function)
+    arguments = [str(place / "play"), str(place / "some.txt"), "--dynamic"]
+    evaluate.command.main(arguments, standalone_mode=False)
+    shown = capsys.readouterr().err
+    for words in ("encoding: 100 characters", "scoring: 50 of", "scoring with --dynamic: 33 of"):
+        assert words in shown
 
 
 def test_dynamic_reports_its_progress() -> None:

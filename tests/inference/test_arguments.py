@@ -65,8 +65,10 @@ OPTIONS: dict[str, set[str]] = {
 FILLING = {
     "blank": {"str"}, "temperature": NUMBER, "sweeps": {"int"}, "seed": {"int", "none"},
 }  # fmt: skip
-PROGRESS = {"progress": {"none", "function"}}
-DRAWING = {"prompt": {"str"}, "unknown": {"str"}, "config": {"none", "config"}} | PROGRESS
+PROGRESS = {"none", "function"}
+DRAWING = {
+    "prompt": {"str"}, "unknown": {"str"}, "config": {"none", "config"}, "progress": PROGRESS,
+}  # fmt: skip
 PATH, SWITCH = {"str", "path", "none"}, {"bool", "none"}
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]] = {
@@ -87,11 +89,15 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
         {"path": Path("x"), "checkpoint": Checkpoint({}, {})},
         {"path": {"path"}, "checkpoint": set(), "compiled": SWITCH},
     ),
-    "start": (FORWARD.start, {}, {"prompt": {"str"}, "unknown": {"str"}} | PROGRESS),
+    "start": (FORWARD.start, {}, {"prompt": {"str"}, "unknown": {"str"}, "progress": PROGRESS}),
     "generate": (FORWARD.generate, {}, DRAWING | OPTIONS),
     "samples": (FORWARD.samples, {"count": 1, "length": 2}, {"count": {"int"}} | DRAWING | OPTIONS),
     "score": (FORWARD.score, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
-    "score_ids": (FORWARD.score_ids, {"ids": [1, 2]}, {"ids": {"ids"}, "cold_window": {"int"}}),
+    "score_ids": (
+        FORWARD.score_ids,
+        {"ids": [1, 2]},
+        {"ids": {"ids"}, "cold_window": {"int"}, "progress": PROGRESS},
+    ),
     "fill": (
         BOTH.fill,
         {"text": "a_", "sweeps": 0},
@@ -107,9 +113,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
         {"text": {"str"}, "lowercase": {"bool"}, "min_count": {"int"}},
     ),
     "encode": (TOKENIZER.encode, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
-    "map_unknown": (TOKENIZER.map_unknown, {"text": "ab"}, {"text": {"str"}, "before": {"str"}}),
-    "knows": (TOKENIZER.knows, {"text": "ab"}, {"text": {"str"}}),
     "unknown_characters": (TOKENIZER.unknown_characters, {"text": "ab"}, {"text": {"str"}}),
+    "knows": (TOKENIZER.knows, {"text": "a"}, {"text": {"str"}}),
+    "map_unknown": (TOKENIZER.map_unknown, {"text": "ab"}, {"text": {"str"}, "before": {"str"}}),
     "decode": (TOKENIZER.decode, {"ids": [1]}, {"ids": {"ids"}}),
     "one_hot": (TOKENIZER.one_hot, {"ids": [1]}, {"ids": {"ids"}}),
     "SampleConfig": (SampleConfig, {}, OPTIONS),
