@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow torture lint docs session rivals bench clean
+.PHONY: demo test test-system test-long coverage lint docs session rivals bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,15 +16,22 @@ demo: .venv/ready
 	$(BIN)/charlstm sample --temp 0.7 --length 800 --prompt 'MARTHA:'
 	@echo
 
+# On all processors; a few minutes.
 test: .venv/ready
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest tests --ignore tests/system --numprocesses auto
 
-slow: .venv/ready
-	$(BIN)/python -m pytest -m slow
+# The long form: processes that are killed, full disks, damaged files, all combinations of options.
+test-system: .venv/ready
+	$(BIN)/python -m pytest tests/system --numprocesses auto
 
-# The long form of what docs/explanation/reliability.md promises; COUNTS=kills=50,damaged=1000 for less.
-torture: .venv/ready
-	$(BIN)/python -m pytest tests/torture --long --counts '$(COUNTS)' --report docs/explanation/reliability.md
+# Hours: the same with high counts. It writes the table of docs/explanation/reliability.md;
+# COUNTS=kills=50,damaged=1000 for less.
+test-long: .venv/ready
+	$(BIN)/python -m pytest tests/system --long --counts '$(COUNTS)' --report docs/explanation/reliability.md
+
+# Which lines the tests run, by module.
+coverage: .venv/ready
+	$(BIN)/python -m pytest tests --ignore tests/system --numprocesses auto --cov charlstm --cov-report term
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -24,9 +24,9 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make torture` gives these: how often the hard things are done, and where to report it."""
-    group = parser.getgroup("torture")
-    group.addoption("--long", action="store_true", help="The long form of tests/torture.")
+    """`make test-long` gives these: how often the hard things are done, and where to report it."""
+    group = parser.getgroup("system tests")
+    group.addoption("--long", action="store_true", help="The long form of tests/system.")
     group.addoption("--counts", default="", help="Counts of its parts: kills=50,damaged=1000")
     group.addoption("--report", default="", help="Write its table of figures to this file.")
 

@@ -1,4 +1,4 @@
-"""What the torture tests share.
+"""What the system tests share.
 
 Each test states one promise of `docs/explanation/reliability.md`.
 """
@@ -18,7 +18,7 @@ from tests.zygote import Zygote
 
 Count = Callable[[str, int, int], int]
 Record = Callable[[int, str], None]
-_MARK = "<!-- written by make torture -->\n"
+_MARK = "<!-- written by make test-long -->\n"
 _ROWS = pytest.StashKey[dict[int, list[str]]]()
 SHAPE = [
     "--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0",

@@ -27,8 +27,8 @@ from charlstm.config import Config
 from charlstm.errors import CharlstmError
 from charlstm.training.setup import new_run
 from tests.conftest import read_terminal
+from tests.system.conftest import SHAPE, Count, Record, lively
 from tests.text.test_reading import as_read, reference
-from tests.torture.conftest import SHAPE, Count, Record, lively
 from tests.zygote import Zygote, wait_until
 
 TINY = Config().override(

@@ -30,7 +30,7 @@ from charlstm.training import setup
 from charlstm.training.device import compiled_fault
 from charlstm.training.trainer import Trainer
 from tests.cli.test_options import planned
-from tests.torture.conftest import Count, Record
+from tests.system.conftest import Count, Record
 
 ROOT = Path(__file__).parents[2]
 Options = dict[str, Any]
@@ -310,7 +310,7 @@ def test_21_two_processes(tmp_path: Path, text: str, count: Count, record: Recor
     done = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-            "-m", "tests.torture.commands_together", str(tmp_path), json.dumps(commands),
+            "-m", "tests.system.commands_together", str(tmp_path), json.dumps(commands),
         ],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
         check=False,

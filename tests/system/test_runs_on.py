@@ -23,7 +23,7 @@ from charlstm.training.events import Stepped
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run
 from charlstm.training.trainer import Trainer
-from tests.torture.conftest import Count, Record, lively
+from tests.system.conftest import Count, Record, lively
 from tests.zygote import Zygote
 
 BASE: dict[str, Any] = {

@@ -19,7 +19,7 @@ from charlstm.checkpoint import load_checkpoint
 from charlstm.errors import CheckpointError
 from charlstm.inference.language_model import LanguageModel
 from tests.canary import entry, pickled_canary
-from tests.torture.conftest import Count, Record, lively
+from tests.system.conftest import Count, Record, lively
 from tests.zygote import Child, Zygote
 
 DATA = Path(__file__).parent.parent / "data"

@@ -15,7 +15,7 @@ import pytest
 
 from charlstm.training import setup
 from charlstm.training.distributed import World
-from tests.torture.test_options import probe_once, run, stopping_after
+from tests.system.test_options import probe_once, run, stopping_after
 
 if __name__ == "__main__":
     world = World.join(print)

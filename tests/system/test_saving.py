@@ -29,7 +29,7 @@ from charlstm.nn.cells import CELLS
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
 from tests.cli.test_train import assert_same_run
-from tests.torture.conftest import Count, Record, lively
+from tests.system.conftest import Count, Record, lively
 from tests.zygote import CUTS, Child, Zygote, wait_until
 
 KINDS: list[dict[str, Any]] = [{"cell": cell} for cell in CELLS] + [{"direction": "both"}]

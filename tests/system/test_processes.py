@@ -234,7 +234,6 @@ def test_what_is_wrong_is_said_once(program: Program, tmp_path: Path) -> None:
     assert_clear(program("train", "short.txt", "--processes", 2000), 2, "0 <= x <= 1,024")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2's ip"
 )

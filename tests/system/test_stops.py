@@ -15,7 +15,7 @@ import pytest
 
 from charlstm.runs.folder import Run
 from tests.conftest import read_terminal
-from tests.torture.conftest import Count, Record
+from tests.system.conftest import Count, Record
 from tests.zygote import Zygote
 
 START = [
