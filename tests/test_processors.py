@@ -140,9 +140,9 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from charlstm.inference.fast_writer import _threads
     from charlstm.training.device import share_threads
-    from charlstm.training.distributed import World
     from charlstm.training.launch import most_processes
-    from charlstm.training.place import Place
+    from charlstm.training.process_group import World
+    from charlstm.training.rank import Place
 
     monkeypatch.setattr(processors, "_affinity", lambda: 64)
     monkeypatch.setattr(processors, "cpu_quota", lambda: 3.9)

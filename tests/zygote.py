@@ -169,7 +169,7 @@ def _signal_at(moment: int, number: int) -> None:
             sys.setprofile(None)
             Path("calls").write_text(str(calls))
 
-    from charlstm.training.trainer import Trainer
+    from charlstm.training.loop import Trainer
 
     step = Trainer._step.__code__
     sys.setprofile(count)

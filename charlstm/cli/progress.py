@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from charlstm.config import TrainConfig
     from charlstm.text.corpus import ReadingProgress
     from charlstm.training.events import Compiling
-    from charlstm.training.trainer import Trainer
+    from charlstm.training.loop import Trainer
 
 _LINE_SECONDS = 10.0
 

@@ -20,7 +20,7 @@ from charlstm.training.load import CpuUse, busy_notice, used_by_others
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
-    from charlstm.training.trainer import Trainer
+    from charlstm.training.loop import Trainer
 
 _MUCH = 0.05  # repetition that is worth a word: less changes a choice by a pass or two
 

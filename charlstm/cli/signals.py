@@ -15,7 +15,7 @@ from charlstm.errors import Picklable
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-    from charlstm.training.trainer import Trainer
+    from charlstm.training.loop import Trainer
 
 
 _AT_ONCE = (signal.SIGINT, signal.SIGTERM)

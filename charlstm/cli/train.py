@@ -38,11 +38,11 @@ from charlstm.errors import (
     RunError,
 )
 from charlstm.training.load import CpuUse
-from charlstm.training.place import Place, place_from
+from charlstm.training.rank import Place, place_from
 
 if TYPE_CHECKING:
     from charlstm.runs.folder import Run
-    from charlstm.training.trainer import Trainer
+    from charlstm.training.loop import Trainer
 
 _NEWEST = "\0newest"
 _RUN: dict[str, Any] = {"cls": GroupedOption, "group": "What to train"}
@@ -274,8 +274,8 @@ def _launcher(plan: _Plan) -> Callable[[], int] | None:
 
 def _follow(place: Place) -> None:
     """Train as one of several processes, in silence: the leader reports, and its options count."""
-    from charlstm.training.distributed import World
-    from charlstm.training.sharing import follow
+    from charlstm.training.process_group import World
+    from charlstm.training.replicate import follow
 
     speaks = place.local_rank == 0  # on a machine without the leader, nobody else says it
     try:
@@ -300,7 +300,7 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool 
             say(sentence)
 
     # Options are in order: only now is torch worth its two seconds.
-    from charlstm.training.distributed import World
+    from charlstm.training.process_group import World
     from charlstm.training.resume import resume_run
     from charlstm.training.setup import new_run
 

@@ -15,9 +15,9 @@ from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
 from charlstm.training.compiling import CompileWatch
-from charlstm.training.distributed import World
 from charlstm.training.events import Notice
 from charlstm.training.optim import losses, make_optimizer
+from charlstm.training.process_group import World
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS is set
 _Kind = TypeVar("_Kind")

@@ -17,7 +17,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 import charlstm
 from charlstm.errors import DistributedError
 from charlstm.processors import available_processors
-from charlstm.training.place import AUTO
+from charlstm.training.rank import AUTO
 
 _MOST = 8  # processes that `auto` tries
 _SHUTDOWN_SECONDS = 300  # for a step and a save

@@ -28,13 +28,13 @@ from charlstm.training.device import (
     pick_kernel,
     set_threads,
 )
-from charlstm.training.distributed import World
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
+from charlstm.training.process_group import World
+from charlstm.training.replicate import lead
 from charlstm.training.saving import restore, restore_saved_best
 from charlstm.training.setup import ENDLESS
-from charlstm.training.sharing import lead
-from charlstm.training.trainer import Trainer
 
 
 def resume_run(

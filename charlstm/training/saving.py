@@ -20,7 +20,7 @@ from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.training.optim import optimizer_arrays, restore_optimizer
 
 if TYPE_CHECKING:
-    from charlstm.training.trainer import Trainer
+    from charlstm.training.loop import Trainer
 
 Contents = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """A checkpoint's meta object and its arrays."""

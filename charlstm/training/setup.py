@@ -36,11 +36,11 @@ from charlstm.training.device import (
     share_threads,
     speed_of,
 )
-from charlstm.training.distributed import World
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.sharing import lead
-from charlstm.training.trainer import Trainer
+from charlstm.training.process_group import World
+from charlstm.training.replicate import lead
 
 # How much training a text gets where nothing is said: about six million characters, which a
 # laptop's processor reads in a few minutes, but no text more often than it stays useful.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from charlstm.training import setup
-from charlstm.training.distributed import World
+from charlstm.training.process_group import World
 from tests.system.test_options import probe_once, run, stopping_after
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config
 from charlstm.errors import ConfigError, DistributedError
 from charlstm.runs.folder import Run
-from charlstm.training.distributed import World, _told
-from charlstm.training.place import Place, place_from
+from charlstm.training.process_group import World, _told
+from charlstm.training.rank import Place, place_from
 from charlstm.training.setup import new_run
 
 ROOT = Path(__file__).parent.parent.parent

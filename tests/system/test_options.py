@@ -28,7 +28,7 @@ from charlstm.fields import flag_of
 from charlstm.recipes import RECIPES, SIZES
 from charlstm.training import setup
 from charlstm.training.device import compiled_fault
-from charlstm.training.trainer import Trainer
+from charlstm.training.loop import Trainer
 from tests.cli.test_options import planned
 from tests.system.conftest import Count, Record
 

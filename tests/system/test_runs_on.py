@@ -20,9 +20,9 @@ from charlstm.config import SECTIONS, Config, FillConfig, SampleConfig
 from charlstm.errors import CharlstmError, ConfigError, DivergenceError
 from charlstm.fields import Section, flag_of, type_of
 from charlstm.training.events import Stepped
+from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run
-from charlstm.training.trainer import Trainer
 from tests.system.conftest import Count, Record, lively
 from tests.zygote import Zygote
 

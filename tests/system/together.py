@@ -14,10 +14,10 @@ from typing import Any
 
 from charlstm.config import Config
 from charlstm.text import corpus as corpus_module
-from charlstm.training import sharing
-from charlstm.training.distributed import World
+from charlstm.training import replicate
+from charlstm.training.process_group import World
+from charlstm.training.replicate import follow
 from charlstm.training.setup import new_run
-from charlstm.training.sharing import follow
 
 
 def train(world: World, folder: Path, case: dict[str, Any]) -> None:
@@ -33,13 +33,13 @@ def train(world: World, folder: Path, case: dict[str, Any]) -> None:
             runs_dir=folder / "runs", name=case["name"], notice=lambda _: None, world=world,
         )  # fmt: skip
     else:
-        find = sharing._find
+        find = replicate._find
         if case.get("apart"):
-            sharing._find = lambda places, digest: find(
+            replicate._find = lambda places, digest: find(
                 [place for place in places if apart in str(place)], digest
             )
         following = follow(world)
-        sharing._find = find
+        replicate._find = find
         assert following is not None
         trainer = following
     if case.get("mapped"):

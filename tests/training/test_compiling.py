@@ -15,9 +15,9 @@ from charlstm.config import Config
 from charlstm.training import compiling
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.events import Compiling
+from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run
-from charlstm.training.trainer import Trainer
 
 numba = pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
 

@@ -13,8 +13,8 @@ from charlstm.training.device import (
     product_type,
     share_threads,
 )
-from charlstm.training.distributed import World
-from charlstm.training.place import Place
+from charlstm.training.process_group import World
+from charlstm.training.rank import Place
 
 
 def test_devices() -> None:

@@ -14,9 +14,9 @@ from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config
 from charlstm.format.progress import Evaluated, Progress, SavedBest
 from charlstm.runs.folder import Run
+from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run
-from charlstm.training.trainer import Trainer
 
 BASE: dict[str, Any] = {
     "hidden_size": 8, "maxlen": 8, "batch_size": 3, "epochs": 4, "sample_every": 0, "lr": 0.02,

@@ -18,12 +18,12 @@ from charlstm.format.progress import Evaluated
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.cells import CELLS
 from charlstm.training import setup
+from charlstm.training.deferred_losses import Readings
+from charlstm.training.evaluation import validate
 from charlstm.training.events import Saved, Stepped, Stopped
-from charlstm.training.readings import Readings
+from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import default_epochs, new_run
-from charlstm.training.trainer import Trainer
-from charlstm.training.validation import validate
 
 BASE: dict[str, Any] = {
     "hidden_size": 12, "maxlen": 8, "batch_size": 3, "epochs": 3, "sample_every": 0,
@@ -166,7 +166,7 @@ def test_an_evaluation_cut_short_is_made_up_for(
         cut.ask_to_stop()
         return validate(network, ids, asked)
 
-    monkeypatch.setattr("charlstm.training.validation.validate", interrupted)
+    monkeypatch.setattr("charlstm.training.evaluation.validate", interrupted)
     assert finish(cut) == "interrupted"
     assert cut.progress.evaluated_step == -1
     monkeypatch.undo()
@@ -274,7 +274,7 @@ class Watch:
 def test_time_ends_a_run(start: Start, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
     """The rate falls to 0 by the clock, the end is evaluated and saved, and time is kept."""
     watch = Watch()
-    for module in ("setup", "trainer", "validation"):
+    for module in ("setup", "loop", "evaluation"):
         monkeypatch.setattr(f"charlstm.training.{module}.time", watch)
     begun = watch.now
     trainer = start("timed", minutes=6 / 60, epochs=10**6, eval_every=0, average=0.2, warmup=1)

@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from charlstm.errors import DistributedError
 from charlstm.nn.network import CharLSTM
 from charlstm.training.events import Notice
-from charlstm.training.place import Place, place_from
+from charlstm.training.rank import Place, place_from
 
 # A process that dies is noticed at once; a machine that falls silent, after so long.
 _TIMEOUT = datetime.timedelta(minutes=30)

@@ -33,14 +33,14 @@ from charlstm.text.tokenizer import Ids
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.average import EVERY, WeightAverage
 from charlstm.training.clock import VALIDATION_SHARE, Clock
-from charlstm.training.course import Course
+from charlstm.training.deferred_losses import Readings
 from charlstm.training.device import allow_tf32, product_type
-from charlstm.training.distributed import World
+from charlstm.training.evaluation import seconds_per_char, validate_together
 from charlstm.training.events import Event, Previewed, Saved, Stepped, Stopped
 from charlstm.training.optim import learning_rate, losses, make_optimizer, shrink
-from charlstm.training.readings import Readings
+from charlstm.training.process_group import World
 from charlstm.training.saving import best_snapshot, snapshot, weights_of
-from charlstm.training.validation import seconds_per_char, validate_together
+from charlstm.training.schedule import Course
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps

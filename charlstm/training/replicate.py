@@ -32,11 +32,11 @@ from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import compiled_fault, fastest_count, pick_device, share_threads
-from charlstm.training.distributed import CHUNK_BYTES, World
 from charlstm.training.events import Notice
+from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
+from charlstm.training.process_group import CHUNK_BYTES, World
 from charlstm.training.saving import restore
-from charlstm.training.trainer import Trainer
 
 
 def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> float:

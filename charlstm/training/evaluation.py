@@ -17,7 +17,7 @@ from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
 from charlstm.text.tokenizer import Ids
-from charlstm.training.distributed import World
+from charlstm.training.process_group import World
 
 _WINDOW = 128
 
