@@ -74,8 +74,11 @@ def test_who_imports_whom(path: Path) -> None:
         assert "torch" not in outside
     if room not in ("cli", "__main__"):
         assert not outside & {"click", "tqdm"}, "only the command line knows them"
-    if room != "kernels" and path.name != "kernel_ops.py":
+    if room != "kernels":
         assert not outside & {"numba", "llvmlite"}
+    if path.name != "llvm.py":
+        internals = {name for name in imports_of(path) if name.startswith(("numba.", "llvmlite"))}
+        assert internals <= {"numba.extending"}, "charlstm/kernels/llvm.py has numba's internals"
     if room in ALLOWED:
         inside = {n.split(".")[1] for n in imports_of(path) if n.startswith("charlstm.")}
         assert inside <= ALLOWED[room]

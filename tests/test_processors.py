@@ -138,7 +138,7 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
     import torch
 
-    from charlstm.inference.fast_writer import _threads
+    from charlstm.inference.fast_writer import _max_threads
     from charlstm.training.device import share_threads
     from charlstm.training.launch import most_processes
     from charlstm.training.process_group import World
@@ -152,10 +152,10 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     count: Callable[[], int]
-    _threads.cache_clear()
-    for count in (available_processors, _threads, most_processes):
+    _max_threads.cache_clear()
+    for count in (available_processors, _max_threads, most_processes):
         assert count() == 3
-    _threads.cache_clear()
+    _max_threads.cache_clear()
     for world in (World(), World(Place(0, 2, 0, 2)), World(Place(0, 8, 0, 8))):
         share_threads(0, world)
     share_threads(40, World())

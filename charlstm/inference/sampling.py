@@ -30,6 +30,7 @@ from charlstm.errors import (
     ProcessorError,
 )
 from charlstm.inference.engine import Engine, Session, no_underflow
+from charlstm.kernels.availability import unavailable
 from charlstm.text.tokenizer import Ids
 
 Floats = NDArray[np.floating[Any]]
@@ -41,7 +42,7 @@ _AT_A_TIME, _LEAST = 4096, 32
 _BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
 WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
 LEAST_DRAWN = 1e-3  # temperature
-COMPILED = "charlstm.inference.fast_writer"
+FAST_WRITER = "charlstm.inference.fast_writer"
 
 
 def keep_top_k(logits: Floats, k: int) -> Floats:
@@ -285,7 +286,7 @@ def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
 
 
 class Writes(Protocol):
-    """`charlstm.inference.fast_writer.Writer`: it brings a session of N streams forward."""
+    """`charlstm.inference.fast_writer.FastWriter`: continues the N streams of a session."""
 
     def write(self, uniforms: NDArray[np.float64], temperature: float, /) -> NDArray[np.int64]:
         """Uniform numbers (n, N) -> ids (n, N)."""
@@ -302,8 +303,10 @@ def load_writer(precision: str) -> Callable[[Session], Writes] | None:
         CompiledCodeWarning: numba is installed and the processor fit, yet it does not work.
     """
     try:
-        compiled = import_module(COMPILED)
-        compiled.warm_up(precision)
+        if fault := unavailable(precision):
+            raise fault
+        fast_writer = import_module(FAST_WRITER)
+        fast_writer.warm_up(precision)
     except (ModuleNotFoundError, ProcessorError):
         return None
     except Exception as error:  # whatever numba meets: numpy writes, too
@@ -323,7 +326,7 @@ def load_writer(precision: str) -> Callable[[Session], Writes] | None:
         return None
 
     def start(session: Session) -> Writes:
-        writer: Writes = compiled.Writer(session, precision)
+        writer: Writes = fast_writer.FastWriter(session, precision)
         return writer
 
     return start

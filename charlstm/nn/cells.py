@@ -131,7 +131,7 @@ class _LSTM(Cell):
     def _compiled_window(
         self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None
     ) -> tuple[Tensor, State]:
-        from charlstm.nn import kernel_ops as compiled  # noqa: PLC0415 - numba takes its time
+        from charlstm.nn import kernel_ops  # noqa: PLC0415 - numba takes its time
 
         weight_ih = self.weight_ih.to(weight_hh.dtype)
         if xs.dtype == torch.int64:
@@ -139,7 +139,9 @@ class _LSTM(Cell):
         else:
             # A product that adds a bias takes twice the time; the window adds it.
             inputs, ids = functional.linear(xs.to(weight_hh.dtype), weight_ih), None
-        outputs, h, c = compiled.lstm_window(inputs, ids, self.bias, state[0], state[1], weight_hh)
+        outputs, h, c = kernel_ops.lstm_window(
+            inputs, ids, self.bias, state[0], state[1], weight_hh
+        )
         return outputs, (h, c)
 
 

@@ -207,11 +207,11 @@ class CharLSTM(nn.Module):
     def _dropout(self, values: Tensor, rate: float, share: Share | None = None) -> Tensor:
         """Values (A, B, C) with some dropped, by the fast way where there is one."""
         if self.compiled and values.device.type == "cpu" and self.dtype != torch.float64:
-            from charlstm.nn import kernel_ops as compiled  # noqa: PLC0415 - numba takes its time
+            from charlstm.nn import kernel_ops  # noqa: PLC0415 - numba takes its time
 
             seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator))
             own, total = share or (slice(0, 0), values.shape[1])
-            return compiled.dropout(values, self.dtype, rate, seed, total, own.start)
+            return kernel_ops.dropout(values, self.dtype, rate, seed, total, own.start)
         kept: Tensor = values * dropout_mask(values, rate, self.generator, share)
         return kept.to(self.dtype)
 

@@ -1,11 +1,11 @@
-"""Calls that torch's own threads share: each takes some of the rows.
+"""Calls of kernels by torch's own threads, each for a part of the rows.
 
-torch's threads (OpenMP's) wait for their next work by spinning. Threads of any other pool would
-have to fight them for the processor's cores, so the work goes to the same ones, through the entry
-that compilers use: `GOMP_parallel` of the library that torch has loaded. Compiled code calls it
-(`charlstm.kernels`), so that no thread asks for the interpreter's lock: one that waits for
-that sleeps, and takes longer to wake than many a call takes. Where there is no such entry, Python's
-threads do it.
+torch's threads (OpenMP's) spin while they wait for work. Threads of another pool would compete with
+them for the processor's cores. So the work goes to the same threads, through the entry that
+compilers use: `GOMP_parallel` of the library that torch has loaded. Compiled code calls it
+(`charlstm.kernels.team`), so that no thread waits for the interpreter's lock: a thread that waits
+sleeps, and to wake it takes longer than many a call. Without such a library, Python's threads do
+the work.
 """
 
 from __future__ import annotations
@@ -21,31 +21,29 @@ from typing import Any
 
 import torch
 
-from charlstm.kernels.lstm_windows import IN_TEAM
+from charlstm.kernels.team import IN_TEAM
 
 
-def share(function: Callable[..., None], rows: int, *arguments: Any) -> None:
-    """Call `function(*arguments, first, last)` for parts of the rows that together are all.
-
-    As many at a time as torch has threads.
+def parallel_for(kernel: Callable[..., None], rows: int, *arguments: Any) -> None:
+    """Call `kernel(*arguments, first, last)` for parts of the rows, on torch's threads.
 
     Args:
-        function: one of `IN_TEAM`.
+        kernel: one of `charlstm.kernels.team.IN_TEAM`.
         rows: how many there are.
-        arguments: what it takes before them.
+        arguments: the kernel's arguments before `first` and `last`.
     """
     count = max(1, min(torch.get_num_threads(), rows))
     if entry := _openmp():
-        IN_TEAM[function](entry, count, rows, *arguments)
+        IN_TEAM[kernel](entry, count, rows, *arguments)
     else:
         parts = [(rows * part // count, rows * (part + 1) // count) for part in range(count)]
-        for waiting in [_pool().submit(function, *arguments, *part) for part in parts]:
+        for waiting in [_pool().submit(kernel, *arguments, *part) for part in parts]:
             waiting.result()
 
 
 @cache
 def _openmp() -> int:
-    """Where `GOMP_parallel` is, or 0."""
+    """The address of `GOMP_parallel`, or 0."""
     for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
         if not re.match(r"lib[gi]?omp", path.name):
             continue

@@ -46,7 +46,7 @@ class CompileWatch:
         Raises:
             Exception: whatever numba raises on a machine that it does not support.
         """
-        from charlstm.nn.kernel_ops import report_compilation  # noqa: PLC0415 - imports numba
+        from charlstm.kernels.llvm import report_compilation  # noqa: PLC0415 - imports numba
 
         begun, functions = time.monotonic(), 0
         is_compiling = False

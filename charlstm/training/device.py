@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import torch
 
 from charlstm.config import COMPILED_CELLS, Config, ModelConfig
 from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
+from charlstm.kernels.availability import unavailable
 from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
 from charlstm.training.compiling import CompileWatch
@@ -175,15 +175,12 @@ def _told(error: Exception) -> str:
 
 def _compiled_error(precision: str, watch: CompileWatch | None) -> Exception | None:
     """What compiled code fails with here; an ImportError where numba is not installed."""
-    if importlib.util.find_spec("numba") is None:
-        return ImportError("numba is not installed (pip install 'charlstm[fast]').")
     try:
-        from charlstm.kernels.lstm_windows import check_products  # noqa: PLC0415 - it takes its time
-
-        check_products("bfloat16" if precision == "bfloat16" else "float32")
+        if error := unavailable("bfloat16" if precision == "bfloat16" else "float32"):
+            return error
         (watch or CompileWatch()).warm_up(product_type(precision))
-    except Exception as error:  # whatever numba meets on a machine that it was not made for
-        return error
+    except Exception as fault:  # any, on a machine that numba does not support
+        return fault
     return None
 
 

@@ -24,7 +24,7 @@ from charlstm.inference.sampling import Sampler, generate_ids
 from charlstm.inference.weights import weight_shapes
 
 ROOT = Path(__file__).parents[2]
-NUMBA_S = (sampling.COMPILED, "charlstm.kernels.lstm_windows")
+NUMBA_S = (sampling.FAST_WRITER, "charlstm.kernels.lstm_sampling")
 NO_NUMBA = "numba is not installed: pip install 'charlstm[fast]'"
 
 
@@ -60,13 +60,13 @@ def fresh() -> Iterator[None]:
 @pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many threads share the units of models that are far too small for it."""
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     count: int = request.param
     monkeypatch.setattr(
-        compiled, "_workers", lambda engine, kind: max(1, min(count, engine.hidden_size))
+        fast_writer, "_unit_threads", lambda engine, kind: max(1, min(count, engine.hidden_size))
     )
-    monkeypatch.setattr(compiled, "_threads", lambda: max(2, count))
-    compiled._pool.cache_clear()  # for more threads than this machine has
+    monkeypatch.setattr(fast_writer, "_max_threads", lambda: max(2, count))
+    fast_writer._pool.cache_clear()  # for more threads than this machine has
     return count
 
 
@@ -78,12 +78,12 @@ def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 def test_same_logits_and_ids(
     cell: str, layers: int, hidden: int, vocab: int, streams: int, parts: int
 ) -> None:
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     engine = make_engine(layers, hidden, vocab, compiled=True, cell=cell)
     start: Any = 1 if streams == 1 else np.arange(streams) % vocab
     session, plain = engine.session(streams), engine.session(streams)
     session.step(start)
-    writer = compiled.Writer(session)
+    writer = fast_writer.FastWriter(session)
     assert len(writer._parts) == (min(parts, hidden) if streams < 8 else 1)
     logits = plain.step(start)
     uniforms = np.random.default_rng(4).random((60, streams))
@@ -111,21 +111,21 @@ def test_the_same_bits_by_any_number_of_threads(
     cell: str, hidden: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However they are shared, and from wherever on others come too late: one seed is one text."""
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     if sampling.load_writer(precision) is None:
         pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
-    monkeypatch.setattr(compiled, "_threads", lambda: 3)
-    compiled._pool.cache_clear()
+    monkeypatch.setattr(fast_writer, "_max_threads", lambda: 3)
+    fast_writer._pool.cache_clear()
     uniforms = np.random.default_rng(4).random((400, 1))
     engine = make_engine(2, hidden, 65, compiled=True, cell=cell)
     results = []
     for counts in ((1, 1), (2, 2), (3, 3), (3, 1), (1, 2)):
-        monkeypatch.setattr(compiled, "_workers", lambda *_, n=counts[0]: n)
+        monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_, n=counts[0]: n)
         session = engine.session()
         session.step(1)
-        writer = compiled.Writer(session, precision)
+        writer = fast_writer.FastWriter(session, precision)
         ids = [writer.write(uniforms[:200], 0.8)]
-        monkeypatch.setattr(compiled, "_workers", lambda *_, n=counts[1]: n)
+        monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_, n=counts[1]: n)
         writer._alone = 0  # as it may be on a busy machine
         writer._divide()
         assert len(writer._parts) == counts[1]
@@ -137,16 +137,16 @@ def test_the_same_bits_by_any_number_of_threads(
 
 
 def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
-    monkeypatch.setattr(compiled, "_workers", lambda *_: 2)
-    monkeypatch.setattr(compiled, "_threads", lambda: 2)
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: 2)
+    monkeypatch.setattr(fast_writer, "_max_threads", lambda: 2)
     engine = make_engine(2, 33, 20, compiled=True)
     uniforms = np.random.default_rng(4).random((30, 1))
     session, plain = engine.session(), engine.session()
     session.step(1)
     plain.step(1)
-    writer, alone = compiled.Writer(session), compiled.Writer(plain)
-    advance, stops = compiled.Writer._advance, [7, 0, 30, 30, 30, 5, 30]
+    writer, alone = fast_writer.FastWriter(session), fast_writer.FastWriter(plain)
+    advance, stops = fast_writer.FastWriter._advance, [7, 0, 30, 30, 30, 5, 30]
 
     def stopped(self: Any, numbers: Any, temperature: float, ids: Any, draws: bool) -> int:
         """As if it had been late at that step, where it is not alone."""
@@ -156,7 +156,7 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
             done += advance(self, numbers[done:most], temperature, ids[done:most], draws)
         return done
 
-    monkeypatch.setattr(compiled.Writer, "_advance", stopped)
+    monkeypatch.setattr(fast_writer.FastWriter, "_advance", stopped)
     shared = []
     for _ in range(8):
         expected, ids = alone.write(uniforms, 0.8), writer.write(uniforms, 0.8)
@@ -169,10 +169,10 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
 
 def test_writers_of_several_threads_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each writer's threads wait for each other; none of another's takes their place for ever."""
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
-    monkeypatch.setattr(compiled, "_workers", lambda *_: 3)
-    monkeypatch.setattr(compiled, "_threads", lambda: 3)
-    compiled._pool.cache_clear()
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: 3)
+    monkeypatch.setattr(fast_writer, "_max_threads", lambda: 3)
+    fast_writer._pool.cache_clear()
     engine = make_engine(2, 33, 20, compiled=True)
     expected = written(engine, 600)
     with ThreadPoolExecutor(5) as pool:
@@ -182,7 +182,7 @@ def test_writers_of_several_threads_at_the_same_time(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("cell", ["lstm", "coupled"])
 def test_the_same_texts_by_both(cell: str) -> None:
-    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     texts = []
     for compiled, length in ((False, 0), (True, 0), (None, 10**6)):
         engine = make_engine(2, 33, 40, compiled=compiled, cell=cell)
@@ -196,24 +196,24 @@ def test_the_same_texts_by_both(cell: str) -> None:
 
 
 def test_its_exp() -> None:
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    elementary = pytest.importorskip("charlstm.kernels.elementary", reason=NO_NUMBA)
     values = np.linspace(-86, 0, 5001, dtype=np.float32)
-    found = np.array([compiled.exp(value) for value in values])
+    found = np.array([elementary.exp(value) for value in values])
     np.testing.assert_allclose(found, np.exp(values.astype(np.float64)), rtol=1e-6)
-    assert compiled.exp(np.float32(-np.inf)) < 1e-37
+    assert elementary.exp(np.float32(-np.inf)) < 1e-37
 
 
 def test_its_tanh() -> None:
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    elementary = pytest.importorskip("charlstm.kernels.elementary", reason=NO_NUMBA)
     values = np.linspace(-12, 12, 5001, dtype=np.float32)
-    found = np.array([compiled.tanh(value) for value in values])
+    found = np.array([elementary.tanh(value) for value in values])
     np.testing.assert_allclose(found, np.tanh(values.astype(np.float64)), atol=5e-7)
-    assert compiled.tanh(np.float32(np.inf)) == pytest.approx(1)
+    assert elementary.tanh(np.float32(np.inf)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "coupled"])
 def test_the_same_text_by_both(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
-    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
     texts = [
         written(make_engine(2, 33, 40, compiled=compiled, cell=cell), 700, length)
@@ -326,13 +326,13 @@ def test_a_cache_that_cannot_be_used(harm: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child has none of its parent's threads, and a lock may be held by one of them."""
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
-    monkeypatch.setattr(compiled, "_workers", lambda *_: 3)
-    monkeypatch.setattr(compiled, "_threads", functools.cache(lambda: 3))
-    compiled._pool.cache_clear()
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: 3)
+    monkeypatch.setattr(fast_writer, "_max_threads", functools.cache(lambda: 3))
+    fast_writer._pool.cache_clear()
     engine = make_engine(2, 33, 20, compiled=True)
     expected = written(engine, 300)
-    compiled._together.acquire()
+    fast_writer._parallel_lock.acquire()
     pid = os.fork()
     if pid == 0:  # its end is its answer: no exception may reach the tests' own process
         code = 1
@@ -341,7 +341,7 @@ def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
             code = 0 if written(engine, 300) == expected else 2
         finally:
             os._exit(code)
-    compiled._together.release()
+    fast_writer._parallel_lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert written(engine, 300) == expected
 
@@ -349,7 +349,7 @@ def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("cell", ["lstm", "coupled"])
 def test_a_prompt_is_read_by_both(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(sampling, "WORTH_COMPILING", 200)
     monkeypatch.setattr(sampling, "_AT_A_TIME", 64)
     ids = np.random.default_rng(1).integers(20, size=200).astype(np.uint8)
@@ -392,7 +392,7 @@ def test_a_text_does_not_depend_on_what_was_loaded(
     length: int, streams: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same code writes before and after other calls have loaded compiled code."""
-    pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(sampling, "WORTH_COMPILING", 1000)
     monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
     engine = make_engine(1, 32, 20, compiled=None)
@@ -435,14 +435,14 @@ NEAR = {"bfloat16": (0.25, 0.03), "int8": (0.5, 0.08)}
 @pytest.mark.parametrize("precision", NEAR)
 def test_low_precision_comes_near(precision: str, streams: int, hidden: int) -> None:
     """Logits stay within rounding of those of float32, over the same characters."""
-    compiled = pytest.importorskip(sampling.COMPILED, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     if sampling.load_writer(precision) is None:
         pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
     engine = make_engine(2, hidden, 20, compiled=None)
     session, plain = engine.session(streams), engine.session(streams)
     start: Any = 1 if streams == 1 else np.arange(streams) % 20
     session.step(start)
-    writer = compiled.Writer(session, precision)
+    writer = fast_writer.FastWriter(session, precision)
     exact = plain.step(start)
     uniforms = np.random.default_rng(4).random((40, streams))
     for chosen in np.concatenate([writer.write(part, 0.8) for part in np.split(uniforms, 4)]):

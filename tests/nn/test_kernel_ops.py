@@ -14,31 +14,17 @@ from torch import Tensor
 pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
 
 from charlstm.errors import ProcessorError
-from charlstm.kernels.lstm_windows import (
-    WIDTH,
-    add_rows,
-    check_products,
-    multiply,
-    pack,
-    pack_transposed,
-    panels,
-)
+from charlstm.kernels.availability import unavailable
+from charlstm.kernels.lstm_windows import add_rows
+from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, multiply, pack, pack_transposed
 from charlstm.nn import threads
 from charlstm.nn.cells import CELLS, one_hot
 from charlstm.nn.kernel_ops import dropout
-from charlstm.nn.threads import share
-
-
-def without_bfloat16() -> bool:
-    try:
-        check_products("bfloat16")
-    except ProcessorError:
-        return True
-    return False
-
+from charlstm.nn.threads import parallel_for
 
 PAIRED_ONLY = pytest.mark.skipif(
-    without_bfloat16(), reason="this processor has no bfloat16 products (avx512_bf16)"
+    isinstance(unavailable("bfloat16"), ProcessorError),
+    reason="this processor has no bfloat16 products (avx512_bf16)",
 )
 PAIRED = pytest.param(torch.bfloat16, marks=PAIRED_ONLY, id="bfloat16")
 TYPES = [pytest.param(torch.float32, id="float32"), PAIRED]
@@ -60,10 +46,10 @@ def test_products(dtype: torch.dtype, rows: int, depth: int, columns: int) -> No
     left, right = torch.randn(rows, depth).to(dtype), torch.randn(depth, columns).to(dtype)
     expected = left.double() @ right.double()
     for how, matrix in ((pack, right), (pack_transposed, right.t().contiguous())):
-        packed = panels(depth, columns, bits(matrix))
+        packed = empty_panels(depth, columns, bits(matrix))
         packed[:] = 1  # what was there before
         how(bits(matrix), packed, 0, len(packed))
-        out = np.full((rows, len(packed) * WIDTH), np.nan, dtype=np.float32)
+        out = np.full((rows, len(packed) * PANEL_WIDTH), np.nan, dtype=np.float32)
         multiply(bits(left), packed, out)
         np.testing.assert_allclose(out[:, :columns], expected, atol=1e-5, rtol=1e-5)
         assert not out[:, columns:].any()
@@ -221,7 +207,7 @@ def test_every_row_is_done_once(
     monkeypatch.setattr(torch, "get_num_threads", lambda: count)
     given = np.arange(3 * rows, dtype=np.float32).reshape(3, rows)
     sums = np.zeros((2, rows), dtype=np.float32)
-    share(add_rows, rows, given, np.array([1, 0, 1]), sums)  # whose rows are columns
+    parallel_for(add_rows, rows, given, np.array([1, 0, 1]), sums)  # whose rows are columns
     assert np.array_equal(sums, [given[1], given[0] + given[2]])
 
 

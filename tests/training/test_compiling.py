@@ -26,13 +26,14 @@ ALL_TYPES = r"""
 import sys
 from pathlib import Path
 import torch
-from charlstm.kernels import lstm_windows as compiled
+import charlstm.kernels
 from charlstm.config import Config
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.setup import new_run
 
 def types():
-    made = [f for f in vars(compiled).values() if hasattr(f, "nopython_signatures")]
+    modules = [m for n, m in sys.modules.items() if n.startswith("charlstm.kernels.")]
+    made = [f for m in modules for f in vars(m).values() if hasattr(f, "nopython_signatures")]
     return {(f.py_func.__name__, s) for f in made for s in f.nopython_signatures}
 
 precision = sys.argv[2]

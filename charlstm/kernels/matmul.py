@@ -1,0 +1,262 @@
+"""The matrix product `out[r, n] = sum over k of rows[r, k] * matrix[k, n]`.
+
+The product of eight rows and 32 columns is summed at a time, or of one row and 128 columns, all in
+registers. The matrix is laid out once (`pack`): 32 columns make a panel, in which the loop reads
+128 consecutive bytes at a time. One instruction multiplies a word of 32 bits:
+
+- float32: one number, by a fused multiply-add;
+- bfloat16: the numbers of two consecutive k, by x86's `vdpbf16ps`, which adds to a float32;
+- bytes, for sampling only: the numbers of four consecutive k, by `vpdpbusd`, which adds to an
+  int32. The matrix is int8; rows are uint8 as in `charlstm.kernels.elementary`.
+
+So a panel holds the numbers that share a word side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from charlstm.kernels.jit import jit
+from charlstm.kernels.llvm import BFLOAT, I32, I64, cgutils, intrinsic, ir
+from charlstm.kernels.team import element_pointer, in_team, run_in_team
+
+LANES = 16
+"""Columns in a vector register."""
+PANEL_WIDTH = 2 * LANES
+"""Columns in a panel."""
+_FLOATS, _WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(I32, LANES)
+
+
+@dataclass(frozen=True)
+class _Instruction:
+    """How numbers of a format are multiplied.
+
+    Attributes:
+        values_per_word: how many numbers make a word of 32 bits.
+        name: LLVM's function of sums, the row's word in each lane, and the columns' words.
+        sums, factors: the types of its vectors.
+    """
+
+    values_per_word: int
+    name: str
+    sums: Any
+    factors: Any
+
+
+_INSTRUCTIONS = {
+    32: _Instruction(1, "llvm.fma.v16f32", _FLOATS, _FLOATS),
+    16: _Instruction(
+        2, "llvm.x86.avx512bf16.dpbf16ps.512", _FLOATS, ir.VectorType(BFLOAT, 2 * LANES)
+    ),
+    8: _Instruction(4, "llvm.x86.avx512.vpdpbusd.512", _WORDS, _WORDS),
+}
+"""By the size of a row's numbers in bits."""
+
+
+def _tile(rows: int, panels: int = 1) -> Any:
+    """Code for the product of some rows and some consecutive panels."""
+    vectors = 2 * panels
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def multiply(_: Any, out: Any, ldo: Any, left: Any, lda: Any, panel: Any, depth: Any) -> Any:
+        """out[r, :columns] = left[r, :depth] times the panels; ldo, lda: their rows' strides."""
+        instruction = _INSTRUCTIONS[left.dtype.bitwidth]
+
+        def generate(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+            out, ldo, left, lda, panel, depth = arguments
+            fused = ir.FunctionType(
+                instruction.sums, [instruction.sums, instruction.factors, instruction.factors]
+            )
+            function = cgutils.get_or_insert_function(b.module, fused, instruction.name)
+            zeros = ir.Constant(instruction.sums, [0] * LANES)
+            align = 4 // instruction.values_per_word
+
+            def number(value: int) -> Any:
+                return ir.Constant(I64, value)
+
+            def add(total: Any, row: Any, column: Any) -> Any:
+                if (
+                    instruction.values_per_word == 1
+                ):  # LLVM's own function has the sum behind the factors
+                    return b.call(function, [row, column, total])
+                return b.call(function, [total, row, column])
+
+            lefts = [b.gep(left, [b.mul(lda, number(r))]) for r in range(rows)]
+            size = b.mul(depth, number(PANEL_WIDTH))
+            tops = [b.gep(panel, [b.mul(size, number(p))]) for p in range(panels)]
+            before = b.basic_block
+            loop, after = b.append_basic_block("product"), b.append_basic_block("product.done")
+            b.branch(loop)
+            b.position_at_end(loop)
+            k = b.phi(I64)
+            k.add_incoming(number(0), before)
+            sums = [[b.phi(instruction.sums) for _ in range(vectors)] for _ in range(rows)]
+            columns = []
+            for v in range(vectors):
+                place = b.add(
+                    b.mul(k, number(PANEL_WIDTH)),
+                    number(v % 2 * LANES * instruction.values_per_word),
+                )
+                pointer = b.bitcast(b.gep(tops[v // 2], [place]), instruction.factors.as_pointer())
+                columns.append(b.load(pointer, align=align))
+            results = []
+            for r in range(rows):
+                pointer = b.bitcast(b.gep(lefts[r], [k]), I32.as_pointer())
+                word = b.load(pointer, align=align)
+                undefined = ir.Constant(_WORDS, ir.Undefined)
+                one = b.insert_element(undefined, word, ir.Constant(I32, 0))
+                words = b.shuffle_vector(one, undefined, ir.Constant(_WORDS, [0] * LANES))
+                row = b.bitcast(words, instruction.factors)
+                results.append([add(sums[r][v], row, columns[v]) for v in range(vectors)])
+            following = b.add(k, number(instruction.values_per_word))
+            k.add_incoming(following, loop)
+            for r in range(rows):
+                for v in range(vectors):
+                    sums[r][v].add_incoming(zeros, before)
+                    sums[r][v].add_incoming(results[r][v], loop)
+            b.cbranch(b.icmp_unsigned("<", following, depth), loop, after)
+            b.position_at_end(after)
+            for r in range(rows):
+                row = b.gep(out, [b.mul(ldo, number(r))])
+                for v in range(vectors):
+                    pointer = b.gep(row, [number(v * LANES)])
+                    b.store(
+                        results[r][v], b.bitcast(pointer, instruction.sums.as_pointer()), align=4
+                    )
+            return context.get_dummy_value()
+
+        return types.void(out, ldo, left, lda, panel, depth), generate
+
+    return multiply
+
+
+_multiply_8, _multiply_4, _multiply_2, _multiply_1 = map(_tile, (8, 4, 2, 1))
+_multiply_1_by_4 = _tile(1, 4)
+
+
+def empty_panels(depth: int, columns: int, like: NDArray[Any]) -> NDArray[Any]:
+    """Uninitialised memory for `pack` of a (K, N) matrix: (panels, K, PANEL_WIDTH)."""
+    return np.empty((-(-columns // PANEL_WIDTH), depth, PANEL_WIDTH), dtype=like.dtype)
+
+
+@jit
+def pack(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> None:
+    """Lay out a matrix (K, N) as panels, those from `first` up to `last`.
+
+    Columns beyond N are zero.
+
+    Args:
+        matrix: (K, N); K must be even in bfloat16, and a multiple of 4 in bytes.
+        packed: (panels, K, PANEL_WIDTH), filled; see `empty_panels`.
+    """
+    depth, columns = matrix.shape
+    for p in range(first, last):
+        width = min(PANEL_WIDTH, columns - p * PANEL_WIDTH)
+        if width < PANEL_WIDTH:
+            packed[p] = 0
+        if packed.itemsize == 2:
+            pairs = packed[p].view(np.uint32).reshape(depth // 2, PANEL_WIDTH)
+            for k in range(0, depth, 2):
+                even, odd, into = (
+                    matrix[k, p * PANEL_WIDTH :],
+                    matrix[k + 1, p * PANEL_WIDTH :],
+                    pairs[k // 2],
+                )
+                for n in range(width):
+                    into[n] = np.uint32(even[n]) | (np.uint32(odd[n]) << np.uint32(16))
+        elif packed.itemsize == 1:
+            fours = packed[p].reshape(depth // 4, PANEL_WIDTH, 4)
+            for k in range(depth):
+                row = matrix[k, p * PANEL_WIDTH :]
+                for n in range(width):
+                    fours[k // 4, n, k % 4] = row[n]
+        else:
+            for k in range(depth):
+                row, into = matrix[k, p * PANEL_WIDTH :], packed[p, k]
+                for n in range(width):
+                    into[n] = row[n]
+
+
+@jit
+def pack_transposed(matrix: NDArray[Any], packed: NDArray[Any], first: int, last: int) -> None:
+    """`pack` of the transpose of a matrix (N, K); not for bytes."""
+    columns, depth = matrix.shape
+    for p in range(first, last):
+        width = min(PANEL_WIDTH, columns - p * PANEL_WIDTH)
+        if width < PANEL_WIDTH:
+            packed[p] = 0
+        rows = matrix[p * PANEL_WIDTH : p * PANEL_WIDTH + width]
+        if packed.itemsize == 2:
+            pairs, into = (
+                rows.view(np.uint32),
+                packed[p].view(np.uint32).reshape(depth // 2, PANEL_WIDTH),
+            )
+            for k in range(depth // 2):
+                for n in range(width):
+                    into[k, n] = pairs[n, k]
+        else:
+            for k in range(depth):
+                for n in range(width):
+                    packed[p, k, n] = rows[n, k]
+
+
+@jit
+def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32]) -> None:
+    """Multiply rows by a packed matrix.
+
+    Args:
+        rows: (R, K).
+        packed: the matrix (K, N), see `pack`.
+        out: (R, panels * PANEL_WIDTH), filled; with int32's bits for a product of bytes.
+    """
+    count, depth = rows.shape
+    panels, width = packed.shape[0], out.shape[1]
+    lda, ldo, deep = np.int64(depth), np.int64(width), np.int64(depth)
+    p = 0
+    while count == 1 and p + 4 <= panels:
+        panel = element_pointer(packed, np.int64(p * depth * PANEL_WIDTH))
+        _multiply_1_by_4(
+            element_pointer(out, np.int64(p * PANEL_WIDTH)),
+            ldo,
+            element_pointer(rows, 0),
+            lda,
+            panel,
+            deep,
+        )
+        p += 4
+    while p < panels:
+        panel = element_pointer(packed, np.int64(p * depth * PANEL_WIDTH))
+        r = 0
+        while r < count:
+            at, to = (
+                element_pointer(rows, np.int64(r * depth)),
+                element_pointer(out, np.int64(r * width + p * PANEL_WIDTH)),
+            )
+            if r + 8 <= count:
+                _multiply_8(to, ldo, at, lda, panel, deep)
+                r += 8
+            elif r + 4 <= count:
+                _multiply_4(to, ldo, at, lda, panel, deep)
+                r += 4
+            elif r + 2 <= count:
+                _multiply_2(to, ldo, at, lda, panel, deep)
+                r += 2
+            else:
+                _multiply_1(to, ldo, at, lda, panel, deep)
+                r += 1
+        p += 1
+
+
+@in_team(pack)
+def _pack_in_team(entry: int, threads: int, rows: int, *arguments: Any) -> None:
+    run_in_team(entry, threads, rows, pack, arguments)
+
+
+@in_team(pack_transposed)
+def _pack_transposed_in_team(entry: int, threads: int, rows: int, *arguments: Any) -> None:
+    run_in_team(entry, threads, rows, pack_transposed, arguments)
