@@ -17,8 +17,8 @@ import numpy as np
 from common import ROOT, Timing, interleave, machine, markdown
 from until import Seen, until
 
-from charlstm.checkpoint import save_checkpoint
 from charlstm.config import Config
+from charlstm.format.checkpoint import save_checkpoint
 from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from charlstm.checkpoint import save_checkpoint
 from charlstm.config import Config, ModelConfig, TextConfig
+from charlstm.format.checkpoint import save_checkpoint
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer

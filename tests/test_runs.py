@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint, load_meta, save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError
+from charlstm.format.checkpoint import load_checkpoint, load_meta, save_checkpoint
 from charlstm.runs.find import find_run, first_intact, list_runs, load_model_checkpoint
 from charlstm.runs.folder import Run, name_from
 from charlstm.runs.lock import RunLock, is_locked

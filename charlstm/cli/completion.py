@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import click
 from click.shell_completion import CompletionItem
 
-from charlstm.files import expand_home
+from charlstm.format.files import expand_home
 
 _FILES = CompletionItem("", type="file")
 _CHECKPOINT = re.compile(r"(best|last|step-\d{8,})\.npz")

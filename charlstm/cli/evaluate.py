@@ -29,7 +29,7 @@ from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownChara
 from charlstm.fields import Range
 
 if TYPE_CHECKING:
-    from charlstm.checkpoint import Checkpoint
+    from charlstm.format.checkpoint import Checkpoint
     from charlstm.inference.language_model import LanguageModel
     from charlstm.inference.scoring import Score
     from charlstm.text.corpus import ReadingProgress

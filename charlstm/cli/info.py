@@ -16,8 +16,8 @@ from charlstm.errors import CheckpointError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from charlstm.checkpoint import Checkpoint
     from charlstm.config import Config
+    from charlstm.format.checkpoint import Checkpoint
     from charlstm.format.progress import Progress
 
 
@@ -46,7 +46,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not a model's.
     """
-    from charlstm.checkpoint import Checkpoint, load_meta, unusable
+    from charlstm.format.checkpoint import Checkpoint, load_meta, unusable
     from charlstm.format.progress import Progress
     from charlstm.inference.language_model import read_meta
     from charlstm.inference.weights import check_weights

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from charlstm.cli import output
 from charlstm.fields import Section, flag_of, type_of
-from charlstm.files import expand_home
+from charlstm.format.files import expand_home
 
 ARGUMENTS = "charlstm.arguments"
 """Where a context's `meta` keeps the arguments that the program was started with."""

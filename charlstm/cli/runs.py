@@ -58,9 +58,9 @@ def _summary(run: Run) -> dict[str, Any]:
         CheckpointError: none is readable.
         RunError: the run's folder is not.
     """
-    from charlstm.checkpoint import load_meta, unusable
     from charlstm.cli.info import progress_facts
     from charlstm.config import Config
+    from charlstm.format.checkpoint import load_meta, unusable
     from charlstm.format.progress import Progress
     from charlstm.runs.find import first_readable
     from charlstm.runs.manage import contents

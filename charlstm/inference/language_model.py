@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.arguments import check_arguments
-from charlstm.checkpoint import Checkpoint, unusable
 from charlstm.config import Config, FillConfig, SampleConfig
 from charlstm.errors import (
     CharlstmError,
@@ -25,6 +24,7 @@ from charlstm.errors import (
     UnknownCharacterError,
 )
 from charlstm.fields import Range
+from charlstm.format.checkpoint import Checkpoint, unusable
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.sampling import (

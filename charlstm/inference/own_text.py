@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from charlstm.checkpoint import Checkpoint
 from charlstm.config import Config
 from charlstm.errors import ChangedTextError, CheckpointError, RunError, SourceError
+from charlstm.format.checkpoint import Checkpoint
 from charlstm.inference.language_model import read_meta
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus

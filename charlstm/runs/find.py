@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from charlstm.checkpoint import Checkpoint, load_checkpoint, load_meta
 from charlstm.errors import CharlstmError, CheckpointError, ConfigError, RunError
-from charlstm.files import expand_home
+from charlstm.format.checkpoint import Checkpoint, load_checkpoint, load_meta
+from charlstm.format.files import expand_home
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import is_locked
 

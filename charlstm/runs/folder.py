@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from charlstm.checkpoint import save_checkpoint
 from charlstm.errors import CheckpointError, ConfigError, RunError
-from charlstm.files import is_no_file, make_folders, remove_file, replace_file, sync_folder
+from charlstm.format.checkpoint import save_checkpoint
+from charlstm.format.files import is_no_file, make_folders, remove_file, replace_file, sync_folder
 from charlstm.runs.lock import RunLock, is_locked
 from charlstm.runs.metrics import MetricsLog
 

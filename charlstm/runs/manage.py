@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from charlstm.checkpoint import load_meta
 from charlstm.errors import CheckpointError, RunError
-from charlstm.files import expand_home, remove_file, retry_while_shared, sync_folder
+from charlstm.format.checkpoint import load_meta
+from charlstm.format.files import expand_home, remove_file, retry_while_shared, sync_folder
 from charlstm.runs.find import find_run, first_readable
 from charlstm.runs.folder import Run, check_name, take_folder
 from charlstm.runs.lock import RunLock

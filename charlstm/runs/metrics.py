@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from charlstm.errors import RunError
-from charlstm.files import is_no_file, replace_file
+from charlstm.format.files import is_no_file, replace_file
 
 _LONGEST_LINE = 1 << 16
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from charlstm.config import TextConfig
 from charlstm.errors import CharlstmError, CorpusError
-from charlstm.files import retry_while_shared
+from charlstm.format.files import retry_while_shared
 from charlstm.text.cache_limit import cache_limit, hold, shrink, touch
 from charlstm.text.digest import Digest
 from charlstm.text.sources import CHUNK_BYTES, Source

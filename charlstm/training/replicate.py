@@ -20,10 +20,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from charlstm.checkpoint import read_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CorpusError, DeviceError
-from charlstm.files import replace_file
+from charlstm.format.checkpoint import read_checkpoint
+from charlstm.format.files import replace_file
 from charlstm.format.progress import SavedBest
 from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from charlstm.checkpoint import Checkpoint, unusable
 from charlstm.config import SECTIONS, Config, MoreConfig
 from charlstm.errors import CheckpointError, RunError
 from charlstm.fields import flag_of
+from charlstm.format.checkpoint import Checkpoint, unusable
 from charlstm.format.progress import Progress
 from charlstm.inference.language_model import read_meta
 from charlstm.inference.own_text import read_own_text

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from charlstm import __version__
-from charlstm.checkpoint import Checkpoint, load_checkpoint
 from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.format.checkpoint import Checkpoint, load_checkpoint
 from charlstm.format.progress import Progress, SavedBest
 from charlstm.inference.language_model import read_meta
 from charlstm.inference.weights import check_weights

@@ -14,7 +14,7 @@ import torch
 
 from charlstm.config import Config, TrainConfig
 from charlstm.errors import RunError
-from charlstm.files import replace_file
+from charlstm.format.files import replace_file
 from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose, implied
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.cli import COMMANDS
 from charlstm.cli.output import escape
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from tests.conftest import TINY, Program, assert_clear, read_terminal, run_program
 
 

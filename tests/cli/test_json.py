@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.cli import output
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from tests.conftest import TINY, run_program
 
 DEEP = ["--layers", "2", "--embedding", "4", "--layer-norm"]

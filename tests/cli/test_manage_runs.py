@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.cli.runs import command as runs_command
 from charlstm.errors import RunError
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.runs.find import find_run, list_runs
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config, MoreConfig
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.format.progress import Progress
 from charlstm.training.resume import extend
 from charlstm.training.setup import ENDLESS

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint
+from charlstm.format.checkpoint import load_checkpoint
 from tests.conftest import TINY, Program, assert_clear, names, read_terminal
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import charlstm
-from charlstm.checkpoint import Checkpoint
 from charlstm.config import Config, FillConfig, ModelConfig, SampleConfig
 from charlstm.errors import (
     ArgumentTypeError,
@@ -22,6 +21,7 @@ from charlstm.errors import (
     ConfigError,
     IdError,
 )
+from charlstm.format.checkpoint import Checkpoint
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer

@@ -102,8 +102,8 @@ def test_a_trained_run_s_engine_equals_its_network(trained: Path) -> None:
 
     model = LanguageModel.load(trained / "checkpoints" / "play")
     text = (trained / "play.txt").read_text()[:1001]
-    from charlstm.checkpoint import load_checkpoint
     from charlstm.config import Config
+    from charlstm.format.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
     config = Config.from_json(checkpoint.meta["config"]).model

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import charlstm
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config, ModelConfig, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.inference.engine import Session
 from charlstm.inference.language_model import LanguageModel, seed_of
 from charlstm.inference.sampling import load_writer

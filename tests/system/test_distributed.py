@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config
 from charlstm.errors import ConfigError, DistributedError
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.runs.folder import Run
 from charlstm.training.process_group import World, _told
 from charlstm.training.rank import Place, place_from

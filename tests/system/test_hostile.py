@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.errors import CheckpointError
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.inference.language_model import LanguageModel
 from tests.canary import entry, pickled_canary
 from tests.system.conftest import Count, Record, lively

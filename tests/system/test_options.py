@@ -20,11 +20,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.cli import main
 from charlstm.config import COMPILED_CELLS, SECTIONS, Config
 from charlstm.errors import ConfigError
 from charlstm.fields import flag_of
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.recipes import RECIPES, SIZES
 from charlstm.training import setup
 from charlstm.training.device import compiled_fault

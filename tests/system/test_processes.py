@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from charlstm.checkpoint import load_checkpoint
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.training.launch import child_arguments
 from tests.cli.test_train import assert_same_run, begin, wait_for
 from tests.conftest import TINY, Program, assert_clear

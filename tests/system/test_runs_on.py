@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.config import SECTIONS, Config, FillConfig, SampleConfig
 from charlstm.errors import CharlstmError, ConfigError, DivergenceError
 from charlstm.fields import Section, flag_of, type_of
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.training.events import Stepped
 from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run

@@ -23,8 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.errors import CheckpointError
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.nn.cells import CELLS
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run

@@ -22,9 +22,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CharlstmError
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.training.setup import new_run
 from tests.conftest import read_terminal
 from tests.system.conftest import SHAPE, Count, Record, lively

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from charlstm.checkpoint import load_checkpoint
 from charlstm.config import Config
+from charlstm.format.checkpoint import load_checkpoint
 from charlstm.format.progress import Evaluated, Progress, SavedBest
 from charlstm.runs.folder import Run
 from charlstm.training.loop import Trainer

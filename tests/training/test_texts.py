@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CorpusError, RunError
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.runs.folder import Run
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import new_run

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError, RunError
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.format.progress import Evaluated
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.cells import CELLS

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlstm.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, RunError
-from charlstm.files import make_folders, remove_file, replace_file, retry_while_shared
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
+from charlstm.format.files import make_folders, remove_file, replace_file, retry_while_shared
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import load_corpus
 from charlstm.text.sources import find_sources

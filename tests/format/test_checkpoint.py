@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from charlstm.errors import CheckpointError
+from charlstm.format.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from tests.canary import entry, pickled_canary
 
 META = {"note": "grüße", "number": 1 / 3}

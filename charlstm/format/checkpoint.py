@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from charlstm import __version__
 from charlstm.errors import CharlstmError, CheckpointError, UnknownOptionError
-from charlstm.files import replace_file, retry_while_shared
+from charlstm.format.files import replace_file, retry_while_shared
 
 FORMAT = 1
 _DTYPES = frozenset({"float32", "float64", "int64", "uint8"})
