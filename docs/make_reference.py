@@ -21,7 +21,7 @@ import charlstm.errors
 from charlstm.cli import COMMANDS, main
 from charlstm.cli.options import WideContext
 from charlstm.config import SECTIONS
-from charlstm.fields import flag_of
+from charlstm.config.fields import flag_of
 from charlstm.inference.language_model import LanguageModel, Sample
 from charlstm.inference.scoring import Score
 

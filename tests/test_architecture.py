@@ -15,28 +15,24 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Each room, and the rooms, or single modules of a room, that it may import.
 ALLOWED = {
     "errors": set[str](),
-    "fields": {"errors"},
-    "arguments": {"errors", "fields"},
-    "config": {"errors", "fields"},
+    "config": {"errors", "config"},
     "processors": set[str](),
     "recipes": {"errors"},
     "kernels": {"errors", "kernels"},
     "format": {"errors", "format", "version"},
     "runs": {"errors", "format", "runs"},
-    "text": {"errors", "fields", "arguments", "config", "text", "format.files"},
+    "text": {"errors", "config", "text", "format.files"},
     "inference": {
-        "errors", "fields", "arguments", "config", "processors", "kernels", "format", "runs",
-        "text", "inference",
+        "errors", "config", "processors", "kernels", "format", "runs", "text", "inference",
     },
     "nn": {"errors", "config", "kernels", "nn"},
     "training": {
-        "errors", "fields", "config", "processors", "recipes", "kernels", "format", "runs", "text",
+        "errors", "config", "processors", "recipes", "kernels", "format", "runs", "text",
         "inference", "nn", "training", "version",
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "fields", "arguments", "config", "processors", "recipes", "kernels", "format", "runs",
-    "text", "inference",
+    "errors", "config", "processors", "recipes", "kernels", "format", "runs", "text", "inference",
 }  # fmt: skip
 
 

@@ -10,8 +10,8 @@ import click
 
 from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
 from charlstm.config import DynamicConfig
+from charlstm.config.fields import flag_of
 from charlstm.errors import ConfigError
-from charlstm.fields import flag_of
 
 if TYPE_CHECKING:
     from charlstm.inference.language_model import LanguageModel

@@ -25,8 +25,8 @@ from charlstm.cli.options import (
 )
 from charlstm.cli.progress import counting, reading
 from charlstm.config import TextConfig
+from charlstm.config.fields import Range
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
-from charlstm.fields import Range
 
 if TYPE_CHECKING:
     from charlstm.format.checkpoint import Checkpoint

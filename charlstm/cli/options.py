@@ -12,10 +12,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from charlstm.cli import output
-from charlstm.fields import Section, flag_of, type_of
+from charlstm.config.fields import Section, flag_of, type_of
 from charlstm.format.files import expand_home
 
-ARGUMENTS = "charlstm.arguments"
+ARGUMENTS = "charlstm.config.arguments"
 """Where a context's `meta` keeps the arguments that the program was started with."""
 
 CommandFunction = Callable[..., Any]

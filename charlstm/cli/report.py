@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from charlstm.cli.output import duration
 from charlstm.cli.verdict import verdict
 from charlstm.config import SECTIONS, Config
-from charlstm.fields import flag_of
+from charlstm.config.fields import flag_of
 from charlstm.recipes import DEFAULT_MINUTES, Choice
 from charlstm.runs.maturity import MORE, hardly_trained
 from charlstm.training.load import CpuUse, busy_notice, used_by_others

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.arguments import check_arguments
 from charlstm.config import Config, FillConfig, SampleConfig
+from charlstm.config.arguments import check_arguments
+from charlstm.config.fields import Range
 from charlstm.errors import (
     CharlstmError,
     CheckpointError,
@@ -23,7 +24,6 @@ from charlstm.errors import (
     DirectionError,
     UnknownCharacterError,
 )
-from charlstm.fields import Range
 from charlstm.format.checkpoint import Checkpoint, unusable
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.arguments import check_arguments
+from charlstm.config.arguments import check_arguments
+from charlstm.config.fields import describe_value
 from charlstm.errors import (
     ArgumentTypeError,
     CheckpointError,
@@ -22,7 +23,6 @@ from charlstm.errors import (
     IdError,
     UnknownCharacterError,
 )
-from charlstm.fields import describe_value
 from charlstm.text.equivalents import Mapped, map_text, replacements
 
 REPLACEMENT = "\ufffd"

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from charlstm.config import SECTIONS, Config, MoreConfig
+from charlstm.config.fields import flag_of
 from charlstm.errors import CheckpointError, RunError
-from charlstm.fields import flag_of
 from charlstm.format.checkpoint import Checkpoint, unusable
 from charlstm.format.progress import Progress
 from charlstm.inference.language_model import read_meta

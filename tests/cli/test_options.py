@@ -12,7 +12,7 @@ import pytest
 from charlstm.cli import COMMANDS, main
 from charlstm.cli.options import NUMBERS
 from charlstm.config import SECTIONS, Config
-from charlstm.fields import flag_of, type_of
+from charlstm.config.fields import flag_of, type_of
 from charlstm.recipes import RECIPES
 
 OPTIONS = [

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from charlstm.cli import main
 from charlstm.config import COMPILED_CELLS, SECTIONS, Config
+from charlstm.config.fields import flag_of
 from charlstm.errors import ConfigError
-from charlstm.fields import flag_of
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.recipes import RECIPES, SIZES
 from charlstm.training import setup

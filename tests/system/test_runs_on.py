@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from charlstm.config import SECTIONS, Config, FillConfig, SampleConfig
+from charlstm.config.fields import Section, flag_of, type_of
 from charlstm.errors import CharlstmError, ConfigError, DivergenceError
-from charlstm.fields import Section, flag_of, type_of
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.training.events import Stepped
 from charlstm.training.loop import Trainer

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from charlstm.config import SECTIONS, Config
+from charlstm.config.fields import flag_of, type_of
 from charlstm.errors import ConfigError, RunError
-from charlstm.fields import flag_of, type_of
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.runs.folder import Run
 from charlstm.training.resume import resume_run

@@ -38,6 +38,12 @@ def _shown(bound: float) -> str:
     return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
+FRACTION = Range(0, 1, open_high=True)
+COUNT = Range(1, 2**31 - 1)
+COUNT_OR_ZERO = Range(0, 2**31 - 1)
+BOUND = Range(0, 1e30)  # for numbers that float32 must hold, and their squares' sums float64
+
+
 def option(
     default: Any,
     text: str,
@@ -166,7 +172,7 @@ class Section:
 
 
 def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> Any:
-    """The value as `kind`, if it is one: the rule that `charlstm.arguments` states.
+    """The value as `kind`, if it is one: the rule that `charlstm.config.arguments` states.
 
     Args:
         name: the argument's or field's, for the message.

@@ -21,8 +21,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from charlstm.config.fields import check_type, describe_value
 from charlstm.errors import ArgumentTypeError
-from charlstm.fields import check_type, describe_value
 
 P = ParamSpec("P")
 R = TypeVar("R")

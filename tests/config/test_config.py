@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from charlstm.config import SECTIONS, Config, FillConfig, ModelConfig, SampleConfig, TrainConfig
+from charlstm.config.fields import Range, type_of
 from charlstm.errors import ConfigError
-from charlstm.fields import Range, type_of
 from charlstm.recipes import RECIPES, recipe
 
 

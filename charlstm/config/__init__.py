@@ -1,0 +1,30 @@
+"""Every option, once: its default, help, range and choices are on a field of these dataclasses.
+
+The command line builds its options from the fields, a checkpoint stores them as JSON, and the
+library takes the dataclasses. Nothing here imports anything heavy.
+"""
+
+from charlstm.config.dynamic import DynamicConfig
+from charlstm.config.fill import FillConfig
+from charlstm.config.model import ModelConfig
+from charlstm.config.resume import MoreConfig
+from charlstm.config.run import COMPILED_CELLS, SECTIONS, Config, check_values
+from charlstm.config.sample import SampleConfig
+from charlstm.config.text import TextConfig
+from charlstm.config.train import TrainConfig
+from charlstm.config.windows import WindowConfig
+
+__all__ = [
+    "COMPILED_CELLS",
+    "SECTIONS",
+    "Config",
+    "DynamicConfig",
+    "FillConfig",
+    "ModelConfig",
+    "MoreConfig",
+    "SampleConfig",
+    "TextConfig",
+    "TrainConfig",
+    "WindowConfig",
+    "check_values",
+]

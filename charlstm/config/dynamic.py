@@ -1,0 +1,31 @@
+"""How weights follow the text that is read (`--dynamic`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charlstm.config.fields import Range, Section, option
+
+
+@dataclass(frozen=True)
+class DynamicConfig(Section):
+    """How weights follow the text that is read (`--dynamic`)."""
+
+    dynamic_rate: float = option(
+        8e-4,
+        "How far each window moves the weights (--dynamic).",
+        group="Dynamic",
+        within=Range(0, 1),
+    )
+    dynamic_decay: float = option(
+        5e-3,
+        "How far they lean back to what was trained after each window (--dynamic).",
+        group="Dynamic",
+        within=Range(0, 1),
+    )
+    dynamic_window: int = option(
+        32,
+        "Characters in a window (--dynamic).",
+        group="Dynamic",
+        within=Range(1, 1_000_000),
+    )

@@ -1,0 +1,125 @@
+"""The network's shape, and what regularises it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charlstm.config.fields import FRACTION, Range, Section, option
+from charlstm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """The network's shape."""
+
+    cell: str = option(
+        "lstm",
+        "Recurrent cell: lstm; peephole (its gates see the memory); coupled (what is written is "
+        "what is forgotten); gru (no memory of its own); rnn (no gates: it forgets).",
+        group="Model",
+        choices=("lstm", "peephole", "coupled", "gru", "rnn"),
+        chosen=True,
+    )
+    direction: str = option(
+        "forward",
+        "Read from left to right, or from both sides of each character (both: for `charlstm "
+        "fill`; such a model cannot write left to right).",
+        group="Model",
+        choices=("forward", "both"),
+    )
+    num_layers: int = option(
+        1, "Layers, one above the other.", group="Model", within=Range(1, 64), flag="--layers"
+    )
+    hidden_size: int = option(
+        512, "Units in each layer.", group="Model", within=Range(1, 65536), chosen=True
+    )
+    embedding: int = option(
+        0,
+        "Learn a vector of N numbers for each character in place of its one-hot (0): fewer "
+        "weights where there are many characters, and often quicker to learn.",
+        group="Model",
+        within=Range(0, 65536),
+        chosen=True,
+    )
+    residual: bool = option(
+        False,
+        "Add each layer's input to its output, from the second layer on: for deep stacks (two "
+        "layers unless --layers is given).",
+        group="Model",
+    )
+    dense_output: bool = option(
+        False,
+        "All layers feed the softmax, not the last alone (two layers unless --layers is given).",
+        group="Model",
+    )
+    layer_norm: bool = option(
+        False,
+        "Normalise what a layer passes up: steadies deep stacks (two layers unless --layers is "
+        "given).",
+        group="Model",
+    )
+    dropout: float = option(
+        0.2,
+        "Share of activations dropped between layers and before the softmax in training: "
+        "against learning a small text by heart.",
+        group="Regularisation",
+        within=FRACTION,
+        chosen=True,
+    )
+    locked_dropout: float = option(
+        0.0,
+        "The same with one mask for a whole window, so that a unit stays dropped: stronger.",
+        group="Regularisation",
+        within=FRACTION,
+    )
+    input_dropout: float = option(
+        0.0,
+        "Share of whole characters hidden from the first layer: against leaning on the last few.",
+        group="Regularisation",
+        within=FRACTION,
+    )
+    recurrent_dropout: float = option(
+        0.0,
+        "Share of recurrent weights dropped for a window: against learning long passages by heart.",
+        group="Regularisation",
+        within=FRACTION,
+        chosen=True,
+    )
+    logit_scale: float = option(
+        1.0,
+        "Multiplies the logits once the network is trained: below 1, what was read many times "
+        "does not make it surer than new text bears out.",
+        group="Regularisation",
+        within=Range(0, 10, open_low=True),
+        chosen=True,
+    )
+    zoneout: float = option(
+        0.0,
+        "Share of units that keep their old state at a step: trains long memory (for --cell "
+        "peephole, which is used unless --cell is given).",
+        group="Regularisation",
+        within=FRACTION,
+    )
+
+    @property
+    def stack_width(self) -> int:
+        """How many numbers a stack of layers gives to the softmax for each character."""
+        return self.hidden_size * (self.num_layers if self.dense_output else 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.zoneout and self.cell != "peephole":
+            raise ConfigError(
+                f"--zoneout {self.zoneout:g} needs --cell peephole: the other cells run in kernels "
+                "that take no masks at each step."
+            )
+        for name, flag in (
+            ("residual", "--residual"),
+            ("dense_output", "--dense-output"),
+            ("layer_norm", "--layer-norm"),
+        ):
+            if getattr(self, name) and self.num_layers < 2:
+                raise ConfigError(
+                    f"{flag} works between layers of equal size; with --layers 1 there is "
+                    "nothing for it: give --layers 2 or more."
+                )

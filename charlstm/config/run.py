@@ -1,0 +1,94 @@
+"""All that shapes a training run: the sections together, checked against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from charlstm.config.fields import Section, check_type
+from charlstm.config.model import ModelConfig
+from charlstm.config.text import TextConfig
+from charlstm.config.train import TrainConfig
+from charlstm.config.windows import WindowConfig
+from charlstm.errors import ConfigError, UnknownOptionError
+
+COMPILED_CELLS = ("lstm", "coupled")  # for which `--kernel compiled` has code
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that shapes a training run."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        for name, kind in SECTIONS.items():
+            check_type(name, getattr(self, name), kind)
+        if self.train.kernel == "compiled" and self.model.cell not in COMPILED_CELLS:
+            raise ConfigError(
+                f"--kernel compiled is for --cell {' and '.join(COMPILED_CELLS)}, not for "
+                f"{self.model.cell}; use --kernel auto or torch."
+            )
+        if self.model.direction == "both" and self.windows.targets == "last":
+            raise ConfigError(
+                "--direction both needs --targets all (recipes may set last): after a window's "
+                "last character there is nothing to read from the right."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object a section."""
+        return {name: getattr(self, name).to_json() for name in SECTIONS}
+
+    @classmethod
+    def from_json(cls, data: object) -> Config:
+        """Rebuild from `to_json`'s object.
+
+        Raises:
+            ConfigError: as for a section.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"a configuration has the sections {', '.join(SECTIONS)}.")
+        if unknown := sorted(set(map(str, data)) - set(SECTIONS)):
+            raise UnknownOptionError(f"a configuration has no section {unknown[0][:80]!r}.")
+        sections: dict[str, Any] = {
+            name: kind.from_json(data.get(name, {})) for name, kind in SECTIONS.items()
+        }
+        return cls(**sections)
+
+    def override(self, changes: Mapping[str, Any]) -> Config:
+        """A copy with fields of any section replaced; names are unique over all sections.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        sections: dict[str, Any] = {}
+        for name, kind in SECTIONS.items():
+            names = {spec.name for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
+            own = {key: value for key, value in changes.items() if key in names}
+            sections[name] = dataclasses.replace(getattr(self, name), **own)
+        return Config(**sections)
+
+
+def check_values(changes: Mapping[str, Any]) -> None:
+    """Check each value by itself, where the options that it goes with are not known yet.
+
+    Raises:
+        ConfigError: a value has the wrong type, or is out of range.
+    """
+    for kind in SECTIONS.values():
+        for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
+            if spec.name in changes:
+                kind.checked(spec, changes[spec.name])
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "text": TextConfig,
+    "model": ModelConfig,
+    "windows": WindowConfig,
+    "train": TrainConfig,
+}
