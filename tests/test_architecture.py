@@ -17,7 +17,7 @@ ALLOWED = {
     "errors": set[str](),
     "config": {"errors", "config"},
     "processors": set[str](),
-    "recipes": {"errors"},
+    "planner": {"errors", "planner"},
     "kernels": {"errors", "kernels"},
     "format": {"errors", "format", "version"},
     "runs": {"errors", "format", "runs"},
@@ -27,12 +27,12 @@ ALLOWED = {
     },
     "nn": {"errors", "config", "kernels", "nn"},
     "training": {
-        "errors", "config", "processors", "recipes", "kernels", "format", "runs", "text",
+        "errors", "config", "processors", "planner", "kernels", "format", "runs", "text",
         "inference", "nn", "training", "version",
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "config", "processors", "recipes", "kernels", "format", "runs", "text", "inference",
+    "errors", "config", "processors", "planner", "kernels", "format", "runs", "text", "inference",
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from charlstm.cli.output import duration
 from charlstm.cli.verdict import verdict
 from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of
-from charlstm.recipes import DEFAULT_MINUTES, Choice
+from charlstm.planner.fitted import DEFAULT_MINUTES
+from charlstm.planner.rules import Choice
 from charlstm.runs.maturity import MORE, hardly_trained
 from charlstm.training.load import CpuUse, busy_notice, used_by_others
 

@@ -220,7 +220,8 @@ def _plan(
     begun: float,
     more: MoreConfig,
 ) -> _Plan:
-    from charlstm.recipes import implied, recipe
+    from charlstm.planner.presets import recipe
+    from charlstm.planner.rules import implied
     from charlstm.runs.find import find_run, runs_dir_from
     from charlstm.runs.folder import Run
 
@@ -242,13 +243,9 @@ def _plan(
 
 def _of_size(size: str | None) -> dict[str, Any]:
     """The fields that a size stands for."""
-    from charlstm.recipes import SIZES
+    from charlstm.planner import presets
 
-    if size is None:
-        return {}
-    if size not in SIZES:
-        raise ConfigError(f"--size {size!r} is unknown; choose from: {', '.join(SIZES)}.")
-    return {"hidden_size": SIZES[size]}
+    return {} if size is None else dict(presets.size(size))
 
 
 def _launcher(plan: _Plan) -> Callable[[], int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from charlstm.recipes import SIZES
+from charlstm.planner.presets import SIZES
 
 _RISE = 0.004  # nats: how much the validation loss may rise by chance
 _GAP = 0.3  # nats between training and validation loss: the text is nearly memorised

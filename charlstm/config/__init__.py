@@ -8,14 +8,13 @@ from charlstm.config.dynamic import DynamicConfig
 from charlstm.config.fill import FillConfig
 from charlstm.config.model import ModelConfig
 from charlstm.config.resume import MoreConfig
-from charlstm.config.run import COMPILED_CELLS, SECTIONS, Config, check_values
+from charlstm.config.run import SECTIONS, Config, check_values
 from charlstm.config.sample import SampleConfig
 from charlstm.config.text import TextConfig
 from charlstm.config.train import TrainConfig
 from charlstm.config.windows import WindowConfig
 
 __all__ = [
-    "COMPILED_CELLS",
     "SECTIONS",
     "Config",
     "DynamicConfig",

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import torch
 
-from charlstm.config import COMPILED_CELLS, Config, ModelConfig
+from charlstm.config import Config, ModelConfig
+from charlstm.config.run import COMPILED_CELLS
 from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.kernels.availability import unavailable
 from charlstm.nn.network import CharLSTM

@@ -15,7 +15,8 @@ import torch
 from charlstm.config import Config, TrainConfig
 from charlstm.errors import RunError
 from charlstm.format.files import replace_file
-from charlstm.recipes import ALWAYS, DEFAULT_MINUTES, REFERENCE, Choice, choose, implied
+from charlstm.planner.fitted import ALWAYS, DEFAULT_MINUTES, REFERENCE
+from charlstm.planner.rules import Choice, choose, implied
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus

@@ -13,7 +13,7 @@ from charlstm.cli import COMMANDS, main
 from charlstm.cli.options import NUMBERS
 from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of, type_of
-from charlstm.recipes import RECIPES
+from charlstm.planner.presets import RECIPES
 
 OPTIONS = [
     (name, param)

@@ -10,7 +10,7 @@ import pytest
 from charlstm.config import SECTIONS, Config, FillConfig, ModelConfig, SampleConfig, TrainConfig
 from charlstm.config.fields import Range, type_of
 from charlstm.errors import ConfigError
-from charlstm.recipes import RECIPES, recipe
+from charlstm.planner.presets import RECIPES, recipe
 
 
 def test_json_round_trip() -> None:

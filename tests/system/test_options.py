@@ -21,11 +21,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from charlstm.cli import main
-from charlstm.config import COMPILED_CELLS, SECTIONS, Config
+from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of
+from charlstm.config.run import COMPILED_CELLS
 from charlstm.errors import ConfigError
 from charlstm.format.checkpoint import load_checkpoint
-from charlstm.recipes import RECIPES, SIZES
+from charlstm.planner.presets import RECIPES, SIZES
 from charlstm.training import setup
 from charlstm.training.device import compiled_fault
 from charlstm.training.loop import Trainer

@@ -7,7 +7,7 @@ import torch
 from charlstm.config import Config, ModelConfig, TrainConfig
 from charlstm.errors import CheckpointError
 from charlstm.nn.network import CharLSTM
-from charlstm.recipes import recipe
+from charlstm.planner.presets import recipe
 from charlstm.training.optim import (
     learning_rate,
     losses,

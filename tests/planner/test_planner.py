@@ -6,16 +6,9 @@ from typing import Any
 import pytest
 
 from charlstm.config import SECTIONS, Config
-from charlstm.recipes import (
-    DEFAULT_MINUTES,
-    MOST_EPOCHS,
-    PATIENT_EPOCHS,
-    RECIPES,
-    SIZES,
-    choose,
-    implied,
-    recipe,
-)
+from charlstm.planner.fitted import DEFAULT_MINUTES, MAX_EPOCHS, MAX_EPOCHS_TIMED
+from charlstm.planner.presets import RECIPES, SIZES, recipe
+from charlstm.planner.rules import choose, implied
 
 MILLION = 10**6
 
@@ -31,7 +24,7 @@ def test_every_choice_can_be_trained(chars: int, seconds: float, speed: float) -
     choice = choose({"minutes": seconds / 60}, chars, seconds, speed)
     config = Config().override(choice.overrides)
     assert config.train.epochs >= 1
-    assert 0 <= choice.epochs <= (MOST_EPOCHS if chars >= MILLION else PATIENT_EPOCHS)
+    assert 0 <= choice.epochs <= (MAX_EPOCHS if chars >= MILLION else MAX_EPOCHS_TIMED)
 
 
 def test_more_time_and_faster_machines_get_larger_models() -> None:
@@ -55,13 +48,13 @@ def test_compiled_windows_make_a_larger_model_worth_its_time() -> None:
     assert sizes == [512, 768]
 
 
-def test_a_text_read_often_is_held_back_more() -> None:
+def test_more_epochs_give_more_dropout() -> None:
     rates = [chosen({}, chars, 270)["dropout"] for chars in (10**8, 10**7, 10**6, 10**5, 10**4)]
     assert rates == sorted(rates)
     assert rates[0] == 0 < rates[-1]
 
 
-def test_a_text_read_often_makes_no_surer_a_model() -> None:
+def test_more_epochs_scale_logits_down() -> None:
     scales = [
         chosen({}, chars, 270)["logit_scale"] for chars in (10**8, 10**7, 10**6, 10**5, 10**4)
     ]
@@ -69,7 +62,7 @@ def test_a_text_read_often_makes_no_surer_a_model() -> None:
     assert 1 > scales[0] > scales[-1] > 0.5
 
 
-def test_a_large_model_is_held_back_sooner() -> None:
+def test_a_large_model_is_regularised_after_fewer_epochs() -> None:
     def rates(epochs: int, chars: int = MILLION) -> list[float]:
         return [
             chosen({"hidden_size": hidden, "epochs": epochs}, chars, 300)["dropout"]
@@ -88,27 +81,27 @@ def test_a_text_that_repeats_itself_is_read_more_often_by_a_larger_model() -> No
 
     new, half, whole = of(0.0), of(0.5), of(1.0)
     assert [one.most_epochs for one in (new, half, whole)] == [
-        MOST_EPOCHS, 2 * MOST_EPOCHS, 5 * MOST_EPOCHS,
+        MAX_EPOCHS, 2 * MAX_EPOCHS, 5 * MAX_EPOCHS,
     ]  # fmt: skip
-    assert [one.overrides["epochs"] for one in (new, half)] == [MOST_EPOCHS, 2 * MOST_EPOCHS]
+    assert [one.overrides["epochs"] for one in (new, half)] == [MAX_EPOCHS, 2 * MAX_EPOCHS]
     assert new.epochs < whole.epochs
     assert new.overrides["hidden_size"] < whole.overrides["hidden_size"]
-    assert new.overrides["dropout"] > whole.overrides["dropout"]  # it is worth knowing by heart
+    assert new.overrides["dropout"] > whole.overrides["dropout"]  # memorising helps
 
 
-def test_time_that_is_given_is_used_where_a_text_is_held_back_most() -> None:
+def test_a_time_budget_is_used_where_regularisation_is_strongest() -> None:
     short, long = 50_000, MILLION
-    assert chosen({}, short, 10**5)["epochs"] == MOST_EPOCHS
-    assert chosen({"minutes": 9.0}, short, 10**5)["epochs"] == PATIENT_EPOCHS
-    assert chosen({"minutes": 9.0}, long, 10**5)["epochs"] == MOST_EPOCHS
+    assert chosen({}, short, 10**5)["epochs"] == MAX_EPOCHS
+    assert chosen({"minutes": 9.0}, short, 10**5)["epochs"] == MAX_EPOCHS_TIMED
+    assert chosen({"minutes": 9.0}, long, 10**5)["epochs"] == MAX_EPOCHS
     repeating = choose({"minutes": 9.0}, short, 10**5, 30_000, repeated=0.5)
-    assert repeating.overrides["epochs"] == 2 * MOST_EPOCHS
+    assert repeating.overrides["epochs"] == 2 * MAX_EPOCHS
 
 
 def test_what_is_given_stays() -> None:
     given = {"hidden_size": 100, "dropout": 0.0, "lr": 1e-3, "epochs": 3}
     assert not set(chosen(given, MILLION, 300)) & set(given)
-    # Three passes, whatever the time has room for.
+    # Three epochs, whatever the time has room for.
     three = {"hidden_size": 512, "epochs": 3}
     assert chosen(three, 1000, 3000)["dropout"] == chosen(three, 1000, 3)["dropout"]
     assert choose(given, MILLION, 300, 30_000).epochs == 3
@@ -121,7 +114,7 @@ def test_what_is_given_stays() -> None:
 
 
 def test_by_time_epochs_are_only_a_bound() -> None:
-    assert chosen({"minutes": 1.0}, MILLION, 60)["epochs"] == MOST_EPOCHS
+    assert chosen({"minutes": 1.0}, MILLION, 60)["epochs"] == MAX_EPOCHS
     assert chosen({}, 10**9, 60 * DEFAULT_MINUTES)["epochs"] == 1
 
 

@@ -1,0 +1,148 @@
+"""The automatic choice: what is not given is chosen from corpus size, time budget and speed.
+
+The model's size follows from how much the machine can read in the time budget, its regularisation
+from how often the text is read in it. The numbers are in `charlstm.planner.fitted`;
+docs/explanation/choosing-a-model.md explains the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from charlstm.planner.fitted import (
+    ALWAYS,
+    GROW_CHARS,
+    GROW_COST,
+    MAX_COUNTED_EPOCHS,
+    MAX_EPOCHS,
+    MAX_EPOCHS_TIMED,
+    MAX_GROW,
+    MAX_REPEATED,
+    MAX_USEFUL_EPOCHS,
+    MUCH_REPEATED,
+    REGULARISATION_LEVELS,
+    REGULARISED_HIDDEN_SIZE,
+    SHORT_TEXT,
+    SHORT_TEXT_BATCH_SIZE,
+    SHORT_TEXT_COST,
+    SIZE_LEVELS,
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and what a run with it is expected to do.
+
+    Attributes:
+        overrides: values for fields of the configuration that were not given.
+        chars: characters that are likely to be read.
+        epochs: the same in epochs.
+        most_epochs: epochs after which more time would not be used.
+        repeated: the fraction of the validation text that also occurs in the training text.
+    """
+
+    overrides: Mapping[str, Any]
+    chars: float
+    epochs: float
+    most_epochs: int
+    repeated: float
+
+
+def implied(
+    given: Mapping[str, Any], recipe: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Values that given options need, for fields that are not given themselves.
+
+    They take precedence over the recipe and over what is chosen automatically, so that an option
+    whose requirement is not stated on the command line is still legal.
+
+    Args:
+        given: the fields that are given.
+        recipe: the overrides of the recipe that the given options are added to.
+    """
+    values = {**recipe, **given}
+    needed: dict[str, Any] = {}
+    if values.get("zoneout"):
+        needed["cell"] = "peephole"
+    stacked = ("residual", "dense_output", "layer_norm")
+    if any(values.get(name) for name in stacked) and values.get("num_layers", 1) < 2:
+        needed["num_layers"] = 2
+    if values.get("direction") == "both" and values.get("targets") == "last":
+        needed["targets"] = "all"
+    if values.get("schedule") in ("linear", "cosine") and (values.get("decay_after") or 0) > 1:
+        needed["decay_after"] = None  # a recipe's, in epochs of its step schedule
+    return {name: value for name, value in needed.items() if name not in given}
+
+
+def choose(
+    given: Mapping[str, Any],
+    num_chars: int,
+    seconds: float,
+    speed: float,
+    *,
+    compiled: bool = False,
+    repeated: float = 0.0,
+    processes: int = 1,
+) -> Choice:
+    """Choose what was not given, for a text and a time budget.
+
+    The choice is legal with what is given: where a given option needs another one (see
+    `implied`), that one is chosen, too.
+
+    Args:
+        given: the fields that are settled; legal together.
+        num_chars: of the training text.
+        seconds: the time budget.
+        speed: characters per second that the reference model learns from on this machine.
+        compiled: whether its windows are compiled code.
+        repeated: the fraction of the validation text that also occurs in the training text.
+            Memorising helps to predict it, which takes more epochs and a larger model.
+        processes: that divide each batch, which therefore has at least as many windows.
+    """
+    needed = implied(given)
+    settled = {**needed, **given}
+    work = speed * seconds
+    new = 1 - min(repeated, MAX_REPEATED)
+    overfits_most = num_chars < SHORT_TEXT and repeated < MUCH_REPEATED
+    is_timed = overfits_most and given.get("minutes")
+    most_epochs = round((MAX_EPOCHS_TIMED if is_timed else MAX_EPOCHS) / new)
+    layers, hidden = settled.get("num_layers", 1), given.get("hidden_size")
+    if hidden is None:
+        useful = min(work, MAX_USEFUL_EPOCHS / new * num_chars)
+        size = [one for one in SIZE_LEVELS if useful >= one.least_work(compiled) * layers][-1]
+        hidden = size.hidden_size
+    else:
+        size = min(SIZE_LEVELS, key=lambda one: abs(one.hidden_size - hidden))
+    cost = size.cost * layers * (hidden / size.hidden_size) ** 2
+    if given.get("direction") == "both":
+        cost *= 2
+    batch_size = ALWAYS["batch_size"]
+    if num_chars < SHORT_TEXT:
+        batch_size, cost = SHORT_TEXT_BATCH_SIZE, cost * SHORT_TEXT_COST
+    growing = min(GROW_CHARS, MAX_GROW * work / cost)
+    chars = work / cost - (GROW_COST - 1) * growing
+    epochs = given.get("epochs") or most_epochs
+    if given.get("minutes") or not given.get("epochs"):  # given epochs take the time they take
+        epochs = min(epochs, chars / max(1, num_chars))
+    counted = epochs * max(1, hidden / REGULARISED_HIDDEN_SIZE)
+    if not overfits_most:
+        counted = min(counted, MAX_COUNTED_EPOCHS)
+    level = next(one for one in REGULARISATION_LEVELS if counted <= one.max_epochs)
+    chosen = {
+        **ALWAYS,
+        **needed,
+        "batch_size": max(batch_size, processes),
+        "grow": round(min(MAX_GROW, GROW_CHARS / max(1.0, epochs * num_chars)), 2),
+        "hidden_size": hidden,
+        "dropout": level.dropout,
+        "recurrent_dropout": level.recurrent_dropout,
+        "logit_scale": level.logit_scale,
+        "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
+    }
+    if given.get("stateless"):
+        del chosen["reset"]  # each window starts from a zero state anyway
+    overrides = {name: value for name, value in chosen.items() if name not in given}
+    return Choice(overrides, epochs * num_chars, epochs, most_epochs, repeated)
