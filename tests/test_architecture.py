@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ ALLOWED = {
     "processors": set[str](),
     "planner": {"errors", "planner"},
     "kernels": {"errors", "kernels"},
-    "format": {"errors", "format", "version"},
+    "format": {"errors", "config", "format", "text.tokenizer", "version"},
     "runs": {"errors", "format", "runs"},
     "text": {"errors", "config", "text", "format.files"},
     "inference": {
@@ -75,6 +76,37 @@ def test_who_imports_whom(path: Path) -> None:
         inside = [n.split(".")[1:] for n in imports_of(path) if n.startswith("charlstm.")]
         for parts in inside:
             assert {parts[0], ".".join(parts)} & ALLOWED[room], ".".join(parts)
+
+
+def name_of(path: Path) -> str:
+    parts = ("charlstm", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def imports_on_load(path: Path, modules: Collection[str]) -> set[str]:
+    """Modules of the package that are imported together with one of them."""
+    found: set[str] = set()
+    for statement in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(statement, ast.ImportFrom):
+            submodules = {f"{statement.module}.{alias.name}" for alias in statement.names}
+            found |= submodules & set(modules) or {str(statement.module)} & set(modules)
+    return found
+
+
+def test_no_import_cycle() -> None:
+    paths = {name_of(path): path for path in MODULES}
+    graph = {name: imports_on_load(path, paths) for name, path in paths.items()}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in leaves}
+    assert not graph, "these modules import each other"
+
+
+@pytest.mark.parametrize(
+    "command", ["evaluate", "fill", "info", "runs", "rename", "delete", "cache"]
+)
+def test_commands_that_do_not_train_do_not_import_training(command: str) -> None:
+    found = imports_of(PACKAGE / "cli" / f"{command}.py")
+    assert not any(name.startswith("charlstm.training") for name in found)
 
 
 def test_compiled_code_is_asked_for_late() -> None:

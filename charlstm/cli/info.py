@@ -47,8 +47,8 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         CheckpointError: it is not a model's.
     """
     from charlstm.format.checkpoint import Checkpoint, load_meta, unusable
+    from charlstm.format.metadata import read_meta
     from charlstm.format.progress import Progress
-    from charlstm.inference.language_model import read_meta
     from charlstm.inference.weights import check_weights
     from charlstm.runs.folder import Run
     from charlstm.runs.maturity import hardly_trained

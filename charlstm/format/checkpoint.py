@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from charlstm import __version__
 from charlstm.errors import CharlstmError, CheckpointError, UnknownOptionError
 from charlstm.format.files import replace_file, retry_while_shared
+from charlstm.format.migrations import FORMAT, MIGRATIONS, migrate
 
-FORMAT = 1
 _DTYPES = frozenset({"float32", "float64", "int64", "uint8"})
 _NAME = re.compile(
     r"(meta|(model|average|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII
@@ -223,7 +223,7 @@ def _damage_reported(path: Path) -> Iterator[None]:
 def _read_directory(
     path: Path, file: IO[bytes]
 ) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo], dict[str, Any]]:
-    """The archive, its entries other than `meta` by file name, and the `meta` object.
+    """The archive, its entries other than `meta` by file name, and the migrated `meta` object.
 
     Raises:
         CheckpointError: its format is newer than this program.
@@ -243,9 +243,9 @@ def _read_directory(
             f"{path} has checkpoint format {version}; this charlstm reads up to "
             f"{FORMAT}.\nInstall a newer charlstm to use it."
         )
-    if version != FORMAT or isinstance(version, bool):
+    if type(version) is not int or version not in MIGRATIONS:
         raise _DamagedError("its format version is not readable")
-    return archive, infos, meta
+    return archive, infos, migrate(meta)
 
 
 def _check_end(file: IO[bytes]) -> int:

@@ -9,8 +9,6 @@ from typing import Any
 
 from charlstm.errors import CheckpointError
 
-# Not in the first checkpoints of format 1.
-_LATER = {"val_chars", "averaged", "piece", "pieces", "ended"}
 MOST_PIECES = 4
 """Into how many pieces a window is cut at most, while windows grow."""
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
@@ -143,20 +141,14 @@ class Progress:
         return data
 
     @classmethod
-    def from_json(cls, data: object, chars_per_step: int = 1) -> Progress:
+    def from_json(cls, data: object) -> Progress:
         """Rebuild from `to_json`'s object.
-
-        Args:
-            data: the object.
-            chars_per_step: of a full batch. The first checkpoints of format 1 counted steps and
-                summed their mean losses; each step then counts as a full batch.
 
         Raises:
             CheckpointError: not such an object.
         """
         names = {spec.name for spec in dataclasses.fields(cls)}
-        data = _in_chars(data, chars_per_step)
-        if not isinstance(data, dict) or set(data) | _LATER != names:
+        if not isinstance(data, dict) or set(data) != names:
             raise CheckpointError("the run's progress is not readable.")
         values = dict(data)
         if values["best_nats"] is None:
@@ -175,19 +167,6 @@ class Progress:
         if not 0 <= progress.piece < progress.pieces <= MOST_PIECES:
             raise CheckpointError("the run's progress is not readable: 'pieces'.")
         return progress
-
-
-def _in_chars(data: object, chars_per_step: int) -> object:
-    """Progress that counts characters, from one that counted steps."""
-    if not isinstance(data, dict) or not {"pending_steps", "epoch_steps"} <= set(data):
-        return data
-    data = dict(data)
-    for part in ("pending", "epoch"):
-        steps, nats = data.pop(f"{part}_steps"), data[f"{part}_nats"]
-        good = type(steps) is int and 0 <= steps < 2**31 and _is_number(nats)
-        data[f"{part}_chars"] = steps * chars_per_step if good else -1  # -1 is not accepted later
-        data[f"{part}_nats"] = nats * chars_per_step if good else nats
-    return data
 
 
 def _is_number(value: object) -> bool:

@@ -18,13 +18,13 @@ from charlstm.config import Config, FillConfig, SampleConfig
 from charlstm.config.arguments import check_arguments
 from charlstm.config.fields import Range
 from charlstm.errors import (
-    CharlstmError,
     CheckpointError,
     ConfigError,
     DirectionError,
     UnknownCharacterError,
 )
 from charlstm.format.checkpoint import Checkpoint, unusable
+from charlstm.format.metadata import read_meta
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.sampling import (
@@ -419,21 +419,6 @@ class LanguageModel:
             places.append(np.zeros(len(encoded), dtype=bool))
             done += len(part)
         return np.concatenate(ids), np.concatenate(places)
-
-
-def read_meta(path: Path, checkpoint: Checkpoint) -> tuple[Config, CharTokenizer]:
-    """The configuration and the vocabulary in a checkpoint.
-
-    Raises:
-        CheckpointError: they are not readable.
-    """
-    try:
-        return (
-            Config.from_json(checkpoint.meta.get("config")),
-            CharTokenizer.from_json(checkpoint.meta.get("tokenizer")),
-        )
-    except CharlstmError as error:
-        raise unusable(path, checkpoint.meta, error, damaged=True) from error
 
 
 def seed_of(config: SampleConfig | FillConfig) -> int:

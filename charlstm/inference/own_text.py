@@ -9,7 +9,7 @@ from pathlib import Path
 from charlstm.config import Config
 from charlstm.errors import ChangedTextError, CheckpointError, RunError, SourceError
 from charlstm.format.checkpoint import Checkpoint
-from charlstm.inference.language_model import read_meta
+from charlstm.format.metadata import read_meta
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources

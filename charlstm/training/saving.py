@@ -13,8 +13,8 @@ from torch import Tensor
 from charlstm import __version__
 from charlstm.errors import CheckpointError, DivergenceError
 from charlstm.format.checkpoint import Checkpoint, load_checkpoint
+from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress, SavedBest
-from charlstm.inference.language_model import read_meta
 from charlstm.inference.weights import check_weights
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.training.optim import optimizer_arrays, restore_optimizer
@@ -99,7 +99,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     restore_optimizer(
         network, trainer.optimizer, checkpoint.part("optimizer"), trainer.config.train
     )
-    trainer.progress = Progress.from_json(checkpoint.meta.get("progress"), trainer.chars_per_step)
+    trainer.progress = Progress.from_json(checkpoint.meta.get("progress"))
     if bool(average) != bool(trainer.progress.averaged):
         raise CheckpointError("the average of the weights does not fit the run's progress.")
     if trainer.progress.index >= trainer.windows.batches_per_epoch:

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlstm.errors import CheckpointError
-from charlstm.format.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
+from charlstm.format.migrations import FORMAT
 from tests.canary import entry, pickled_canary
 
 META = {"note": "grüße", "number": 1 / 3}

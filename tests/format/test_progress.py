@@ -23,18 +23,6 @@ def test_json_round_trip() -> None:
     assert Progress().to_json()["best_nats"] is None
 
 
-def test_progress_that_counted_steps() -> None:
-    """Of the first checkpoints: means of steps become sums over the characters of full batches."""
-    progress = Progress(step=9, pending_nats=60.0, pending_chars=24, epoch_nats=4.0, epoch_chars=8)
-    old = progress.to_json()
-    del old["pending_chars"], old["epoch_chars"]
-    old |= {"pending_nats": 7.5, "pending_steps": 3, "epoch_nats": 0.5, "epoch_steps": 1}
-    assert Progress.from_json(old, chars_per_step=8) == progress
-    for bad in ({"pending_steps": -1}, {"epoch_steps": 2**63}, {"epoch_nats": "x"}):
-        with pytest.raises(CheckpointError, match="progress is not readable"):
-            Progress.from_json(old | bad, chars_per_step=8)
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,0 +1,25 @@
+"""What a checkpoint's metadata says of a model: its configuration and its vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from charlstm.config import Config
+from charlstm.errors import CharlstmError
+from charlstm.format.checkpoint import Checkpoint, unusable
+from charlstm.text.tokenizer import CharTokenizer
+
+
+def read_meta(path: Path, checkpoint: Checkpoint) -> tuple[Config, CharTokenizer]:
+    """The configuration and the vocabulary in a checkpoint.
+
+    Raises:
+        CheckpointError: they are not readable.
+    """
+    try:
+        return (
+            Config.from_json(checkpoint.meta.get("config")),
+            CharTokenizer.from_json(checkpoint.meta.get("tokenizer")),
+        )
+    except CharlstmError as error:
+        raise unusable(path, checkpoint.meta, error, damaged=True) from error
