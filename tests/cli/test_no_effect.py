@@ -9,7 +9,7 @@ import pytest
 
 from charlstm.cli.no_effect import without_effect
 from charlstm.config import Config
-from charlstm.recipes import choose
+from charlstm.planner.rules import choose
 from tests.conftest import Program
 
 
