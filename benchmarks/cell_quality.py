@@ -40,7 +40,7 @@ def learn(text: Path, cell: str, seconds: float, options: dict[str, object]) -> 
                 nats = event.val_nats
         spent = time.monotonic() - begun
     assert nats is not None
-    weights = sum(p.numel() for p in trainer.parameters)
+    weights = sum(p.numel() for p in trainer.state.parameters)
     model = config.model
     return [
         f"{cell} {model.num_layers}x{model.hidden_size}", f"{weights:,}",

@@ -139,10 +139,10 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     from charlstm.inference.fast_writer import _max_threads
-    from charlstm.training.device import share_threads
+    from charlstm.training.device import divide_threads
     from charlstm.training.launch import most_processes
-    from charlstm.training.process_group import World
-    from charlstm.training.rank import Place
+    from charlstm.training.process_group import ProcessGroup
+    from charlstm.training.rank import RankInfo
 
     monkeypatch.setattr(processors, "_affinity", lambda: 64)
     monkeypatch.setattr(processors, "cpu_quota", lambda: 3.9)
@@ -156,9 +156,13 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for count in (available_processors, _max_threads, most_processes):
         assert count() == 3
     _max_threads.cache_clear()
-    for world in (World(), World(Place(0, 2, 0, 2)), World(Place(0, 8, 0, 8))):
-        share_threads(0, world)
-    share_threads(40, World())
+    for group in (
+        ProcessGroup(),
+        ProcessGroup(RankInfo(0, 2, 0, 2)),
+        ProcessGroup(RankInfo(0, 8, 0, 8)),
+    ):
+        divide_threads(0, group)
+    divide_threads(40, ProcessGroup())
     assert chosen == [3, 1, 1, 3]
     processors.limit_library_threads()
     assert os.environ["OMP_NUM_THREADS"] == "3"

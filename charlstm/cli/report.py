@@ -109,7 +109,7 @@ def notice_load(trainer: Trainer, before: CpuUse, say: Any) -> None:
     """
     import torch
 
-    if trainer.device.type != "cpu" or trainer.world.size > 1:
+    if trainer.state.device.type != "cpu" or trainer.group.size > 1:
         return
     others = used_by_others(before, CpuUse.now())
     if notice := busy_notice(others, os.cpu_count() or 1, torch.get_num_threads()):
@@ -122,11 +122,12 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
 
     config, corpus = trainer.config, trainer.corpus
     model, windows, train = config.model, config.windows, config.train
-    weights = sum(p.numel() for p in trainer.parameters)
+    weights = sum(p.numel() for p in trainer.state.parameters)
     count = torch.get_num_threads()
-    threads = f", {count} thread{'s' if count > 1 else ''}" if trainer.device.type == "cpu" else ""
-    if trainer.world.size > 1:
-        threads += f" in each of {trainer.world.size} processes"
+    device = trainer.state.device.type
+    threads = f", {count} thread{'s' if count > 1 else ''}" if device == "cpu" else ""
+    if trainer.group.size > 1:
+        threads += f" in each of {trainer.group.size} processes"
     kernel = " compiled" if train.kernel == "compiled" else ""
     plan = "shuffled windows" if windows.stateless else "streams"
     say(
@@ -136,7 +137,7 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     say(
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
         f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
-        f"{trainer.device.type} {train.precision}{kernel}{threads}; {_length(train)} of "
+        f"{device} {train.precision}{kernel}{threads}; {_length(train)} of "
         f"{trainer.windows.batches_per_epoch:,} {'windows' if windows.grow else 'steps'}, "
         f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen} "
         "characters"
@@ -151,7 +152,7 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
 
 def _minutes_left(trainer: Trainer) -> float:
     """What a resumed run still has of its time."""
-    spent = max(trainer.progress.ended, trainer.seconds)
+    spent = max(trainer.progress.ended, trainer.stopwatch.seconds)
     return max(0.0, trainer.config.train.minutes - spent / 60)
 
 
@@ -185,7 +186,7 @@ def _hardly_trained(trainer: Trainer) -> str:
     return hardly_trained(
         {
             "progress": trainer.progress.to_json(),
-            "corpus": trainer.corpus_meta,
+            "corpus": trainer.saver.corpus_meta,
             "tokenizer": trainer.corpus.tokenizer.to_json(),
         }
     )
@@ -215,7 +216,7 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         "patience": f"stopped early: no new best in {progress.stale} evaluations",
         "paused": f"paused after epoch {progress.epoch} of {train.epochs}",
     }[reason]
-    line = f"{why}, {progress.step:,} steps, {duration(trainer.seconds)}"
+    line = f"{why}, {progress.step:,} steps, {duration(trainer.stopwatch.seconds)}"
     if math.isfinite(progress.best_nats):
         kind = "validation" if len(trainer.corpus.val) >= 2 else "training"
         kind += " pseudo-likelihood" if trainer.config.model.direction == "both" else ""
@@ -276,6 +277,6 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         "best_step": progress.best_step,
         "verdict": _verdict(trainer, reason),
         "validated": len(trainer.corpus.val) >= 2,
-        "seconds": round(trainer.seconds, 3),
+        "seconds": round(trainer.stopwatch.seconds, 3),
         "hardly_trained": bool(_hardly_trained(trainer)),
     }

@@ -91,7 +91,7 @@ class Signals:
         """Pass the request to stop, also one that came before, to a trainer."""
         self.trainer = trainer
         if self.received:
-            trainer.ask_to_stop()
+            trainer.request_stop()
 
     def check(self) -> None:
         """Raise again what was dropped.
@@ -106,7 +106,7 @@ class Signals:
         self.received = number
         if self.trainer is None:
             raise Stopped(number)
-        self.trainer.ask_to_stop()
+        self.trainer.request_stop()
 
     def _report_unraisable(self, unraisable: UnraisableHookArgs) -> None:
         """Report what was raised where nothing can be raised; a request to stop is kept anyway."""

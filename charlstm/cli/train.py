@@ -38,7 +38,7 @@ from charlstm.errors import (
     RunError,
 )
 from charlstm.training.load import CpuUse
-from charlstm.training.rank import Place, place_from
+from charlstm.training.rank import RankInfo, rank_from_environment
 
 if TYPE_CHECKING:
     from charlstm.runs.folder import Run
@@ -119,9 +119,9 @@ def command(
     joined in order. The run's folder keeps the best and the last checkpoint.
     """
     begun, cpu_use = time.monotonic(), CpuUse.now()
-    place = place_from()
-    if place is not None and place.rank:
-        _follow(place)
+    info = rank_from_environment()
+    if info is not None and info.rank:
+        _work(info)
         return
     changes = given(options, SECTIONS.values())
     if resume is None and not texts:
@@ -138,12 +138,12 @@ def command(
     changes = {**_of_size(size), **changes}
     with Signals() as signals:
         plan = _plan(texts, resume, name, recipe_name, runs_dir, changes, begun, more)
-        launcher = None if place is not None else _launcher(plan)
+        launcher = None if info is not None else _launcher(plan)
         if launcher is None:
             trainer = _set_up(plan, say, quiet, signals, verbose)
             notice_load(trainer, cpu_use, say)
             reason = _show(trainer, say, quiet, resumed=resume is not None)
-            trainer.world.leave()
+            trainer.group.leave()
     if launcher is not None:
         sys.exit(launcher())
     run_folder = str(trainer.run.folder)
@@ -269,21 +269,21 @@ def _launcher(plan: _Plan) -> Callable[[], int] | None:
     return partial(launch, processes, arguments)
 
 
-def _follow(place: Place) -> None:
-    """Train as one of several processes, in silence: the leader reports, and its options count."""
-    from charlstm.training.process_group import World
-    from charlstm.training.replicate import follow
+def _work(info: RankInfo) -> None:
+    """Train as a worker of a process group: the leader reports, and its options count."""
+    from charlstm.training.process_group import ProcessGroup
+    from charlstm.training.replicate import receive_run
 
-    speaks = place.local_rank == 0  # on a machine without the leader, nobody else says it
+    speaks = info.local_rank == 0  # on a machine without the leader, nobody else says it
     try:
         with Signals(silent=not speaks) as signals:
-            world = World.join(output.say if speaks else _nothing)
-            trainer = follow(world)
+            group = ProcessGroup.join(output.say if speaks else _nothing)
+            trainer = receive_run(group)
             if trainer is not None:
                 signals.attach(trainer)
                 for _ in trainer.train():
                     continue
-                world.leave()
+                group.leave()
     except (CharlstmError, Stopped) as error:
         if speaks:
             raise
@@ -297,14 +297,14 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool 
             say(sentence)
 
     # Options are in order: only now is torch worth its two seconds.
-    from charlstm.training.process_group import World
+    from charlstm.training.process_group import ProcessGroup
     from charlstm.training.resume import resume_run
     from charlstm.training.setup import new_run
 
-    world = World.join(say)
-    if plan.changes.get("processes", 0) > 1 and plan.changes["processes"] != world.size:
+    group = ProcessGroup.join(say)
+    if plan.changes.get("processes", 0) > 1 and plan.changes["processes"] != group.size:
         raise ConfigError(
-            f"--processes {plan.changes['processes']}: torchrun started {world.size}. Leave the "
+            f"--processes {plan.changes['processes']}: torchrun started {group.size}. Leave the "
             "option out, or start charlstm without torchrun."
         )
     compiling = CompileView(quiet, signals.check)
@@ -312,12 +312,12 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool 
         if plan.run is not None:
             return resume_run(
                 plan.run, plan.changes, plan.texts,
-                notice=output.say, progress=progress, world=world, begun=plan.begun,
+                notice=output.say, progress=progress, group=group, begun=plan.begun,
                 on_ready=signals.attach, on_compile=compiling.show, more=plan.more,
             )  # fmt: skip
         return new_run(
             plan.texts, plan.config, runs_dir=plan.folder, name=plan.name,
-            notice=say, progress=progress, world=world,
+            notice=say, progress=progress, group=group,
             details=(lambda line: say(output.escape(line, newlines=False))) if verbose else None,
             given=plan.changes if plan.chooses else None,
             on_choice=lambda config, choice: explain(

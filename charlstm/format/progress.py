@@ -1,4 +1,4 @@
-"""What a run knows of itself, beside weights: saved with them, and checked when read back."""
+"""A run's counters and the history of its evaluations, as checkpoints hold them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from charlstm.errors import CheckpointError
 
-MOST_PIECES = 4
-"""Into how many pieces a window is cut at most, while windows grow."""
+MAX_CHUNKS = 4
+"""How many chunks a window is cut into at most (see `--grow`)."""
+_JSON_NAMES = {"chunk": "piece", "chunks": "pieces"}  # where a checkpoint's key is another
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
 
 
@@ -59,7 +60,7 @@ class Progress:
         step: optimizer steps done.
         epoch: epochs done.
         index: windows done of the current epoch.
-        piece, pieces: how much of the next window is done: so many of so many pieces.
+        chunk, chunks: chunks of the current window done, and how many it is cut into.
         best_nats: the lowest nats per character at an evaluation; inf before the first.
         best_step: when that was.
         stale: evaluations since then.
@@ -89,8 +90,8 @@ class Progress:
     epoch_chars: int = 0
     seconds: float = 0.0
     ended: float = 0.0
-    piece: int = 0
-    pieces: int = 1
+    chunk: int = 0
+    chunks: int = 1
     val_chars: int = 0
     averaged: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
@@ -100,13 +101,31 @@ class Progress:
         """Seconds that count against `--minutes`: all of a time that the run came to the end of."""
         return max(self.ended, self.seconds)
 
+    def add_loss(self, nats: float, chars: int) -> None:
+        """Add training losses, summed over so many characters."""
+        self.pending_nats += nats
+        self.pending_chars += chars
+        self.epoch_nats += nats
+        self.epoch_chars += chars
+
+    def advance(self, windows_per_epoch: int) -> None:
+        """Count a step: a chunk of a window, and perhaps the window's and the epoch's last."""
+        self.step += 1
+        self.chunk += 1
+        if self.chunk == self.chunks:
+            self.chunk = 0
+            self.index += 1
+        if self.index == windows_per_epoch:
+            self.epoch += 1
+            self.index = 0
+
     def evaluate(
         self,
         val_nats: float | None,
         average_nats: float | None,
         saved: SavedBest | None = None,
     ) -> Evaluated:
-        """Take down what the weights as they are reach, and whether it is the best so far.
+        """Record an evaluation, and whether it is the best so far.
 
         Args:
             val_nats: nats per character of the validation part; None if there is none, and what
@@ -136,7 +155,8 @@ class Progress:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; floats survive it to the bit, infinity becomes null."""
-        data = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        data = {_JSON_NAMES.get(name, name): value for name, value in fields.items()}
         data["best_nats"] = None if math.isinf(self.best_nats) else self.best_nats
         return data
 
@@ -147,8 +167,10 @@ class Progress:
         Raises:
             CheckpointError: not such an object.
         """
-        names = {spec.name for spec in dataclasses.fields(cls)}
-        if not isinstance(data, dict) or set(data) != names:
+        names = {
+            _JSON_NAMES.get(spec.name, spec.name): spec.name for spec in dataclasses.fields(cls)
+        }
+        if not isinstance(data, dict) or set(data) != set(names):
             raise CheckpointError("the run's progress is not readable.")
         values = dict(data)
         if values["best_nats"] is None:
@@ -163,8 +185,8 @@ class Progress:
                 good = type(value) is int and lowest <= value < 2**53
             if not good:
                 raise CheckpointError(f"the run's progress is not readable: {name!r}.")
-        progress = cls(**values)
-        if not 0 <= progress.piece < progress.pieces <= MOST_PIECES:
+        progress = cls(**{names[name]: value for name, value in values.items()})
+        if not 0 <= progress.chunk < progress.chunks <= MAX_CHUNKS:
             raise CheckpointError("the run's progress is not readable: 'pieces'.")
         return progress
 

@@ -33,8 +33,8 @@ class Batch:
     fresh: bool
     reset: NDArray[np.bool_] | None = None
 
-    def piece(self, number: int, count: int) -> Batch:
-        """One of `count` parts of about equal length, in which a window is read one by one."""
+    def chunk(self, number: int, count: int) -> Batch:
+        """Chunk `number`, from 0, of `count` that are about equally long: shape (~T / count, B)."""
         if count == 1:
             return self
         length = len(self.inputs)

@@ -1,66 +1,115 @@
-"""A run's time: how much of it is gone, and what it allows beside training."""
+"""The time of a run: how much has elapsed, and how much of a budget is for training."""
 
 from __future__ import annotations
 
-_LOOKS = 10  # at the validation part, evenly over the run, if they are cheap
-_DEAREST = 0.05  # what looking may take of the time
-VALIDATION_SHARE = 0.04  # what the last look may take of it
+import time
+
+from charlstm.config import TrainConfig
+from charlstm.format.progress import Progress
+
+_EVALUATIONS = 10  # evenly over the run, if they are cheap
+_MAX_COST = 0.05  # of the time, for evaluations during training
+FINAL_EVALUATION = 0.04  # of the time, for the evaluations at the end
 
 
-class Clock:
-    """The division of a budget among learning, and looking and saving at the end.
+class Stopwatch:
+    """Measures the time spent training, over all sessions of a run.
 
     Args:
-        budget: seconds, all told.
-        looks: how often the validation part is predicted at the end.
-
-    Attributes:
-        look: seconds that predicting the validation part takes, once.
-        save: seconds that a save takes.
+        before: seconds of earlier sessions.
+        started: when this session began, by `time.monotonic`; None: when `start` is called.
     """
 
-    def __init__(self, budget: float, looks: int = 1) -> None:
-        self.budget = budget
-        self.looks = looks
-        self.look = VALIDATION_SHARE * budget / looks
-        self.save = 0.0
-        self._looked = 0.0
+    def __init__(self, before: float = 0.0, started: float | None = None) -> None:
+        self._before = before
+        self._started = started
+
+    def start(self) -> None:
+        """Begin to count, unless it has begun."""
+        if self._started is None:
+            self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all sessions up to now."""
+        if self._started is None:
+            return self._before
+        return self._before + time.monotonic() - self._started
+
+
+def session_stopwatch(train: TrainConfig, progress: Progress, begun: float | None) -> Stopwatch:
+    """The stopwatch of a session that begins.
+
+    Args:
+        train: with the time budget, if any.
+        progress: of the run so far.
+        begun: when the command was started, by `time.monotonic`. Set-up counts from then if time
+            ends the run; otherwise, or if None, time counts from when training begins.
+    """
+    has_time = train.minutes > 0 and progress.ended < 60 * train.minutes
+    return Stopwatch(progress.seconds, begun if has_time else None)
+
+
+class TimeBudget:
+    """Divides a time budget among training, evaluation, and the save at the end.
+
+    Args:
+        seconds: the budget, with everything.
+        final_evaluations: how often the validation part is read at the end.
+
+    Attributes:
+        evaluation_seconds: what reading the validation part once takes.
+        save_seconds: what a save takes.
+    """
+
+    def __init__(self, seconds: float, final_evaluations: int = 1) -> None:
+        self.seconds = seconds
+        self.final_evaluations = final_evaluations
+        self.evaluation_seconds = FINAL_EVALUATION * seconds / final_evaluations
+        self.save_seconds = 0.0
+        self._evaluated_at = 0.0
         self._began = (0.0, 0.0)
 
     @property
     def end(self) -> float:
-        """When learning has to end, in seconds from the start: then comes the last evaluation."""
-        return max(0.0, self.budget - self.looks * self.look - 2 * self.save)
+        """When training has to end, in seconds from the start; the last evaluation follows."""
+        evaluations = self.final_evaluations * self.evaluation_seconds
+        return max(0.0, self.seconds - evaluations - 2 * self.save_seconds)
 
-    def share(self, spent: float) -> float:
-        """How much of the time for learning is gone: 0 to 1."""
+    def elapsed(self, spent: float) -> float:
+        """The elapsed fraction of the time for training, 0 to 1, after `spent` seconds."""
         return min(1.0, spent / self.end) if self.end else 1.0
 
-    def begin(self, spent: float, done: float) -> None:
-        """Take down that learning begins, after so many seconds, with that share of it done.
-
-        Args:
-            spent: as for `may_look`.
-            done: as for `may_look`; if it is 1, no step follows, before which to ask that.
-        """
-        self._began = (spent, done)
-        self._looked = spent
-
-    def looked(self, spent: float, seconds: float) -> None:
-        """Take down an evaluation that has just ended, and what one prediction took of it."""
-        self._looked, self.look = spent, seconds
-
-    def may_look(self, spent: float, done: float) -> bool:
-        """Whether to evaluate before the end; not so shortly before that it would say no more.
+    def begin(self, spent: float, fraction: float) -> None:
+        """Record when training begins.
 
         Args:
             spent: seconds since the start.
-            done: the share of the run that is done, which its epochs may end before the time.
+            fraction: progress, 0 to 1; no step follows, and no evaluation, where it is 1.
         """
-        seconds, share = self._began
+        self._began = (spent, fraction)
+        self._evaluated_at = spent
+
+    def evaluated(self, spent: float, seconds: float) -> None:
+        """Record an evaluation that has just ended.
+
+        Args:
+            spent: seconds since the start.
+            seconds: what reading the validation part once took.
+        """
+        self._evaluated_at, self.evaluation_seconds = spent, seconds
+
+    def evaluation_is_due(self, spent: float, fraction: float) -> bool:
+        """Whether to evaluate now; not if the final evaluation follows too soon to differ.
+
+        Args:
+            spent: seconds since the start.
+            fraction: progress, 0 to 1; its epochs may end a run before its time does.
+        """
+        seconds, before = self._began
         end = self.end
-        if done > share:
-            end = min(end, spent + (1 - done) * (spent - seconds) / (done - share))
-        whole = (end - seconds) / (1 - share)  # for a run that is resumed, sessions before it, too
-        pause = max(self.look / _DEAREST, whole / _LOOKS)
-        return spent - self._looked >= pause and end - spent >= pause / 2
+        if fraction > before:
+            end = min(end, spent + (1 - fraction) * (spent - seconds) / (fraction - before))
+        whole = (end - seconds) / (1 - before)  # of a resumed run, with its earlier sessions
+        pause = max(self.evaluation_seconds / _MAX_COST, whole / _EVALUATIONS)
+        return spent - self._evaluated_at >= pause and end - spent >= pause / 2

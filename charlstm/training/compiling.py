@@ -15,8 +15,8 @@ import torch
 
 from charlstm.config import ModelConfig
 from charlstm.nn.network import CharLSTM
-from charlstm.training.evaluation import validate
 from charlstm.training.events import Compiling
+from charlstm.training.validation import validate
 
 
 class CompileWatch:

@@ -1,4 +1,4 @@
-"""What to train with: which device, number format, threads, and how many processes."""
+"""What to train with: device, precision, kernel, and processor threads."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.events import Notice
-from charlstm.training.optim import losses, make_optimizer
-from charlstm.training.process_group import World
+from charlstm.training.process_group import ProcessGroup
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS is set
 _Kind = TypeVar("_Kind")
-_CPU = torch.device("cpu")
-_MEASURE_SECONDS = 0.7  # for each number of processes
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
@@ -217,7 +214,7 @@ def _seconds(network: CharLSTM) -> float:
     return time.perf_counter() - start
 
 
-def set_threads(config: Config, notice: Notice, world: World) -> None:
+def set_threads(config: Config, notice: Notice, group: ProcessGroup) -> None:
     """Use the configured number of processor threads, but no more than may be used here."""
     asked = config.train.threads
     processors = available_processors()
@@ -226,88 +223,17 @@ def set_threads(config: Config, notice: Notice, world: World) -> None:
             f"--threads reduced from {asked} to {processors}: this process may use no more "
             "processors."
         )
-    share_threads(asked, world)
+    divide_threads(asked, group)
 
 
-def share_threads(asked: int, world: World) -> None:
-    """Use so many processor threads; 0 divides the available processors among the processes."""
+def divide_threads(asked: int, group: ProcessGroup) -> None:
+    """Use `asked` processor threads; 0 divides the available processors among the processes."""
     processors = available_processors()
     if asked:
         torch.set_num_threads(min(asked, processors))
-    elif world.local_size > 1:
-        torch.set_num_threads(max(1, processors // world.local_size))
+    elif group.local_size > 1:
+        torch.set_num_threads(max(1, processors // group.local_size))
     elif "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(_DEFAULT_THREADS)
     else:
         torch.set_num_threads(min(_DEFAULT_THREADS, processors))
-
-
-def fastest_count(world: World, config: Config, vocab_size: int) -> tuple[int, dict[int, float]]:
-    """How many of the world's processes learn the most characters in a second.
-
-    Counts of 1, 2, 4, ... and all take turns with some real steps of the network on made-up text,
-    dividing the machine's cores among them.
-
-    Args:
-        world: all of one machine's processes; each must ask.
-        config: with sizes and precision settled.
-        vocab_size: V.
-
-    Returns:
-        The number, and characters per second by number; the same in each process.
-    """
-    counts = sorted({2**k for k in range(world.size.bit_length())} | {world.size})
-    counts = [count for count in counts if count <= min(world.size, config.windows.batch_size)]
-    speeds = {}
-    for count in counts:
-        part = world.first(count)
-        taken = 0.0 if part is None else _seconds_of_steps(part, config, vocab_size)
-        # The leader's clock counts; the sum is also where the others wait their turn.
-        seconds = world.sum([taken if world.leads else 0.0])[0]
-        speeds[count] = config.windows.batch_size * config.windows.maxlen / seconds
-    return max(speeds, key=speeds.__getitem__), speeds
-
-
-def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
-    """Characters per second that a configuration learns from here, measured for a moment.
-
-    Args:
-        config: with sizes and precision settled.
-        vocab_size: V.
-        device: where to train.
-    """
-    seconds = _seconds_of_steps(World(), config, vocab_size, device)
-    return config.windows.batch_size * config.windows.maxlen / seconds
-
-
-def _seconds_of_steps(
-    world: World, config: Config, vocab_size: int, device: torch.device = _CPU
-) -> float:
-    """The time a step takes in a world, the best of some."""
-    share_threads(config.train.threads, world)
-    dtype = product_type(config.train.precision)
-    compiled = config.train.kernel == "compiled"
-    network = CharLSTM(config.model, vocab_size, dtype=dtype, compiled=compiled).to(device)
-    if device.type != "cpu":
-        network.generator = torch.Generator(device)
-    learner = world.wrap(network, config.windows.maxlen)
-    optimizer = make_optimizer(network, config.train)
-    streams = config.windows.batch_size
-    own = world.columns(streams)
-    network.share = (own, streams) if world.size > 1 else None
-    generator = torch.Generator().manual_seed(1)
-    shape = (config.windows.maxlen + 1, own.stop - own.start)
-    text = torch.randint(vocab_size, shape, generator=generator).to(device)
-    state = network.initial_state(shape[1])
-    times: list[float] = []
-    while len(times) < 2 or (sum(times[1:]) < _MEASURE_SECONDS and len(times) < 50):
-        start = time.perf_counter()
-        logits, _ = learner(text[:-1], state, targets=text[1:])
-        loss, _ = losses(logits.flatten(0, 1), text[1:].flatten(), 0.0)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        loss.item()  # a GPU is waited for
-        # The mean of all clocks, so that all stop at the same step.
-        times.append(world.sum([time.perf_counter() - start])[0] / world.size)
-    return min(times[1:])  # the first has made the kernels

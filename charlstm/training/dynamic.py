@@ -26,7 +26,7 @@ from charlstm.errors import CorpusError, DirectionError
 from charlstm.inference.scoring import Score
 from charlstm.nn.network import CharLSTM
 from charlstm.text.tokenizer import Ids
-from charlstm.training.saving import weights_of
+from charlstm.training.state import weights_of
 
 _EPSILON = 1e-3  # of the mean of sqrt(M): weights that hardly ever matter stay where they are
 

@@ -1,146 +1,89 @@
-"""How well a network predicts held-out text, as `charlstm eval` counts it."""
+"""Evaluation of a training state on the validation part."""
 
 from __future__ import annotations
 
-import math
-import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import nn
-
-from charlstm.inference.both import plan_blocks
 from charlstm.inference.scoring import plan_streams
-from charlstm.nn.network import CharLSTM
-from charlstm.processors import available_processors
 from charlstm.text.tokenizer import Ids
-from charlstm.training.process_group import World
+from charlstm.training.clock import FINAL_EVALUATION, TimeBudget
+from charlstm.training.state import TrainState
+from charlstm.training.validation import seconds_per_char, validate
 
-_WINDOW = 128
+_MIN_VALIDATED = 20_000  # characters
 
 
-def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
-    """Nats per character of a text, in float32, as `charlstm eval` counts them.
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation measured.
 
-    The state is carried over all of it; for a network that reads both ways, it is the
-    pseudo-likelihood.
+    Attributes:
+        val_nats: nats per character of the validation part; None if there is none.
+        average_nats: the same with the averaged weights; None if there are none.
+        seconds: what reading the validation part once took.
+    """
+
+    val_nats: float | None
+    average_nats: float | None
+    seconds: float
+
+
+class Evaluator:
+    """Evaluates a training state on the validation part; a process group's leader does.
 
     Args:
-        network: its dropout is off meanwhile, and its generator is not touched.
-        ids: the text, shape (T,), T at least 2.
-        asked_to_stop: asked now and then.
-
-    Returns:
-        The mean over all characters but the first; None if asked to stop before the end.
+        val: ids of the validation part, (T,); fewer than 2 are not evaluated.
+        all_threads: let the leader use the threads of all processes of its machine.
     """
-    measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
-    with _predicting(network):
-        nats = measure(network, ids, asked_to_stop)
-    return None if nats is None else nats / (len(ids) - 1)
 
+    def __init__(self, val: Ids, *, all_threads: bool) -> None:
+        self._val = val
+        self._all_threads = all_threads
 
-def validate_together(
-    network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool], world: World, *, widen: bool
-) -> float | None:
-    """`validate` by the leader of some processes; all of them learn what came out.
+    def evaluate(self, state: TrainState, asked_to_stop: Callable[[], bool]) -> Evaluation | None:
+        """Evaluate the weights, and their average if there is one.
 
-    Args:
-        network, ids, asked_to_stop: as for `validate`.
-        world: the processes.
-        widen: let the leader have the threads of all processes of its machine.
+        Args:
+            state: not changed; generators included.
+            asked_to_stop: asked now and then.
 
-    Raises:
-        DistributedError: another process is gone.
-    """
-    nats = None
-    if world.leads:
-        threads = torch.get_num_threads()
-        if widen:
-            wider = min(threads * world.local_size, available_processors())
-            torch.set_num_threads(max(threads, wider))
-        try:
-            nats = validate(network, ids, asked_to_stop)
-        finally:
-            torch.set_num_threads(threads)
-    known, value = struct.unpack(
-        "<?d", world.broadcast(struct.pack("<?d", nats is not None, nats or 0.0))
-    )
-    return value if known else None
+        Returns:
+            What was measured; None if asked to stop before the end.
 
+        Raises:
+            DistributedError: another process has ended.
+        """
+        if len(self._val) < 2:
+            return Evaluation(None, None, 0.0)
+        begun = time.monotonic()
+        val_nats = self._nats(state, asked_to_stop)
+        seconds = time.monotonic() - begun
+        if val_nats is None or not state.average:
+            return None if val_nats is None else Evaluation(val_nats, None, seconds)
+        with state.average.in_place():
+            average_nats = self._nats(state, asked_to_stop)
+        return None if average_nats is None else Evaluation(val_nats, average_nats, seconds)
 
-def seconds_per_char(network: CharLSTM) -> float:
-    """About how long `validate` takes for each character of a long text."""
-    ids = np.zeros(_WINDOW * 64, dtype=np.uint8)
-    best = math.inf
-    with _predicting(network):
-        window = _tensor(ids.reshape(_WINDOW, 64), network)
-        for _ in range(2):  # the first makes the kernels
-            begun = time.perf_counter()
-            logits, _ = network(window, network.initial_state(64), targets=window)
-            nn.functional.cross_entropy(logits.flatten(0, 1), window.flatten()).item()
-            best = min(best, time.perf_counter() - begun)
-    return best / window.numel()
-
-
-@contextmanager
-def _predicting(network: CharLSTM) -> Iterator[None]:
-    """The network in float32 and without dropout, for prediction alone."""
-    was_training, dtype = network.training, network.dtype
-    network.eval()
-    network.dtype = torch.float32
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        network.dtype = dtype
-        network.train(was_training)
-
-
-def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
-    plan = plan_streams(len(ids))
-    nats = 0.0
-    state = network.initial_state(plan.count)
-    for first in range(plan.start, plan.length, _WINDOW):
-        if asked_to_stop():
-            return None
-        last = min(first + _WINDOW, plan.length if first >= 0 else 0)
-        if first == 0 and plan.count > 1:
-            for part in (part for layer in state for part in layer):
-                part[0] = 0.0  # the first stream has no text before its part
-        places, counted = plan.positions(first, last)
-        inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
-        logits, state = network(inputs, state)
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), reduction="none"
+    def _nats(self, state: TrainState, asked_to_stop: Callable[[], bool]) -> float | None:
+        ids = self._val[: state.progress.val_chars or None]
+        return state.group.on_leader(
+            lambda: validate(state.network, ids, asked_to_stop), all_threads=self._all_threads
         )
-        mask = torch.from_numpy(counted).to(network.device).flatten()
-        nats += _sum(loss[mask])
-    return nats
 
+    def plan(self, state: TrainState, budget: TimeBudget) -> None:
+        """Measure what an evaluation takes, and settle how much of the part it reads.
 
-def _pseudo_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
-    nats = 0.0
-    for blocks in plan_blocks(len(ids)):
-        if asked_to_stop():
-            return None
-        text = _tensor(ids[blocks.places], network)
-        state = network.initial_state(text.shape[1])
-        logits, _ = network(text[:-1], state, targets=text[1:])
-        counted = slice(blocks.left - 1, blocks.left - 1 + blocks.count)
-        loss = nn.functional.cross_entropy(
-            logits[counted].flatten(0, 1), text[1:][counted].flatten(), reduction="none"
-        )
-        nats += _sum(loss)
-    return nats
-
-
-def _sum(losses: torch.Tensor) -> float:
-    """A sum in float64, made on the CPU by numpy: not every device has that type."""
-    return float(losses.cpu().numpy().sum(dtype=np.float64))
-
-
-def _tensor(ids: Ids, network: CharLSTM) -> torch.Tensor:
-    return torch.from_numpy(ids.astype(np.int64)).to(network.device)
+        Args:
+            state: `progress.val_chars` is set, unless an earlier session has.
+            budget: `evaluation_seconds` is set.
+        """
+        if len(self._val) < 2:
+            return
+        per_char, progress = seconds_per_char(state.network), state.progress
+        if not progress.val_chars:
+            room = FINAL_EVALUATION * budget.seconds / budget.final_evaluations / per_char
+            progress.val_chars = min(len(self._val), max(_MIN_VALIDATED, int(room)))
+        plan = plan_streams(progress.val_chars)
+        budget.evaluation_seconds = per_char * plan.count * (plan.length - plan.start)

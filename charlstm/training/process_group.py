@@ -1,11 +1,11 @@
-"""Several processes that train one model: who is who, and what they tell each other.
+"""The processes that train one model together, and what they exchange.
 
-Each process holds the whole model and reads its share of the parallel streams. torch's
-DistributedDataParallel averages gradients, so all take the same step and stay equal. One of them,
-the leader, reads the text, evaluates, reports and saves; whatever it decides by the clock or by
-what happens to it alone, it tells the others, lest they wait for what never comes.
+Each process holds the whole model and reads its shard of the parallel streams. torch's
+DistributedDataParallel averages gradients, so all processes take the same steps and stay equal. The
+leader (rank 0) reads the text, evaluates, reports and saves. Decisions that depend on its clock, or
+on a signal that one process received, are agreed on: otherwise some processes would wait forever.
 
-`torchrun` (or `charlstm train --processes`) starts the processes and tells each its place by
+`torchrun` (or `charlstm train --processes`) starts the processes and gives each its rank in
 environment variables: https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 
@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -25,161 +27,252 @@ from torch.nn.parallel import DistributedDataParallel
 
 from charlstm.errors import DistributedError
 from charlstm.nn.network import CharLSTM
+from charlstm.processors import available_processors
 from charlstm.training.events import Notice
-from charlstm.training.rank import Place, place_from
+from charlstm.training.rank import RankInfo, rank_from_environment
+from charlstm.training.schedule import Due
 
-# A process that dies is noticed at once; a machine that falls silent, after so long.
+# A process that dies is noticed at once; a machine that no longer answers, after this long.
 _TIMEOUT = datetime.timedelta(minutes=30)
-_SLOW_SECONDS = 10.0  # to meet: whoever waits longer wants to know what for
+_SLOW_SECONDS = 10.0  # until a user is told what start-up waits for
 CHUNK_BYTES = 16 << 20  # sent at a time
-# What errors say that come from the processes' connection and not from the work.
+_MAX_SYNC_STEPS = 32
+_SYNC_WORK = 5e10  # floating point operations: about a third of a second on two cores
+# Words in torch's errors that mean that a connection, and not the computation, has failed.
 _SIGNS = ("gloo", "nccl", "connection", "process group", "tcpstore", "timed out", "socket")
 
 
-class World:
-    """The processes that train together, as one of them sees them.
+class ProcessGroup:
+    """A single process: the trivial form of a process group, which exchanges nothing.
+
+    Args:
+        info: this process's rank; None: the only process.
 
     Attributes:
-        rank, size, local_rank, local_size, undecided: as `Place` has them.
-        group: torch's name of them; None for a single process.
+        rank, size, local_rank, local_size, undecided: as in `RankInfo`.
     """
 
-    def __init__(self, place: Place | None = None, group: Any = None) -> None:
-        place = place or Place()
-        self.rank, self.size = place.rank, place.size
-        self.local_rank, self.local_size = place.local_rank, place.local_size
-        self.undecided = place.undecided
-        self.group = group
-        self._parent = os.getppid()
+    def __init__(self, info: RankInfo | None = None) -> None:
+        info = info or RankInfo()
+        self.rank, self.size = info.rank, info.size
+        self.local_rank, self.local_size = info.local_rank, info.local_size
+        self.undecided = info.undecided
 
-    @classmethod
-    def join(cls, notice: Notice) -> World:
-        """Meet the other processes that torchrun has started; without it, a world of one.
+    @staticmethod
+    def join(notice: Notice) -> ProcessGroup:
+        """The group of all processes that torchrun started; without torchrun, a single process.
 
         Args:
-            notice: says that they are waited for, if that takes long.
+            notice: receives a line if the others take long to start.
 
         Raises:
-            DistributedError: they cannot be reached.
+            DistributedError: the other processes cannot be reached.
         """
-        place = place_from()
-        if place is None:
-            return cls()
+        info = rank_from_environment()
+        if info is None:
+            return ProcessGroup()
         cuda = torch.cuda.is_available()
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-        with _told("the other processes cannot be reached"):
+        with _connection_errors("the other processes cannot be reached"):
             _in_thread(
                 lambda: dist.init_process_group(backend, timeout=_TIMEOUT),
-                lambda: notice(f"waiting for all {place.size} processes to start"),
+                lambda: notice(f"waiting for all {info.size} processes to start"),
             )
-        return cls(place, dist.group.WORLD)
+        return DistributedGroup(info, dist.group.WORLD)
+
+    @staticmethod
+    def leave() -> None:
+        """Disconnect from the other processes."""
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that reads, reports and saves."""
+    def is_leader(self) -> bool:
+        """Whether this process reads the text, evaluates, reports and saves."""
         return self.rank == 0
 
     @property
-    def orphaned(self) -> bool:
-        """Whether the process that started this one is gone, and with it who could stop it."""
-        return self.size > 1 and os.getppid() != self._parent
+    def must_agree(self) -> bool:
+        """Whether a request to one process takes effect only once all processes know it."""
+        return False
 
-    def columns(self, total: int, rank: int | None = None) -> slice:
-        """A process's share (this one's, unless said) of so many streams; all but even."""
-        rank = self.rank if rank is None else rank
-        return slice(rank * total // self.size, (rank + 1) * total // self.size)
+    def agree(self, due: Due, sums: list[float]) -> tuple[Due, list[float]]:
+        """What is due for all processes, and each sum added up over them; the same in each."""
+        return due, sums
 
-    def wrap(self, network: CharLSTM, maxlen: int) -> nn.Module:
-        """The network, its gradients averaged over all processes.
+    def on_leader(
+        self, function: Callable[[], float | None], *, all_threads: bool = False
+    ) -> float | None:
+        """What a function returns on the leader, in every process.
 
         Args:
-            network: with the same weights in each.
+            function: called on the leader only.
+            all_threads: let it use the threads of all processes of its machine.
+        """
+        del all_threads
+        return function()
+
+    def sync_interval(self, work: float) -> int:
+        """Steps between two synchronisations of the processes.
+
+        Args:
+            work: floating point operations of a step.
+        """
+        del work
+        return 1
+
+    def shard(self, total: int) -> slice:
+        """This process's part of `total` streams; parts differ by at most one stream."""
+        return slice(0, total)
+
+    def wrap(self, network: CharLSTM, maxlen: int) -> nn.Module:
+        """The network, with its gradients averaged over all processes.
+
+        Args:
+            network: with the same weights in each process.
             maxlen: the length of the shortest window.
         """
-        if self.size == 1:
-            return network
+        del maxlen
+        return network
+
+    def all_reduce(self, values: Sequence[float]) -> list[float]:
+        """Each value, summed over all processes; the same in each."""
+        return list(values)
+
+    def broadcast(self, data: bytes = b"") -> bytes:
+        """The leader's bytes, in every process."""
+        return data
+
+    def gather(self, rows: Tensor, total: int) -> Tensor:
+        """Each process's rows of a matrix -> all rows, in every process.
+
+        Args:
+            rows: of this process, float32; as many as `shard(total)` says.
+            total: the number of all rows.
+        """
+        del total
+        return rows
+
+    def guard(self) -> AbstractContextManager[None]:
+        """A context that turns torch's connection errors into `DistributedError`."""
+        return contextlib.nullcontext()
+
+    def first(self, count: int) -> ProcessGroup | None:
+        """The group of the first `count` processes; None in the others. All must call it."""
+        del count
+        return self
+
+
+class DistributedGroup(ProcessGroup):
+    """Several processes, connected by torch.distributed.
+
+    Every method that exchanges something must be called by all processes, in the same order, and
+    raises `DistributedError` if another process has ended.
+
+    Args:
+        info: this process's rank.
+        group: torch's handle.
+    """
+
+    def __init__(self, info: RankInfo, group: Any = None) -> None:
+        super().__init__(info)
+        self._group = group
+        self._parent = os.getppid()
+
+    @property
+    def must_agree(self) -> bool:  # noqa: D102 - see ProcessGroup, here and below
+        return True
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the process that started this one has ended: nobody else could stop it."""
+        return os.getppid() != self._parent
+
+    def agree(self, due: Due, sums: list[float]) -> tuple[Due, list[float]]:  # noqa: D102
+        stop = due.stop or self.is_orphaned
+        leader = due if self.is_leader else Due()  # only its clock counts
+        values = [float(stop), float(leader.save), float(leader.evaluate), leader.elapsed, *sums]
+        stops, saves, evaluations, elapsed, *sums = self.all_reduce(values)
+        return Due(stops > 0, saves > 0, evaluations > 0, elapsed), sums
+
+    def on_leader(  # noqa: D102
+        self, function: Callable[[], float | None], *, all_threads: bool = False
+    ) -> float | None:
+        value = None
+        if self.is_leader:
+            threads = torch.get_num_threads()
+            if all_threads:
+                more = min(threads * self.local_size, available_processors())
+                torch.set_num_threads(max(threads, more))
+            try:
+                value = function()
+            finally:
+                torch.set_num_threads(threads)
+        packed = struct.pack("<?d", value is not None, value or 0.0)
+        known, value = struct.unpack("<?d", self.broadcast(packed))
+        return value if known else None
+
+    def sync_interval(self, work: float) -> int:  # noqa: D102
+        return max(1, min(_MAX_SYNC_STEPS, round(_SYNC_WORK / work)))
+
+    def shard(self, total: int) -> slice:  # noqa: D102
+        return self._shard_of(self.rank, total)
+
+    def _shard_of(self, rank: int, total: int) -> slice:
+        return slice(rank * total // self.size, (rank + 1) * total // self.size)
+
+    def wrap(self, network: CharLSTM, maxlen: int) -> nn.Module:  # noqa: D102
         device = network.device
         with self.guard():
             return DistributedDataParallel(
                 network,
                 device_ids=[device] if device.type == "cuda" else None,
-                process_group=self.group,
+                process_group=self._group,
                 gradient_as_bucket_view=True,
-                # A window of one character has nothing for a backward stack to read.
+                # A window of one character has no input for a backward stack.
                 find_unused_parameters=maxlen == 1 and network.config.direction == "both",
             )
 
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """Each value, summed over all processes; the same in each."""
-        if self.size == 1:
-            return list(values)
+    def all_reduce(self, values: Sequence[float]) -> list[float]:  # noqa: D102
         numbers = torch.tensor(values, dtype=torch.float64)
         with self.guard():
-            dist.all_reduce(numbers, group=self.group)
+            dist.all_reduce(numbers, group=self._group)
         summed: list[float] = numbers.tolist()
         return summed
 
-    def broadcast(self, data: bytes = b"") -> bytes:
-        """What the leader passes, in every process. Plain bytes: nothing that runs."""
-        if self.size == 1:
-            return data
-        length = int(self.sum([len(data) if self.leads else 0])[0])
+    def broadcast(self, data: bytes = b"") -> bytes:  # noqa: D102
+        length = int(self.all_reduce([len(data) if self.is_leader else 0])[0])
         buffer = torch.zeros(length, dtype=torch.uint8)
-        if self.leads and data:
+        if self.is_leader and data:
             buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         with self.guard():
             for first in range(0, length, CHUNK_BYTES):
-                dist.broadcast(buffer[first : first + CHUNK_BYTES], 0, group=self.group)
+                dist.broadcast(buffer[first : first + CHUNK_BYTES], 0, group=self._group)
         return buffer.numpy().tobytes()
 
-    def gather(self, part: Tensor, total: int) -> Tensor:
-        """Each process's rows of a matrix -> all rows, in every process.
-
-        Args:
-            part: this process's share, float32; as many rows as `columns(total)` says.
-            total: how many rows there are in all.
-        """
-        if self.size == 1:
-            return part
-        shares = [self.columns(total, rank) for rank in range(self.size)]
-        counts = [share.stop - share.start for share in shares]
-        padded = part.new_zeros(max(counts), *part.shape[1:])
-        padded[: len(part)] = part
+    def gather(self, rows: Tensor, total: int) -> Tensor:  # noqa: D102
+        shards = [self._shard_of(rank, total) for rank in range(self.size)]
+        counts = [shard.stop - shard.start for shard in shards]
+        padded = rows.new_zeros(max(counts), *rows.shape[1:])
+        padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         with self.guard():
-            dist.all_gather(parts, padded, group=self.group)
-        return torch.cat([rows[:count] for rows, count in zip(parts, counts, strict=True)])
+            dist.all_gather(parts, padded, group=self._group)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
-    @contextlib.contextmanager
-    def guard(self) -> Iterator[None]:
-        """Turn what torch says when another process is gone into an error that says so.
+    def guard(self) -> AbstractContextManager[None]:  # noqa: D102
+        return _connection_errors("another process of this training has ended")
 
-        Raises:
-            DistributedError: another process is gone.
-        """
-        if self.size == 1:
-            yield
-            return
-        with _told("another process of this training has ended"):
-            yield
-
-    def first(self, count: int) -> World | None:
-        """The world of the first `count` processes, for those that are of it; all must ask."""
+    def first(self, count: int) -> ProcessGroup | None:  # noqa: D102
         group = dist.new_group(list(range(count))) if count > 1 else None
         if self.rank >= count:
             return None
-        place = Place(self.rank, count, self.local_rank, min(count, self.local_size))
-        return World(place, group)
-
-    @staticmethod
-    def leave() -> None:
-        """Part from the others."""
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+        info = RankInfo(self.rank, count, self.local_rank, min(count, self.local_size))
+        return ProcessGroup(info) if count == 1 else DistributedGroup(info, group)
 
 
 def _in_thread(work: Callable[[], None], is_slow: Callable[[], None]) -> None:
-    """Do what waits for other processes where signals can still be met meanwhile."""
+    """Do what waits for other processes in a thread, so that signals are handled meanwhile."""
     failed: list[Exception] = []
 
     def run() -> None:
@@ -200,7 +293,8 @@ def _in_thread(work: Callable[[], None], is_slow: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
+def _connection_errors(what: str) -> Iterator[None]:
+    """Raise torch's connection errors as `DistributedError`, which begins with `what`."""
     try:
         yield
     except RuntimeError as error:  # torch's errors of connections have no narrower type in common

@@ -1,4 +1,4 @@
-"""A process's place among those that train together, as torchrun tells it; without torch.
+"""This process's rank, from the environment variables of torchrun; without torch.
 
 The variables: https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
 """
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from charlstm.errors import ConfigError
 
 AUTO = "charlstm-auto"
-"""The name of a launch whose number of processes is still to be chosen."""
+"""The run id of a launch whose number of processes is still to be chosen."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a process stands.
+class RankInfo:
+    """The rank of a process in a process group.
 
     Attributes:
-        rank: which of all processes this is; 0 leads.
-        size: how many there are.
-        local_rank: which of those on this machine it is.
-        local_size: how many are on this machine.
-        undecided: whether fewer may be chosen.
+        rank: index among all processes; 0 is the leader.
+        size: number of processes.
+        local_rank: index among the processes of this machine.
+        local_size: number of processes on this machine.
+        undecided: whether fewer processes may be chosen.
     """
 
     rank: int = 0
@@ -34,11 +34,11 @@ class Place:
     undecided: bool = False
 
 
-def place_from(environment: Mapping[str, str] = os.environ) -> Place | None:
-    """The place that torchrun gave this process; None where there is none but this one.
+def rank_from_environment(environment: Mapping[str, str] = os.environ) -> RankInfo | None:
+    """The rank that torchrun gave this process; None for a single process.
 
     Raises:
-        ConfigError: its variables are not readable.
+        ConfigError: a variable is not a whole number.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     if not all(name in environment for name in (*names, "MASTER_ADDR", "MASTER_PORT")):
@@ -50,4 +50,4 @@ def place_from(environment: Mapping[str, str] = os.environ) -> Place | None:
     if size == 1:
         return None
     undecided = environment.get("TORCHELASTIC_RUN_ID") == AUTO
-    return Place(rank, size, local_rank, local_size, undecided)
+    return RankInfo(rank, size, local_rank, local_size, undecided)

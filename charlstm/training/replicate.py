@@ -1,9 +1,9 @@
-"""How processes that train together come to hold the same: the leader's run, in each of them.
+"""How all processes of a group come to hold the same run.
 
-The leader sets up the run by itself, as a single process would. Then it passes on what it has:
-the configuration, its checkpoint as it lies on disk, and the text's ids. Nobody else reads the
-text; ids that lie in a file are mapped from it where it can be seen, and otherwise sent once to
-each machine.
+The leader reads the text and sets up the run as a single process would. It sends its configuration
+first, then its checkpoint as it is on disk, and the ids of the text. The other processes do not
+read the text: they map the file of the ids where they can see it, and otherwise receive the ids
+once for each machine.
 """
 
 from __future__ import annotations
@@ -31,37 +31,75 @@ from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.compiling import CompileWatch
-from charlstm.training.device import compiled_fault, fastest_count, pick_device, share_threads
+from charlstm.training.device import compiled_fault, divide_threads, pick_device
 from charlstm.training.events import Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.process_group import CHUNK_BYTES, World
-from charlstm.training.saving import restore
+from charlstm.training.process_group import CHUNK_BYTES, ProcessGroup
+from charlstm.training.saving import Saver, restore_state
+from charlstm.training.speed import fastest_count
+from charlstm.training.state import TrainState
 
 
-def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> float:
-    """Let the others take up a run that this process has set up, and go on as one of them.
+def choose_processes(
+    group: ProcessGroup, config: Config, vocab_size: int, notice: Notice
+) -> tuple[ProcessGroup, Config, float]:
+    """The processes that train, on the leader: all, or as many as are fastest if undecided.
 
     Args:
-        world: the processes; if their number is not decided yet, that is done here.
-        trainer: the run.
-        path: the checkpoint that it stands at.
-        notice: told how many processes it will be.
+        group: all processes; the others call `receive_run`.
+        config: settled but for the number of processes.
+        vocab_size: V.
+        notice: receives the number that was chosen.
 
     Returns:
-        Seconds for which another process has compiled code, and this one has waited.
+        The group, the configuration with the number of processes, and the seconds for which this
+        process waited while another compiled code.
 
     Raises:
-        DistributedError: another process is gone.
-        CorpusError: the ids cannot be had by all.
+        DistributedError: another process has ended.
     """
-    if world.size == 1:
-        return 0.0
-    corpus = trainer.corpus
+    if group.size == 1:
+        return group, config, 0.0
+    group.broadcast(json.dumps({"config": config.to_json(), "vocab_size": vocab_size}).encode())
+    waited = 0.0
+    if config.train.kernel == "compiled":
+        begun = time.monotonic()
+        if group.all_reduce([0.0])[0]:
+            waited = time.monotonic() - begun
+    if group.undecided:
+        count, speeds = fastest_count(group, config, vocab_size)
+        measured = ", ".join(f"{n}: {speed:,.0f}" for n, speed in speeds.items())
+        notice(f"--processes auto: {count} (characters per second by processes: {measured})")
+        chosen = group.first(count)
+        assert chosen is not None, "the leader is always one of them"
+        group = chosen
+        config = replace(config, train=replace(config.train, processes=count))
+        divide_threads(config.train.threads, group)
+    return group, config, waited
+
+
+def send_run(
+    group: ProcessGroup, state: TrainState, corpus: Corpus, saver: Saver, path: Path | None = None
+) -> None:
+    """Send a run to the other processes of a group, which call `receive_run`.
+
+    Args:
+        group: the processes that train.
+        state: as in the checkpoint.
+        corpus: the text.
+        saver: of the run.
+        path: the checkpoint; None: `last.npz`.
+
+    Raises:
+        DistributedError: another process has ended.
+        CorpusError: a process can neither map nor store the ids.
+    """
+    if group.size == 1:
+        return
     facts = {
-        "config": trainer.config.to_json(),
-        "run": str(trainer.run.folder),
-        "corpus": trainer.corpus_meta,
+        "run": str(saver.run.folder),
+        "corpus": saver.corpus_meta,
         "tokenizer": corpus.tokenizer.to_json(),
         "sha256": corpus.sha256,
         "fractions": [corpus.val_fraction, corpus.test_fraction],
@@ -69,98 +107,74 @@ def lead(world: World, trainer: Trainer, path: Path, notice: Notice) -> float:
         "mapped": corpus.mapping is not None,
         "path": None if corpus.path is None else str(corpus.path),
         "ids_sha256": hashlib.sha256(corpus.ids.data).hexdigest(),
-        "val_chars": trainer.progress.val_chars,
-        "saved_best": trainer.saved_best and dataclasses.asdict(trainer.saved_best),
+        "val_chars": state.progress.val_chars,
+        "best_ahead": saver.best_ahead and dataclasses.asdict(saver.best_ahead),
     }
-    world.broadcast(json.dumps(facts).encode())
-    waited = 0.0
-    if trainer.config.train.kernel == "compiled":
-        begun = time.monotonic()
-        if world.sum([0.0])[0]:
-            waited = time.monotonic() - begun
-    if world.undecided:
-        chosen, few = _settle(world, trainer.config, len(corpus.tokenizer), notice)
-        assert few is not None  # the leader is always needed
-        world = few
-        train = replace(trainer.config.train, processes=chosen)
-        trainer.config = replace(trainer.config, train=train)
-        share_threads(train.threads, world)
-    world.broadcast(path.read_bytes())
-    _give_ids(world, corpus)
-    trainer.join(world)
-    return waited
+    group.broadcast(json.dumps(facts).encode())
+    group.broadcast((path or saver.run.last).read_bytes())
+    _send_ids(group, corpus)
 
 
-def follow(world: World) -> Trainer | None:
-    """Take up the run that the leader has set up.
+def receive_run(group: ProcessGroup) -> Trainer | None:
+    """The trainer of a process that is not the leader, in the state that the leader sends.
 
     Returns:
-        It, or None where fewer processes are faster and this one is not needed.
+        The trainer; None if fewer processes are faster and this one is not needed.
 
     Raises:
-        DistributedError: another process is gone.
-        CharlstmError: what the leader passes cannot be used here.
+        DistributedError: another process has ended.
+        CharlstmError: what the leader sends cannot be used here.
     """
-    facts = json.loads(world.broadcast())
-    config = Config.from_json(facts["config"])
-    if config.train.kernel == "compiled":  # another machine's, perhaps, where nothing is compiled
+    plan = json.loads(group.broadcast())
+    config = Config.from_json(plan["config"])
+    if config.train.kernel == "compiled":  # perhaps nothing is compiled on this machine yet
         watch = CompileWatch()
         if why := compiled_fault(config.train.precision, watch):
             raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
-        world.sum([watch.seconds])
-    if world.undecided:
-        vocab_size = len(CharTokenizer.from_json(facts["tokenizer"]))
-        _, few = _settle(world, config, vocab_size, None)
-        if few is None:
+        group.all_reduce([watch.seconds])
+    if group.undecided:
+        count, _ = fastest_count(group, config, plan["vocab_size"])
+        chosen = group.first(count)
+        if chosen is None:
             return None
-        world = few
-        config = replace(config, train=replace(config.train, processes=world.size))
-    checkpoint = read_checkpoint(Path("the leader's checkpoint"), io.BytesIO(world.broadcast()))
-    corpus = _take_ids(world, facts)
-    share_threads(config.train.threads, world)
+        group = chosen
+        config = replace(config, train=replace(config.train, processes=count))
+    facts = json.loads(group.broadcast())
+    checkpoint = read_checkpoint(Path("the leader's checkpoint"), io.BytesIO(group.broadcast()))
+    corpus = _receive_ids(group, facts)
+    divide_threads(config.train.threads, group)
     keep_freed_memory()
-    device = pick_device(config.train.device, world.local_rank)
-    trainer = Trainer(config, corpus, Run(Path(facts["run"])), device, facts["corpus"])
-    restore(trainer, checkpoint)
-    trainer.progress.val_chars = facts["val_chars"]
-    if facts["saved_best"]:
-        trainer.saved_best = SavedBest(**facts["saved_best"])
-    trainer.join(world)
-    return trainer
+    device = pick_device(config.train.device, group.local_rank)
+    state = restore_state(checkpoint, config, corpus, device)
+    state.progress.val_chars = facts["val_chars"]
+    saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"])
+    saver.saved_step = state.progress.step
+    if facts["best_ahead"]:
+        saver.best_ahead = SavedBest(**facts["best_ahead"])
+    return Trainer(state, corpus, saver, group=group)
 
 
-def _settle(
-    world: World, config: Config, vocab_size: int, notice: Notice | None
-) -> tuple[int, World | None]:
-    """The fastest number of processes, and their world, for those that are of it."""
-    count, speeds = fastest_count(world, config, vocab_size)
-    if notice is not None:
-        measured = ", ".join(f"{n}: {speed:,.0f}" for n, speed in speeds.items())
-        notice(f"--processes auto: {count} (characters per second by processes: {measured})")
-    return count, world.first(count)
-
-
-def _give_ids(world: World, corpus: Corpus) -> None:
-    """Send ids to whoever cannot see the file that they lie in."""
-    if world.sum([0.0])[0]:
+def _send_ids(group: ProcessGroup, corpus: Corpus) -> None:
+    """Send the ids, unless all processes can read the file that they are in."""
+    if group.all_reduce([0.0])[0]:
         raw = corpus.ids.view(np.uint8)
         for first in range(0, len(raw), CHUNK_BYTES):
-            world.broadcast(raw[first : first + CHUNK_BYTES].tobytes())
+            group.broadcast(raw[first : first + CHUNK_BYTES].tobytes())
             corpus.release()
-        world.sum([0.0])
-    _check_all_have(world, True)
+        group.all_reduce([0.0])
+    _check_all_have(group, True)
 
 
-def _take_ids(world: World, facts: dict[str, Any]) -> Corpus:
-    """The leader's corpus: its ids from its file, from this machine's copy, or as they come."""
+def _receive_ids(group: ProcessGroup, facts: dict[str, Any]) -> Corpus:
+    """The leader's corpus: ids from its file, from this machine's copy, or as they are sent."""
     tokenizer = CharTokenizer.from_json(facts["tokenizer"])
     size, digest = facts["num_chars"] * tokenizer.id_dtype.itemsize, facts["ids_sha256"]
     mapping = path = ids = None
     if not facts["mapped"]:
-        world.sum([1.0])
+        group.all_reduce([1.0])
         sink = io.BytesIO()
-        _receive(world, size, sink)
-        world.sum([0.0])
+        _receive(group, size, sink)
+        group.all_reduce([0.0])
         if hashlib.sha256(sink.getbuffer()).hexdigest() == digest:
             ids = np.frombuffer(sink.getbuffer(), dtype=tokenizer.id_dtype)
     else:
@@ -169,14 +183,14 @@ def _take_ids(world: World, facts: dict[str, Any]) -> Corpus:
         places = [Path(facts["path"])] if facts["path"] else []
         places += [] if copy is None else [copy]
         path = _find(places, digest)
-        if world.sum([float(path is None)])[0]:
+        if group.all_reduce([float(path is None)])[0]:
             # One process of a machine writes its copy; the others find it when all is there.
-            if path is None and copy is not None and world.local_rank == 0:
+            if path is None and copy is not None and group.local_rank == 0:
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(copy, lambda file: _receive(world, size, file))
+                replace_file(copy, lambda file: _receive(group, size, file))
             else:
-                _receive(world, size, None)
-            world.sum([0.0])  # until here, a copy may be half written
+                _receive(group, size, None)
+            group.all_reduce([0.0])  # until here, a copy may be half written
             path = path or _find(places, digest)
         if path is not None:
             with path.open("rb") as file:
@@ -184,17 +198,17 @@ def _take_ids(world: World, facts: dict[str, Any]) -> Corpus:
             touch(path)
             if path == copy:
                 shrink(path.parent, cache_limit())
-    _check_all_have(world, ids is not None)
+    _check_all_have(group, ids is not None)
     assert ids is not None
     val, test = facts["fractions"]
     return Corpus(ids, tokenizer, facts["sha256"], {}, val, test, mapping, path)
 
 
-def _receive(world: World, size: int, sink: IO[bytes] | None) -> None:
-    """Take what `_give_ids` sends, and write it down."""
+def _receive(group: ProcessGroup, size: int, sink: IO[bytes] | None) -> None:
+    """Receive what `_send_ids` sends, and write it to `sink` if there is one."""
     done = 0
     while done < size:
-        data = world.broadcast()
+        data = group.broadcast()
         done += len(data)
         if sink is not None:
             sink.write(data)
@@ -212,8 +226,8 @@ def _find(places: Sequence[Path], digest: str) -> Path | None:
     return None
 
 
-def _check_all_have(world: World, here: bool) -> None:
-    if world.sum([float(not here)])[0]:
+def _check_all_have(group: ProcessGroup, here: bool) -> None:
+    if group.all_reduce([float(not here)])[0]:
         raise CorpusError(
             "the text's ids cannot be shared with all processes.\n"
             "Set XDG_CACHE_HOME on each machine to a folder on a disk with room."

@@ -21,6 +21,7 @@ from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import ReadingProgress
 from charlstm.text.windows import fit
+from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
     compiled_fault,
@@ -31,9 +32,9 @@ from charlstm.training.device import (
 from charlstm.training.events import Compiling, Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.process_group import World
-from charlstm.training.replicate import lead
-from charlstm.training.saving import restore, restore_saved_best
+from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replicate import choose_processes, send_run
+from charlstm.training.saving import Saver, find_best_ahead, restore_state
 from charlstm.training.setup import ENDLESS
 
 
@@ -44,7 +45,7 @@ def resume_run(
     *,
     notice: Notice,
     progress: ReadingProgress | None = None,
-    world: World | None = None,
+    group: ProcessGroup | None = None,
     begun: float | None = None,
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
@@ -58,7 +59,7 @@ def resume_run(
         arguments: where the same text lies now; empty: where it was.
         notice: told of damaged checkpoints that are passed over, and of what changes.
         progress: told how far the reading is.
-        world: as for `charlstm.training.setup.new_run`.
+        group: as for `charlstm.training.setup.new_run`.
         begun: when the command was started, as for `new_run`; None: setting up takes no time of
             the run's.
         on_ready: called with the trainer at the end.
@@ -76,11 +77,9 @@ def resume_run(
         run.clear_temporary_files()
         trainer = _resume(
             run, lock, changes, arguments,
-            notice=notice, progress=progress, world=world or World(), watch=watch,
-            more=more or MoreConfig(),
+            notice=notice, progress=progress, group=group or ProcessGroup(), watch=watch,
+            more=more or MoreConfig(), begun=begun,
         )  # fmt: skip
-        if begun is not None:
-            trainer.count_from(begun + watch.seconds)
         if on_ready is not None:
             on_ready(trainer)
         return trainer
@@ -97,21 +96,22 @@ def _resume(
     *,
     notice: Notice,
     progress: ReadingProgress | None,
-    world: World,
+    group: ProcessGroup,
     watch: CompileWatch,
     more: MoreConfig,
+    begun: float | None,
 ) -> Trainer:
     path, checkpoint = _resumable(run, notice)
     saved, _tokenizer = read_meta(path, checkpoint)
     _refuse_changes(saved, changes)
-    config = saved.override({"stop_after": 0, **changes, "processes": world.size})
+    config = saved.override({"stop_after": 0, **changes, "processes": group.size})
     config = extend(config, more, Progress.from_json(checkpoint.meta.get("progress")))
-    if saved.train.processes != world.size:
+    if saved.train.processes != group.size:
         notice(
             f"the run was trained by {saved.train.processes} process(es) and goes on with "
-            f"{world.size}: results are not bit-identical."
+            f"{group.size}: results are not bit-identical."
         )
-    device = pick_device(config.train.device, world.local_rank)
+    device = pick_device(config.train.device, group.local_rank)
     config = config.override({"kernel": _kernel(saved, config, device, notice, watch)})
     own = read_own_text(
         run,
@@ -123,17 +123,23 @@ def _resume(
     )
     if fit(len(own.corpus.train), config.windows) != config.windows:
         raise CheckpointError(f"{path}: its windows do not fit its text.")
-    set_threads(config, notice, world)
+    set_threads(config, notice, group)
     keep_freed_memory()
-    trainer = Trainer(config, own.corpus, run, device, own.meta, own.paths, lock)
+    corpus = own.corpus
+    group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
     try:
-        restore(trainer, checkpoint)
+        state = restore_state(checkpoint, config, corpus, device)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
-    restore_saved_best(trainer)
-    run.metrics.rewind(trainer.progress.logged_step)
-    watch.seconds += lead(world, trainer, path, notice)
-    return trainer
+    saver = Saver(run, corpus.tokenizer, own.meta, own.paths)
+    saver.saved_step = state.progress.step
+    saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer)
+    run.metrics.rewind(state.progress.logged_step)
+    send_run(group, state, corpus, saver, path)
+    if begun is not None:
+        begun += watch.seconds + waited
+    stopwatch = session_stopwatch(config.train, state.progress, begun)
+    return Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
 
 
 def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
@@ -145,7 +151,7 @@ def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
         return config
     epochs, minutes = ENDLESS, 0.0
     if more.more_epochs is not None:
-        begun = progress.index > 0 or progress.piece > 0
+        begun = progress.index > 0 or progress.chunk > 0
         epochs = min(ENDLESS, progress.epoch + begun + more.more_epochs)
     if more.more_minutes is not None:
         minutes = progress.spent / 60 + more.more_minutes

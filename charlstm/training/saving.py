@@ -1,159 +1,157 @@
-"""A trainer's state -> a checkpoint's contents, and back, to the bit."""
+"""Checkpoints of a run: written from a training state, and read back into one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from charlstm import __version__
+from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError
 from charlstm.format.checkpoint import Checkpoint, load_checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress, SavedBest
 from charlstm.inference.weights import check_weights
-from charlstm.nn.network import CharLSTM, NetworkState
-from charlstm.training.optim import optimizer_arrays, restore_optimizer
-
-if TYPE_CHECKING:
-    from charlstm.training.loop import Trainer
-
-Contents = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-"""A checkpoint's meta object and its arrays."""
+from charlstm.runs.folder import Run
+from charlstm.text.corpus import Corpus
+from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.windows import make_windows
+from charlstm.training.events import Saved
+from charlstm.training.state import TrainState, part_of
 
 
-def best_snapshot(trainer: Trainer) -> Contents:
-    """What writing and scoring need.
+class Saver:
+    """Writes `last.npz` and `best.npz` of a run; of a process group, the leader's does.
+
+    Args:
+        run: where they go.
+        tokenizer: the vocabulary.
+        corpus_meta: facts about the text, in every checkpoint.
+        paths: where the text can be read again; in `last.npz` only.
+
+    Attributes:
+        saved_step: the step of `last.npz`; -1 before the first save.
+        saved_at: when it was written, by `time.monotonic`.
+        seconds: what writing it took.
+        best_ahead: what `best.npz` holds, if `Progress` does not know of it yet.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        tokenizer: CharTokenizer,
+        corpus_meta: Mapping[str, Any],
+        paths: Sequence[str] = (),
+    ) -> None:
+        self.run = run
+        self.tokenizer = tokenizer
+        self.corpus_meta = dict(corpus_meta)
+        self.paths = list(paths)
+        self.saved_step = -1
+        self.saved_at = time.monotonic()
+        self.seconds = 0.0
+        self.best_ahead: SavedBest | None = None
+
+    def begin(self) -> None:
+        """Begin a session: the next save at an interval of time counts from now."""
+        self.saved_at = time.monotonic()
+
+    def save_last(self, state: TrainState) -> Saved:
+        """Save everything that a resume needs.
+
+        Raises:
+            DivergenceError: a weight is too large for a checkpoint; nothing is replaced.
+            CheckpointError: the checkpoint cannot be written.
+        """
+        begun = time.monotonic()
+        arrays = state.to_arrays()
+        meta = self._meta(state, arrays) | {"paths": self.paths}
+        if state.group.is_leader:
+            keep = state.config.train.keep
+            self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=keep)
+        self.saved_step = state.progress.step
+        self.saved_at = time.monotonic()
+        self.seconds = self.saved_at - begun
+        return Saved(state.progress.step, self.run.last)
+
+    def save_best(self, state: TrainState, *, averaged: bool) -> None:
+        """Save what writing and scoring need: the weights, or their average.
+
+        Raises:
+            DivergenceError, CheckpointError: as for `save_last`.
+        """
+        self.best_ahead = None
+        with state.average.in_place() if averaged else nullcontext():
+            arrays = state.weight_arrays()
+        meta = self._meta(state, arrays)
+        if state.group.is_leader:
+            self.run.save_best(meta, arrays)
+
+    def _meta(self, state: TrainState, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """A checkpoint's meta object, once its weights have been checked."""
+        try:
+            check_weights(part_of(arrays, "model"), state.config.model, len(self.tokenizer))
+        except CheckpointError as error:
+            train = state.config.train
+            raise DivergenceError(
+                f"at step {state.progress.step} {error} What was saved before is whole.\n"
+                f"Lower --lr (it is {train.lr:g}) or --weight-decay (it is "
+                f"{train.weight_decay:g})."
+            ) from error
+        return {
+            "charlstm": __version__,
+            "config": state.config.to_json(),
+            "tokenizer": self.tokenizer.to_json(),
+            "corpus": self.corpus_meta,
+            "progress": state.progress.to_json(),
+        }
+
+
+def restore_state(
+    checkpoint: Checkpoint, config: Config, corpus: Corpus, device: torch.device
+) -> TrainState:
+    """The training state that a checkpoint holds.
+
+    Args:
+        checkpoint: with everything that a resume needs.
+        config: of the run that goes on.
+        corpus: its text.
+        device: where to compute.
 
     Raises:
-        DivergenceError: a weight is too large for a checkpoint to be believed later.
+        CheckpointError: it lacks something, or does not fit the configuration or the text.
     """
-    weights = weights_of(trainer.network)
-    try:
-        check_weights(weights, trainer.config.model, len(trainer.corpus.tokenizer))
-    except CheckpointError as error:
-        train = trainer.config.train
-        raise DivergenceError(
-            f"at step {trainer.progress.step} {error} What was saved before is whole.\n"
-            f"Lower --lr (it is {train.lr:g}) or --weight-decay (it is {train.weight_decay:g})."
-        ) from error
-    progress = trainer.progress.to_json()
-    progress["seconds"] = trainer.seconds
-    meta = {
-        "charlstm": __version__,
-        "config": trainer.config.to_json(),
-        "tokenizer": trainer.corpus.tokenizer.to_json(),
-        "corpus": trainer.corpus_meta,
-        "progress": progress,
-    }
-    return meta, {f"model/{name}": array for name, array in weights.items()}
-
-
-def snapshot(trainer: Trainer) -> Contents:
-    """What continuing needs.
-
-    Raises:
-        DivergenceError: as for `best_snapshot`.
-    """
-    meta, arrays = best_snapshot(trainer)
-    for name, array in optimizer_arrays(trainer.network, trainer.optimizer).items():
-        arrays[f"optimizer/{name}"] = array
-    arrays["rng/dropout"] = trainer.network.generator.get_state().numpy()
-    for layer, (cell, parts) in enumerate(zip(trainer.network.cells, trainer.state, strict=True)):
-        for name, part in zip(cell.state_names, parts, strict=True):
-            arrays[f"carry/{layer}.{name}"] = _to_numpy(trainer.whole(part.float()))
-    names = [name for name, _ in trainer.network.named_parameters()]
-    for name, mean in zip(names, trainer.average.means, strict=False):  # empty until it begins
-        arrays[f"average/{name}"] = _to_numpy(mean)
-    return meta | {"paths": trainer.paths}, arrays
-
-
-def weights_of(network: CharLSTM) -> dict[str, NDArray[np.float32]]:
-    """Copies of a network's weights, by name."""
-    return {name: _to_numpy(parameter) for name, parameter in network.named_parameters()}
-
-
-def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Take a trainer to where a checkpoint of its run was made.
-
-    Raises:
-        CheckpointError: it lacks something, or does not fit.
-    """
-    network = trainer.network
-    weights = checkpoint.part("model")
-    check_weights(weights, trainer.config.model, len(trainer.corpus.tokenizer))
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(weights[name].copy()))
-    average = checkpoint.part("average")
-    if average:
-        check_weights(average, trainer.config.model, len(trainer.corpus.tokenizer))
-        trainer.average.means = [
-            torch.from_numpy(average[name].copy()).to(trainer.device)
-            for name, _ in network.named_parameters()
-        ]
-    restore_optimizer(
-        network, trainer.optimizer, checkpoint.part("optimizer"), trainer.config.train
-    )
-    trainer.progress = Progress.from_json(checkpoint.meta.get("progress"))
-    if bool(average) != bool(trainer.progress.averaged):
-        raise CheckpointError("the average of the weights does not fit the run's progress.")
-    if trainer.progress.index >= trainer.windows.batches_per_epoch:
+    progress = Progress.from_json(checkpoint.meta.get("progress"))
+    vocab_size = len(corpus.tokenizer)
+    state = TrainState.from_arrays(checkpoint.arrays, progress, config, vocab_size, device)
+    windows = make_windows(corpus.train, config.windows, config.train.seed)
+    if progress.index >= windows.batches_per_epoch:
         raise CheckpointError("the run's progress does not fit its text.")
-    rng = checkpoint.part("rng").get("dropout")
-    try:
-        if rng is None:
-            raise RuntimeError
-        network.generator.set_state(torch.from_numpy(rng.copy()))
-    except (RuntimeError, TypeError) as error:
-        raise CheckpointError(
-            "the state of dropout's generator is missing or fits another device."
-        ) from error
-    trainer.state = _carried_state(trainer, checkpoint.part("carry"))
-    trainer.saved_step = trainer.progress.step
-
-
-def restore_saved_best(trainer: Trainer) -> None:
-    """Tell a restored trainer of a `best.npz` that is better than its checkpoint knows."""
-    path, progress = trainer.run.best, trainer.progress
-    try:
-        checkpoint = load_checkpoint(path, kinds=frozenset())
-        config, tokenizer = read_meta(path, checkpoint)
-        best = Progress.from_json(checkpoint.meta.get("progress"))
-    except CheckpointError:
-        return  # there is none yet, or it is damaged: anything is better
-    same_model = config.model == trainer.config.model and tokenizer == trainer.corpus.tokenizer
-    if not same_model or config.text != trainer.config.text:
-        return  # of another run
-    # How much is evaluated is measured where no checkpoint says; figures of unequal parts cannot
-    # be compared.
-    progress.val_chars = progress.val_chars or best.val_chars
-    if progress.val_chars == best.val_chars and best.best_nats < progress.best_nats:
-        trainer.saved_best = SavedBest(best.best_nats, best.best_step)
-
-
-def _carried_state(trainer: Trainer, arrays: Mapping[str, NDArray[Any]]) -> NetworkState:
-    state: NetworkState = []
-    for layer, cell in enumerate(trainer.network.cells):
-        parts = []
-        for name in cell.state_names:
-            array = arrays.get(f"{layer}.{name}")
-            width, rows = trainer.config.model.hidden_size, trainer.batch_size
-            # The last batch of shuffled windows may be smaller; its state is never carried.
-            if array is not None and trainer.config.windows.stateless and array.ndim == 2:
-                rows = min(rows, len(array))
-            if array is None or array.shape != (rows, width) or array.dtype != np.float32:
-                raise CheckpointError("the carried state is missing or does not fit.")
-            part = torch.from_numpy(array.copy())
-            parts.append(part.to(trainer.device))
-        state.append(tuple(parts))
     return state
 
 
-def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    """A float32 copy; bfloat16 fits into it exactly."""
-    return tensor.detach().to("cpu", torch.float32, copy=True).numpy()
+def find_best_ahead(
+    run: Run, progress: Progress, config: Config, tokenizer: CharTokenizer
+) -> SavedBest | None:
+    """What `best.npz` of a resumed run holds, if it is better than the run's progress knows.
+
+    Where `progress` does not say how much of the validation part is evaluated, it is taken over
+    from `best.npz`: losses on parts of different sizes cannot be compared.
+    """
+    try:
+        checkpoint = load_checkpoint(run.best, kinds=frozenset())
+        saved, vocabulary = read_meta(run.best, checkpoint)
+        best = Progress.from_json(checkpoint.meta.get("progress"))
+    except CheckpointError:
+        return None  # there is none yet, or it is damaged: anything is better
+    if (saved.model, saved.text, vocabulary) != (config.model, config.text, tokenizer):
+        return None  # of another run
+    progress.val_chars = progress.val_chars or best.val_chars
+    if progress.val_chars == best.val_chars and best.best_nats < progress.best_nats:
+        return SavedBest(best.best_nats, best.best_step)
+    return None

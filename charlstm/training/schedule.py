@@ -1,50 +1,117 @@
-"""The course of a run: how much of it is done, and in what pieces its windows are read."""
+"""The schedule of a run: its length, its learning rate, and what is due at a step.
+
+Steps decide, or the clock (`--minutes`, and saves at intervals of time). A schedule changes nothing
+of the training state, so it can be asked at any time.
+"""
 
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import dataclass
 
-from charlstm.config import Config
-from charlstm.format.progress import MOST_PIECES, Progress
+from charlstm.config import Config, WindowConfig
+from charlstm.format.progress import MAX_CHUNKS, Progress
+from charlstm.training.average import EVERY
+from charlstm.training.clock import Stopwatch, TimeBudget
+from charlstm.training.optim import learning_rate
+
+_SAVE_SECONDS = 60.0
+_LONG_EPOCH = 2000  # steps
 
 
-class Course:
-    """A run's length, which the learning rate and the growth of windows follow.
+@dataclass(frozen=True)
+class Due:
+    """What is due after a step because of the clock or a request.
+
+    Attributes:
+        stop, save, evaluate: whether to.
+        elapsed: the elapsed fraction of the time budget, 0 to 1; 0 without a budget.
+    """
+
+    stop: bool = False
+    save: bool = False
+    evaluate: bool = False
+    elapsed: float = 0.0
+
+
+def chars_per_step(windows: WindowConfig) -> int:
+    """Characters predicted in a full batch."""
+    return windows.batch_size * (1 if windows.targets == "last" else windows.maxlen)
+
+
+class TrainSchedule:
+    """Says how far a run is, and what is due.
 
     Args:
         config: with epochs and sizes settled.
-        batches_per_epoch: how many batches of windows the text is.
+        batches_per_epoch: batches of windows in an epoch.
+        val_size: characters of the validation part.
+        stopwatch: the time spent training.
+
+    Attributes:
+        budget: the division of `--minutes`; None: epochs end the run.
+        elapsed: the elapsed fraction of the budget, as all processes know it.
+        sync_every: steps between two synchronisations, where losses are read and processes agree.
     """
 
-    def __init__(self, config: Config, batches_per_epoch: int) -> None:
+    def __init__(
+        self, config: Config, batches_per_epoch: int, val_size: int, stopwatch: Stopwatch
+    ) -> None:
         self._windows = config.windows
+        self._train = config.train
+        self._writes = config.model.direction == "forward"
         self._per_epoch = batches_per_epoch
         self._total = config.train.epochs * batches_per_epoch
+        self._eval_every = config.train.eval_every or max(
+            _LONG_EPOCH, 8 * val_size // chars_per_step(config.windows)
+        )
+        self._stopwatch = stopwatch
+        minutes, final = config.train.minutes, 2 if config.train.average else 1
+        self.budget = TimeBudget(60 * minutes, final) if minutes else None
+        self.elapsed = 0.0
+        self.sync_every = 1
 
-    def share(self, progress: Progress, time_gone: float) -> float:
-        """How much of the run is done: of its windows, or of its time if more of that is gone."""
-        windows = self._windows_done(progress) + progress.piece / progress.pieces
-        return max(windows / max(1, self._total), time_gone)
+    # ------------------------------------------------------------ length and learning rate
+
+    def fraction(self, progress: Progress) -> float:
+        """Progress of the run, 0 to 1: of its windows, or of its time if that is further."""
+        windows = self._windows_done(progress) + progress.chunk / progress.chunks
+        return max(windows / max(1, self._total), self.elapsed)
+
+    def learning_rate(self, progress: Progress) -> float:
+        """The learning rate of the next step."""
+        return learning_rate(self._train, progress.step, progress.epoch, self.fraction(progress))
+
+    def total_steps(self, progress: Progress) -> int:
+        """Steps of the whole run; where time ends it, an estimate from the speed so far."""
+        # A run resumed with another length has done other steps than that length would have had.
+        left = self._steps(self._total) - self._steps(self._windows_done(progress))
+        steps = progress.step - progress.chunk + left
+        if self.elapsed and progress.step:
+            steps = min(steps, max(progress.step, round(progress.step / self.elapsed)))
+        return steps
+
+    @property
+    def max_chunks(self) -> int:
+        """How many chunks a window is cut into at most."""
+        windows = self._windows
+        whole = not windows.grow or windows.targets == "last"
+        return 1 if whole else min(MAX_CHUNKS, windows.maxlen)
+
+    def chunks(self, progress: Progress) -> int:
+        """How many chunks the next window is cut into; each is a step."""
+        fraction, grow = self.fraction(progress), self._windows.grow
+        if fraction >= grow:
+            return 1
+        return min(self.max_chunks, MAX_CHUNKS if fraction < grow / 2 else 2)
 
     def _windows_done(self, progress: Progress) -> int:
         return progress.epoch * self._per_epoch + progress.index
 
-    @property
-    def most_pieces(self) -> int:
-        """Into how many pieces a window is cut at most."""
-        windows = self._windows
-        whole = not windows.grow or windows.targets == "last"
-        return 1 if whole else min(MOST_PIECES, windows.maxlen)
-
-    def pieces(self, share: float) -> int:
-        """Into how many pieces a window is cut that begins there; each is a step."""
-        if share >= self._windows.grow:
-            return 1
-        return min(self.most_pieces, MOST_PIECES if share < self._windows.grow / 2 else 2)
-
     def _steps(self, windows: int) -> int:
-        """Steps that so many windows take, from the first one on."""
-        most, grow = self.most_pieces, self._windows.grow
+        """Steps of the first `windows` windows of a run."""
+        most, grow = self.max_chunks, self._windows.grow
         quarters = math.ceil(self._total * grow / 2)
         halves = math.ceil(self._total * grow)
         return (
@@ -53,11 +120,117 @@ class Course:
             + (min(2, most) - 1) * min(windows, halves)
         )
 
-    def total_steps(self, progress: Progress, time_gone: float) -> int:
-        """Steps of the whole run; where time ends it, what the speed so far lets expect."""
-        # Resumed with another length, a run has done other steps than this length would have had.
-        left = self._steps(self._total) - self._steps(self._windows_done(progress))
-        steps = progress.step - progress.piece + left
-        if time_gone and progress.step:
-            steps = min(steps, max(progress.step, round(progress.step / time_gone)))
-        return steps
+    # ------------------------------------------------------------ what is due
+
+    def due(self, progress: Progress, saved_at: float, *, stop: bool) -> Due:
+        """What is due after a step by this process's clock.
+
+        Args:
+            progress: after the step.
+            saved_at: when the run was last saved, by `time.monotonic`.
+            stop: whether this process was asked to stop.
+        """
+        every = self._train.save_every
+        save = progress.step % every == 0 if every else time.monotonic() - saved_at >= _SAVE_SECONDS
+        if self.budget is None:
+            return Due(stop, save)
+        evaluate = self.budget.evaluation_is_due(self._stopwatch.seconds, self.fraction(progress))
+        return Due(stop, save, evaluate, self.budget.elapsed(self._stopwatch.seconds))
+
+    def sync_is_due(self, progress: Progress) -> bool:
+        """Whether to synchronise after this step; the same in all processes.
+
+        Processes wait for each other then, and for a GPU.
+        """
+        step, every = progress.step, self._train.save_every
+        return (
+            step % self.sync_every == 0
+            or (every > 0 and step % every == 0)
+            or self._at_log_step(progress)
+            or (self.budget is None and self.evaluation_is_due(progress, Due()))
+        )
+
+    def evaluation_is_due(self, progress: Progress, due: Due) -> bool:
+        """Whether to evaluate before the next step.
+
+        Args:
+            progress: of the run.
+            due: what was due after the last step by the clock.
+        """
+        if progress.step in (0, progress.evaluated_step):
+            return False
+        if self.is_at_end(progress):
+            return True
+        if self.budget is not None and not self._train.eval_every:
+            return due.evaluate
+        if progress.chunk:
+            return False
+        return progress.index % self._eval_every == 0
+
+    def log_is_due(self, progress: Progress, due: Due) -> bool:
+        """Whether to log training metrics now; an evaluation writes a line of its own."""
+        return self._at_log_step(progress) and not self.evaluation_is_due(progress, due)
+
+    def _at_log_step(self, progress: Progress) -> bool:
+        return progress.step % self._train.log_every == 0
+
+    def preview_is_due(self, progress: Progress) -> bool:
+        """Whether to write a preview now; a model of both directions cannot write."""
+        every = self._train.sample_every
+        return self._writes and every > 0 and progress.step % every == 0
+
+    def average_is_due(self, step: int, fraction: float) -> bool:
+        """Whether the weights after a step count in the average.
+
+        Args:
+            step: the step, from 1.
+            fraction: progress before it.
+        """
+        return fraction > 1 - self._train.average and step % EVERY == 0
+
+    def is_at_end(self, progress: Progress) -> bool:
+        """Whether all epochs are done, or all of the time is used."""
+        return progress.epoch >= self._train.epochs or self.elapsed >= 1
+
+    def stop_reason(self, progress: Progress, first_epoch: int) -> str:
+        """Why the run ends here: `patience`, `finished` or `paused`; empty if it goes on.
+
+        Args:
+            progress: of the run.
+            first_epoch: epochs that were done when this session began.
+        """
+        train = self._train
+        if train.patience and progress.stale >= train.patience:
+            return "patience"
+        if self.is_at_end(progress):
+            return "finished"
+        if train.stop_after and progress.epoch - first_epoch >= train.stop_after:
+            return "paused"
+        return ""
+
+    # ------------------------------------------------------------ the clock
+
+    def elapsed_at_start(self, progress: Progress) -> float:
+        """The elapsed fraction of the budget before the first step of a session."""
+        if self.budget is None:
+            return 0.0
+        if progress.ended >= self.budget.seconds:
+            return 1.0  # also where saving took less time than was reserved for it
+        return self.budget.elapsed(self._stopwatch.seconds)
+
+    def begin(self, progress: Progress, elapsed: float) -> None:
+        """Begin a session, of which that fraction of the time has elapsed."""
+        self.record_elapsed(progress, elapsed)
+        if self.budget is not None:
+            self.budget.begin(self._stopwatch.seconds, self.fraction(progress))
+
+    def record_elapsed(self, progress: Progress, elapsed: float) -> None:
+        """Record the elapsed fraction of the time that all processes agree on."""
+        self.elapsed = elapsed
+        if self.budget is not None and elapsed >= 1:
+            progress.ended = max(progress.ended, self.budget.seconds)
+
+    def record_evaluation(self, seconds: float) -> None:
+        """Record an evaluation that has just ended, and what reading the text once took."""
+        if self.budget is not None:
+            self.budget.evaluated(self._stopwatch.seconds, seconds)

@@ -27,21 +27,24 @@ from charlstm.text.hints import hints
 from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources, read_text
 from charlstm.text.windows import fit
+from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
     check_machine,
+    divide_threads,
     pick_device,
     pick_kernel,
     pick_precision,
     set_threads,
-    share_threads,
-    speed_of,
 )
 from charlstm.training.events import Compiling, Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.process_group import World
-from charlstm.training.replicate import lead
+from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replicate import choose_processes, send_run
+from charlstm.training.saving import Saver
+from charlstm.training.speed import speed_of
+from charlstm.training.state import TrainState
 
 # How much training a text gets where nothing is said: about six million characters, which a
 # laptop's processor reads in a few minutes, but no text more often than it stays useful.
@@ -64,7 +67,7 @@ def new_run(
     notice: Notice,
     details: Notice | None = None,
     progress: ReadingProgress | None = None,
-    world: World | None = None,
+    group: ProcessGroup | None = None,
     given: Mapping[str, Any] | None = None,
     on_choice: Callable[[Config, Choice], None] | None = None,
     begun: float | None = None,
@@ -84,7 +87,7 @@ def new_run(
         notice: told what was chosen or reduced.
         details: receives a line for each file of a folder that is read or skipped.
         progress: told how far the reading is.
-        world: the processes that this one leads, if there are others; they must `follow`.
+        group: the processes that this one leads; the others must call `receive_run`.
         given: fields of `config` that are settled; the others are chosen for text and time. None:
             all are.
         on_choice: told the configuration with what was chosen, and why.
@@ -98,8 +101,8 @@ def new_run(
         CharlstmError: of the kind that fits what is wrong.
     """
     begun = time.monotonic() if begun is None else begun
-    world = world or World()
-    device = pick_device(config.train.device, world.local_rank)
+    group = group or ProcessGroup()
+    device = pick_device(config.train.device, group.local_rank)
     check_machine(config.train.precision, config.train.kernel, device)
     first = "stdin" if arguments[0] == "-" else arguments[0]
     watch = CompileWatch(on_compile)
@@ -108,7 +111,7 @@ def new_run(
         corpus = load_corpus(sources, config.text, progress=progress)
         for hint in hints(sources, corpus.tokenizer, config.text):
             notice(hint)
-        config = _configure(config, given, corpus, device, world, notice, on_choice, begun, watch)
+        config = _configure(config, given, corpus, device, group, notice, on_choice, begun, watch)
         begun += watch.seconds
         kept = any(source.path is None for source in sources)
         corpus_meta = {
@@ -125,10 +128,14 @@ def new_run(
         paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
         if kept:
             _keep_text(run, sources, config)
-        trainer = Trainer(config, corpus, run, device, corpus_meta, paths, lock)
-        trainer.count_from(begun)
-        trainer.save()
-        trainer.count_from(begun + lead(world, trainer, run.last, notice))
+        group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
+        state = TrainState.new(config, len(corpus.tokenizer), device)
+        stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
+        state.progress.seconds = stopwatch.seconds
+        saver = Saver(run, corpus.tokenizer, corpus_meta, paths)
+        saver.save_last(state)
+        send_run(group, state, corpus, saver)
+        trainer = Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
         if on_ready is not None:
             on_ready(trainer)
     return trainer
@@ -159,7 +166,7 @@ def _configure(
     given: Mapping[str, Any] | None,
     corpus: Corpus,
     device: torch.device,
-    world: World,
+    group: ProcessGroup,
     notice: Notice,
     on_choice: Callable[[Config, Choice], None] | None,
     begun: float,
@@ -171,7 +178,7 @@ def _configure(
     """
     size = len(corpus.train)
     fit(size, config.windows)  # a text that is too short is refused before code is compiled
-    set_threads(config, notice, world)
+    set_threads(config, notice, group)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
     cell = config.model.cell
@@ -182,8 +189,8 @@ def _configure(
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
-        config, choice = _choose(config, given, corpus, device, world, begun)
-        share_threads(config.train.threads, world)  # measuring took all
+        config, choice = _choose(config, given, corpus, device, group, begun)
+        divide_threads(config.train.threads, group)  # measuring took all
     windows = fit(size, config.windows)
     for old, new, flag in (
         (config.windows.maxlen, windows.maxlen, "--maxlen"),
@@ -195,7 +202,7 @@ def _configure(
     train = replace(
         config.train,
         epochs=config.train.epochs or (ENDLESS if config.train.minutes else default_epochs(size)),
-        processes=config.train.processes if world.size == 1 else world.size,
+        processes=config.train.processes if group.size == 1 else group.size,
     )
     config = replace(config, windows=windows, train=train)
     if choice is not None and on_choice is not None:
@@ -246,7 +253,7 @@ def _choose(
     given: Mapping[str, Any],
     corpus: Corpus,
     device: torch.device,
-    world: World,
+    group: ProcessGroup,
     begun: float,
 ) -> tuple[Config, Choice]:
     """Choose what was not given, from the text's size, the time, and the machine's speed."""
@@ -261,7 +268,7 @@ def _choose(
     compiled = config.train.kernel == "compiled"
     choice = choose(
         given, len(corpus.train), left, speed,
-        compiled=compiled, repeated=repeated, processes=world.size,
+        compiled=compiled, repeated=repeated, processes=group.size,
     )  # fmt: skip
     return config.override(choice.overrides), choice
 

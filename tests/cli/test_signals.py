@@ -16,7 +16,7 @@ class Asked:
 
     asked = False
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         self.asked = True
 
 

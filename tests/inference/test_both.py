@@ -13,7 +13,7 @@ from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.cells import CELLS
 from charlstm.nn.network import CharLSTM
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.training.evaluation import validate
+from charlstm.training.validation import validate
 
 CHARACTERS = "\n ,abelort"
 

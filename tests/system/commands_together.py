@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 
 from charlstm.training import setup
-from charlstm.training.process_group import World
+from charlstm.training.process_group import ProcessGroup
 from tests.system.test_options import probe_once, run, stopping_after
 
 if __name__ == "__main__":
-    world = World.join(print)
+    group = ProcessGroup.join(print)
     with pytest.MonkeyPatch.context() as patch:
         # Processes meet once, for all runs.
-        patch.setattr(World, "join", classmethod(lambda _cls, _notice: world))
-        patch.setattr(World, "leave", staticmethod(lambda: None))
+        patch.setattr(ProcessGroup, "join", classmethod(lambda _cls, _notice: group))
+        patch.setattr(ProcessGroup, "leave", staticmethod(lambda: None))
         probe_once(patch, setup)
         for number, arguments in enumerate(json.loads(sys.argv[2])):
             with stopping_after(2, patch):
                 code = run(*arguments, "--runs-dir", str(Path(sys.argv[1]) / str(number)))
             assert code in (0, 130), (arguments, code)
-    World.leave()
+    ProcessGroup.leave()
     os._exit(0)  # as charlstm.cli does, for the same reason

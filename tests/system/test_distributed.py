@@ -17,8 +17,8 @@ from charlstm.config import Config
 from charlstm.errors import ConfigError, DistributedError
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.runs.folder import Run
-from charlstm.training.process_group import World, _told
-from charlstm.training.rank import Place, place_from
+from charlstm.training.process_group import DistributedGroup, ProcessGroup, _connection_errors
+from charlstm.training.rank import RankInfo, rank_from_environment
 from charlstm.training.setup import new_run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -123,21 +123,21 @@ def test_ids_went_once_to_a_machine_that_has_none(folder: Path) -> None:
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 8, 32])
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_shares_are_even_and_complete(total: int, size: int) -> None:
-    shares = [World(Place(rank, size)).columns(total) for rank in range(size)]
+def test_shards_are_even_and_complete(total: int, size: int) -> None:
+    shares = [DistributedGroup(RankInfo(rank, size)).shard(total) for rank in range(size)]
     assert [n for share in shares for n in range(share.start, share.stop)] == list(range(total))
     lengths = [share.stop - share.start for share in shares]
     assert max(lengths) - min(lengths) <= 1
 
 
-def test_a_world_of_one_keeps_to_itself() -> None:
-    world = World()
-    assert world.leads
-    assert world.sum([1.5, 2]) == [1.5, 2]
-    assert world.broadcast(b"abc") == b"abc"
+def test_a_single_process_exchanges_nothing() -> None:
+    group = ProcessGroup()
+    assert group.is_leader
+    assert group.all_reduce([1.5, 2]) == [1.5, 2]
+    assert group.broadcast(b"abc") == b"abc"
     rows = torch.ones(3, 2)
-    assert world.gather(rows, 3) is rows
-    assert not world.orphaned
+    assert group.gather(rows, 3) is rows
+    assert not group.must_agree
 
 
 TORCHRUN = {
@@ -146,20 +146,20 @@ TORCHRUN = {
 }  # fmt: skip
 
 
-def test_the_place_that_torchrun_gives() -> None:
-    assert place_from(TORCHRUN) == Place(3, 4, 1, 2)
-    assert place_from({}) is None
-    assert place_from({**TORCHRUN, "WORLD_SIZE": "1", "RANK": "0"}) is None
-    assert place_from({k: v for k, v in TORCHRUN.items() if k != "MASTER_PORT"}) is None
+def test_the_rank_that_torchrun_gives() -> None:
+    assert rank_from_environment(TORCHRUN) == RankInfo(3, 4, 1, 2)
+    assert rank_from_environment({}) is None
+    assert rank_from_environment({**TORCHRUN, "WORLD_SIZE": "1", "RANK": "0"}) is None
+    assert rank_from_environment({k: v for k, v in TORCHRUN.items() if k != "MASTER_PORT"}) is None
     with pytest.raises(ConfigError, match="whole numbers"):
-        place_from({**TORCHRUN, "RANK": "two"})
+        rank_from_environment({**TORCHRUN, "RANK": "two"})
 
 
 def test_only_errors_of_the_connection_are_told_as_such() -> None:
     with (
         pytest.raises(DistributedError, match=r"gone \(Connection closed by peer\)"),
-        _told("gone"),
+        _connection_errors("gone"),
     ):
         raise RuntimeError("[gloo/pair.cc:1] Connection closed by peer [::1]:2")
-    with pytest.raises(RuntimeError, match="shapes"), _told("gone"):
+    with pytest.raises(RuntimeError, match="shapes"), _connection_errors("gone"):
         raise RuntimeError("shapes do not fit")

@@ -181,7 +181,7 @@ def stopping_after(steps: int, patch: pytest.MonkeyPatch) -> Iterator[None]:
     def counted(self: Trainer) -> Any:
         stepped = step(self)
         if next(done) == steps:
-            self.ask_to_stop()
+            self.request_stop()
         return stepped
 
     with patch.context() as context:

@@ -71,7 +71,7 @@ def test_3_resume_from_every_step(
             if isinstance(event, Stepped):
                 losses.append(event.nats)
                 if event.step == stop:
-                    trainer.ask_to_stop()
+                    trainer.request_stop()
         again = resume_run(trainer.run, {}, [], notice=lambda _text: None)
         losses += steps_of(again)
         assert losses == whole, stop
@@ -93,7 +93,7 @@ def test_8_a_loss_that_explodes(
         try:
             for event in trainer.train():
                 if injected and isinstance(event, Stepped) and event.step == 9:
-                    trainer.state[0][0].fill_(math.inf)
+                    trainer.state.carry[0][0].fill_(math.inf)
         except DivergenceError as error:
             assert "--lr" in str(error)
             outcomes.append("stopped")

@@ -139,9 +139,9 @@ def test_2_a_full_disk(
     ("phase", "function", "trained"),
     [
         ("reading", "charlstm.text.corpus.count_code_points", False),
-        ("training", "charlstm.training.loop.learning_rate", True),
+        ("training", "charlstm.training.schedule.learning_rate", True),
         ("evaluating", "charlstm.training.evaluation.validate", True),
-        ("previewing", "charlstm.training.loop.LanguageModel.generate", True),
+        ("previewing", "charlstm.training.preview.LanguageModel.generate", True),
         ("saving", "os.replace", True),
         ("syncing", "os.fsync", True),
     ],

@@ -49,7 +49,7 @@ def train_on(content: bytes, folder: Path, **changes: Any) -> str:
         )
         for event in itertools.islice(trainer.train(), 2):
             assert event is not None
-        trainer.ask_to_stop()
+        trainer.request_stop()
     except CharlstmError as error:
         assert 1 <= len(str(error).splitlines()) <= 2, str(error)
         assert not (runs / "x").exists() or (runs / "x" / "last.npz").exists()

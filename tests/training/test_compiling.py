@@ -133,11 +133,11 @@ def test_compilation_takes_no_time_of_a_run(
     config = config.override({"epochs": 10**6})
 
     def steps_of(trainer: Trainer) -> int:
-        assert trainer.seconds < 600
+        assert trainer.stopwatch.seconds < 600
         before = trainer.progress.step
         for _ in trainer.train():
             if trainer.progress.step - before >= 3:
-                trainer.ask_to_stop()
+                trainer.request_stop()
         return trainer.progress.step - before
 
     begun = time.monotonic() - 3600

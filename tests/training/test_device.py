@@ -7,14 +7,14 @@ from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.training.device import (
     allow_tf32,
     compiled_fault,
+    divide_threads,
     pick_device,
     pick_kernel,
     pick_precision,
     product_type,
-    share_threads,
 )
-from charlstm.training.process_group import World
-from charlstm.training.rank import Place
+from charlstm.training.process_group import ProcessGroup
+from charlstm.training.rank import RankInfo
 
 
 def test_devices() -> None:
@@ -85,7 +85,7 @@ def test_compiled_code_that_should_work_is_not_given_up_silently(
     assert all(str(error) in line for line in told)
 
 
-def test_a_fault_of_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_compiling_is_connection_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = pytest.importorskip(
         "charlstm.nn.kernel_ops", reason="numba is not installed: pip install 'charlstm[fast]'"
     )
@@ -142,8 +142,8 @@ def test_threads_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", threads.append)
     monkeypatch.setattr("charlstm.training.device.available_processors", lambda: 8)
-    share_threads(0, World(Place(0, 4, 0, 4)))
-    share_threads(0, World(Place(0, 16, 0, 16)))
-    share_threads(3, World(Place(0, 4, 0, 4)))
-    share_threads(99, World())
+    divide_threads(0, ProcessGroup(RankInfo(0, 4, 0, 4)))
+    divide_threads(0, ProcessGroup(RankInfo(0, 16, 0, 16)))
+    divide_threads(3, ProcessGroup(RankInfo(0, 4, 0, 4)))
+    divide_threads(99, ProcessGroup())
     assert threads == [2, 1, 3, 8]

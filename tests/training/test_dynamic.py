@@ -12,7 +12,7 @@ from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.network import CharLSTM
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.dynamic import DynamicReader
-from charlstm.training.saving import weights_of
+from charlstm.training.state import weights_of
 
 TEXT = "the light is low and the wind is from the north\n" * 20
 TOKENIZER = CharTokenizer.from_text(TEXT)

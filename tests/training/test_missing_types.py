@@ -68,7 +68,7 @@ def test_training_and_evaluating_without_float64(
             [str(tmp_path / "x.txt")], Config().override(base | options),
             runs_dir=tmp_path / "runs", name="x", notice=lambda _: None,
         )  # fmt: skip
-        trainer._defers = deferred
+        trainer.losses.late = deferred
         events = list(trainer.train())
     assert isinstance(events[-1], Stopped)
     evaluated = [event for event in events if isinstance(event, Evaluated)]

@@ -35,7 +35,7 @@ def train(*arguments: str | Path, runs: Path, **changes: Any) -> tuple[Run, list
         places, TINY.override(changes), runs_dir=runs, name="x", notice=said.append,
         details=said.append,
     )  # fmt: skip
-    trainer.ask_to_stop()
+    trainer.request_stop()
     assert [type(event).__name__ for event in trainer.train()][-1] == "Stopped"
     return trainer.run, said
 
@@ -44,7 +44,7 @@ def resume(run: Run, *arguments: str | Path) -> str:
     """Resume, stop at once, and the text."""
     places = [str(argument) for argument in arguments]
     trainer = resume_run(run, {}, places, notice=lambda _: None)
-    trainer.ask_to_stop()
+    trainer.request_stop()
     assert [type(event).__name__ for event in trainer.train()][-1] == "Stopped"
     return trainer.corpus.tokenizer.decode(trainer.corpus.ids)
 

@@ -18,12 +18,13 @@ from charlstm.format.progress import Evaluated
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.cells import CELLS
 from charlstm.training import setup
-from charlstm.training.deferred_losses import Readings
-from charlstm.training.evaluation import validate
+from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.events import Saved, Stepped, Stopped
 from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run
 from charlstm.training.setup import default_epochs, new_run
+from charlstm.training.step import train_step
+from charlstm.training.validation import validate
 
 BASE: dict[str, Any] = {
     "hidden_size": 12, "maxlen": 8, "batch_size": 3, "epochs": 3, "sample_every": 0,
@@ -39,11 +40,12 @@ def start(tmp_path: Path) -> Start:
     path = tmp_path / "x.txt"
     path.write_text("the light is low and the wind is from the north\n" * 14)
 
-    def call(name: str, **options: Any) -> Trainer:
+    def call(name: str, begun: float | None = None, **options: Any) -> Trainer:
         config = Config().override({**BASE, **options})
         return new_run(
-            [str(path)], config, runs_dir=tmp_path / "runs", name=name, notice=lambda _text: None
-        )
+            [str(path)], config, runs_dir=tmp_path / "runs", name=name, notice=lambda _text: None,
+            begun=begun,
+        )  # fmt: skip
 
     return call
 
@@ -121,10 +123,10 @@ def test_resume_is_exact_from_anywhere(start: Start, options: dict[str, Any]) ->
 def run_until(trainer: Trainer, stop: int) -> None:
     """Train, ask to stop at a step, and let the trainer save."""
     if stop == 0:
-        trainer.ask_to_stop()
+        trainer.request_stop()
     for event in trainer.train():
         if isinstance(event, Stepped) and event.step == stop:
-            trainer.ask_to_stop()
+            trainer.request_stop()
 
 
 def test_every_step_can_be_the_last(start: Start) -> None:
@@ -163,7 +165,7 @@ def test_an_evaluation_cut_short_is_made_up_for(
     cut = start("cut")
 
     def interrupted(network: Any, ids: Any, asked: Any) -> float | None:
-        cut.ask_to_stop()
+        cut.request_stop()
         return validate(network, ids, asked)
 
     monkeypatch.setattr("charlstm.training.evaluation.validate", interrupted)
@@ -183,7 +185,7 @@ def test_more_epochs_equal_a_longer_run_under_a_constant_schedule(start: Start) 
     again = resume(half, epochs=4)
     finish(again)
     assert losses(again) == losses(whole)
-    for a, b in zip(whole.parameters, again.parameters, strict=True):
+    for a, b in zip(whole.state.parameters, again.state.parameters, strict=True):
         assert torch.equal(a, b)
 
 
@@ -196,7 +198,7 @@ def test_a_pause_keeps_any_schedule_exact(start: Start) -> None:
     again = resume(half)
     assert finish(again) == "finished"
     assert losses(again) == losses(whole)
-    for a, b in zip(whole.parameters, again.parameters, strict=True):
+    for a, b in zip(whole.state.parameters, again.state.parameters, strict=True):
         assert torch.equal(a, b)
 
 
@@ -217,9 +219,9 @@ def test_the_average_is_that_of_the_steps_it_names(start: Start) -> None:
     total, seen = trainer.total_steps, []
     for event in trainer.train():
         if isinstance(event, Stepped) and event.step % 8 == 0 and (event.step - 1) / total > 0.5:
-            seen.append([p.detach().clone() for p in trainer.parameters])
+            seen.append([p.detach().clone() for p in trainer.state.parameters])
     assert len(seen) == trainer.progress.averaged > 3
-    for mean, *each in zip(trainer.average.means, *seen, strict=True):
+    for mean, *each in zip(trainer.state.average.means, *seen, strict=True):
         torch.testing.assert_close(mean, torch.stack(each).mean(0))
 
 
@@ -231,9 +233,11 @@ def test_best_takes_the_average_where_it_is_better(start: Start) -> None:
             assert event.val_nats is not None
             better = event.average_nats < event.val_nats
             took[better] += 1
-            weights = trainer.average.means if better else trainer.parameters
+            weights = trainer.state.average.means if better else trainer.state.parameters
             best = load_checkpoint(trainer.run.best)
-            for (name, _), tensor in zip(trainer.network.named_parameters(), weights, strict=True):
+            for (name, _), tensor in zip(
+                trainer.state.network.named_parameters(), weights, strict=True
+            ):
                 np.testing.assert_array_equal(best.arrays[f"model/{name}"], tensor.detach())
             assert trainer.progress.best_nats == min(event.val_nats, event.average_nats)
     assert took[True]
@@ -274,7 +278,7 @@ class Watch:
 def test_time_ends_a_run(start: Start, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
     """The rate falls to 0 by the clock, the end is evaluated and saved, and time is kept."""
     watch = Watch()
-    for module in ("setup", "loop", "evaluation"):
+    for module in ("clock", "evaluation", "metrics", "saving", "schedule", "setup", "validation"):
         monkeypatch.setattr(f"charlstm.training.{module}.time", watch)
     begun = watch.now
     trainer = start("timed", minutes=6 / 60, epochs=10**6, eval_every=0, average=0.2, warmup=1)
@@ -282,16 +286,16 @@ def test_time_ends_a_run(start: Start, monkeypatch: pytest.MonkeyPatch, whole: b
     for event in trainer.train():
         if isinstance(event, Stepped):
             rates.append(event.lr)
-            if not whole and trainer.share > 0.5:
-                trainer.ask_to_stop()
+            if not whole and trainer.schedule.fraction(trainer.progress) > 0.5:
+                trainer.request_stop()
     if not whole:
         assert 2.5 < watch.now - begun < 3.5
         trainer = resume(trainer)
-        assert 2.5 < trainer.seconds < 3.5, "the time that is gone counts"
+        assert 2.5 < trainer.stopwatch.seconds < 3.5, "the time that is gone counts"
         rates += [event.lr for event in trainer.train() if isinstance(event, Stepped)]
     assert len(rates) > 100
     assert rates[-1] < 0.02 * max(rates) <= 0.02 * trainer.config.train.lr
-    assert trainer.progress.evaluated_step == trainer.progress.step == trainer.saved_step
+    assert trainer.progress.evaluated_step == trainer.progress.step == trainer.saver.saved_step
     assert 5.5 < watch.now - begun < 6.3, "not over time by more than 5%, nor much under"
     assert trainer.progress.val_chars == len(trainer.corpus.val)
     again = resume(trainer)
@@ -301,23 +305,22 @@ def test_time_ends_a_run(start: Start, monkeypatch: pytest.MonkeyPatch, whole: b
 
 def test_the_time_before_training_counts(start: Start) -> None:
     """Reading, measuring and the first save belong to what `--minutes` gives."""
-    trainer = start("early", minutes=10.0, epochs=10**6)
-    trainer.count_from(time.monotonic() - 570)
+    trainer = start("early", time.monotonic() - 570, minutes=10.0, epochs=10**6)
     events = trainer.train()
     next(events)
-    assert trainer.seconds > 570
-    assert trainer.share > 0.9
-    trainer.ask_to_stop()
+    assert trainer.stopwatch.seconds > 570
+    assert trainer.schedule.fraction(trainer.progress) > 0.9
+    trainer.request_stop()
     for _ in events:
         continue
     saved = load_checkpoint(trainer.run.last).meta["progress"]["seconds"]
-    assert 570 < saved <= trainer.seconds
+    assert 570 < saved <= trainer.stopwatch.seconds
 
     def seconds(changes: dict[str, Any], begun: float | None) -> float:
         again = resume_run(trainer.run, changes, [], notice=lambda _text: None, begun=begun)
         assert again._lock is not None
         again._lock.release()
-        return again.seconds
+        return again.stopwatch.seconds
 
     assert seconds({}, None) == saved
     assert seconds({}, time.monotonic() - 20) > saved + 20
@@ -335,25 +338,27 @@ def test_the_time_before_training_counts(start: Start) -> None:
     ids=str,
 )
 def test_windows_grow_and_nothing_is_left_out(
-    start: Start, options: dict[str, Any], lengths: dict[int, float]
+    start: Start,
+    options: dict[str, Any],
+    lengths: dict[int, float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trainer = start("grow", epochs=4, **options)
     expected = trainer.total_steps
     read: list[Any] = []
-    learn = trainer._learn
 
-    def spy(batch: Any) -> int:
+    def spy(state: Any, batch: Any, rate: float, deferred: Any) -> int:
         read.append((len(batch.inputs), batch))
-        return learn(batch)
+        return train_step(state, batch, rate, deferred)
 
-    trainer._learn = spy  # type: ignore[method-assign]
+    monkeypatch.setattr("charlstm.training.loop.train_step", spy)
     finish(trainer)
     assert trainer.progress.step == len(read) == expected
     total = sum(length for length, _ in read)
     for length, share in lengths.items():
         assert sum(n for n, _ in read if n == length) / total == pytest.approx(share, abs=0.05)
     assert [n for n, _ in read] == sorted(n for n, _ in read)
-    if not trainer.config.windows.stateless:  # what is read is the text, piece after piece
+    if not trainer.config.windows.stateless:  # what is read is the text, chunk after chunk
         per_epoch = trainer.windows.batches_per_epoch
         whole = [trainer.windows.batch(e, i) for e in range(4) for i in range(per_epoch)]
         for name in ("inputs", "targets"):
@@ -415,15 +420,15 @@ def test_a_loss_that_is_not_finite_changes_nothing(start: Start, where: str) -> 
     steps = trainer.train()
     while not (isinstance(event := next(steps), Saved) and event.step == 5):
         pass
-    before = [p.detach().clone() for p in trainer.parameters]
+    before = [p.detach().clone() for p in trainer.state.parameters]
     saved = trainer.run.last.read_bytes()
     if where == "loss":
-        trainer.state[0][0].fill_(math.nan)
+        trainer.state.carry[0][0].fill_(math.nan)
     else:
-        trainer.parameters[0].register_hook(lambda grad: grad * math.inf)  # type: ignore[no-untyped-call]
+        trainer.state.parameters[0].register_hook(lambda grad: grad * math.inf)  # type: ignore[no-untyped-call]
     with pytest.raises(DivergenceError, match=rf"{where} is no longer finite at step 6.*\n.*--lr"):
         list(steps)
-    for old, new in zip(before, trainer.parameters, strict=True):
+    for old, new in zip(before, trainer.state.parameters, strict=True):
         assert torch.equal(old, new)
     assert trainer.run.last.read_bytes() == saved
     assert resume(trainer).progress.step == 5
@@ -433,7 +438,7 @@ def test_previews_and_evaluations_leave_training_alone(start: Start) -> None:
     plain, busy = start("plain"), start("busy", sample_every=3, save_every=2, keep=3)
     finish(plain)
     finish(busy)
-    for a, b in zip(plain.parameters, busy.parameters, strict=True):
+    for a, b in zip(plain.state.parameters, busy.state.parameters, strict=True):
         assert torch.equal(a, b)
 
 
@@ -565,11 +570,11 @@ def test_losses_that_are_read_later_are_the_same(start: Start, options: dict[str
     at_once = start("at-once", **options)
     finish(at_once)
     later = start("later", **options)
-    later._defers = True
-    later._agree_every = 4
+    later.losses.late = True
+    later.schedule.sync_every = 4
     most = 0
     for _ in later.train():
-        most = max(most, len(later._readings))
+        most = max(most, len(later.losses))
     assert most == 3  # the fourth is read with the others
     assert losses(later) == losses(at_once)
     one, other = load_checkpoint(at_once.run.last), load_checkpoint(later.run.last)
@@ -586,10 +591,10 @@ def test_losses_that_are_deferred_survive_a_stop(start: Start, stop: int) -> Non
     stopped = start("stopped", **options)
     for trainer in (stopped, None):
         current = trainer or resume(stopped)
-        current._defers = True
-        current._agree_every = 32
+        current.losses.late = True
+        current.schedule.sync_every = 32
         run_until(current, stop)
-        assert len(current._readings) == 0
+        assert len(current.losses) == 0
     assert losses(stopped) == losses(whole)
     assert_same_end(whole, current)
 
@@ -629,23 +634,22 @@ def test_training_losses_are_means_over_characters(start: Start, options: dict[s
 
 def test_divergence_that_is_read_later_names_its_step_and_saves_nothing(start: Start) -> None:
     trainer = start("late", lr=1e5, optimizer="sgd", clip_norm=0.0, log_every=1000)
-    trainer._defers = True
-    trainer._readings = Readings(trainer.config.train, late=True)
-    trainer._agree_every = 5
+    trainer.losses.late = True
+    trainer.schedule.sync_every = 5
     with pytest.raises(DivergenceError, match=r"no longer finite at step \d+; what was saved"):
         finish(trainer)
     assert load_checkpoint(trainer.run.last).meta["progress"]["step"] == 0
 
 
 @pytest.mark.parametrize("bad", [0, 2])
-def test_a_reading_that_is_not_finite_names_its_step(bad: int) -> None:
-    readings = Readings(Config().train, late=True)
-    for number in range(3):  # steps 8, 9 and 10
-        nats = torch.tensor(math.nan if number == bad else 1.0)
-        readings.add(nats, torch.tensor(1.0), 1)
+def test_a_deferred_loss_that_is_not_finite_names_its_step(bad: int) -> None:
+    deferred = DeferredLosses(Config().train, late=True)
+    for number in range(3):
+        loss = torch.tensor(math.nan if number == bad else 1.0)
+        deferred.add(8 + number, loss, torch.tensor(1.0), 1, 1)
     with pytest.raises(DivergenceError, match=f"loss is no longer finite at step {8 + bad};"):
-        readings.read(11)
-    assert len(readings) == 0
+        deferred.take()
+    assert len(deferred) == 0
 
 
 def test_a_reset_stream_starts_from_zero(start: Start) -> None:
@@ -654,17 +658,17 @@ def test_a_reset_stream_starts_from_zero(start: Start) -> None:
     assert batch.reset is not None
     assert 0 < batch.reset.sum() < len(batch.reset), "choose a seed that resets some"
     run_until(trainer, 1)
-    carried = trainer.state
+    carried = trainer.state.carry
     seen: list[Any] = []
-    learner = trainer.learner
+    learner = trainer.state.learner
 
     def spy(ids: Any, state: Any, **keywords: Any) -> Any:
         seen.append(state)
         return learner(ids, state, **keywords)
 
     again = resume(trainer)
-    again.learner = spy  # type: ignore[assignment]
-    learner = again.network
+    again.state.learner = spy  # type: ignore[assignment]
+    learner = again.state.network
     run_until(again, 2)
     for layer, before in zip(seen[0], carried, strict=True):
         for part, old in zip(layer, before, strict=True):
@@ -681,7 +685,7 @@ def test_another_kernel_on_resume(start: Start, monkeypatch: pytest.MonkeyPatch)
         told.clear()
         resumed = resume_run(trainer.run, changes, [], notice=told.append)
         kernel = resumed.config.train.kernel
-        assert resumed.network.compiled == (kernel == "compiled")
+        assert resumed.state.network.compiled == (kernel == "compiled")
         for _event in resumed.train():
             break  # it learns
         resumed.save()
@@ -706,8 +710,9 @@ def test_another_kernel_on_resume(start: Start, monkeypatch: pytest.MonkeyPatch)
 def test_a_run_from_before_there_were_kernels_goes_on_by_torch(start: Start) -> None:
     trainer = start("a", kernel="torch")
     run_until(trainer, 2)
-    trainer.config = trainer.config.override({"kernel": "auto"})  # what is read where none is kept
-    trainer.save()
+    last = load_checkpoint(trainer.run.last)
+    last.meta["config"]["train"]["kernel"] = "auto"  # what is read where none is kept
+    save_checkpoint(trainer.run.last, last.meta, last.arrays)
     told: list[str] = []
     resumed = resume_run(trainer.run, {}, [], notice=told.append)
     assert resumed.config.train.kernel == "torch"

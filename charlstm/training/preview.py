@@ -1,0 +1,20 @@
+"""Text that a model writes while it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from charlstm.config import SampleConfig
+from charlstm.inference.language_model import LanguageModel
+from charlstm.text.tokenizer import CharTokenizer
+from charlstm.training.events import Previewed
+from charlstm.training.state import TrainState, weights_of
+
+PREVIEW = SampleConfig(temperature=0.8, length=200)
+
+
+def preview(state: TrainState, tokenizer: CharTokenizer) -> Previewed:
+    """A preview, sampled with a generator of its own, which the step seeds."""
+    model = LanguageModel(weights_of(state.network), state.config, tokenizer)
+    config = replace(PREVIEW, seed=state.progress.step)
+    return Previewed(state.progress.step, "".join(model.generate(config=config)))

@@ -1,0 +1,89 @@
+"""Measures how fast a configuration trains here, and how many processes train it fastest."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from charlstm.config import Config
+from charlstm.nn.network import CharLSTM
+from charlstm.training.device import divide_threads, product_type
+from charlstm.training.optim import losses, make_optimizer
+from charlstm.training.process_group import ProcessGroup
+
+_CPU = torch.device("cpu")
+_MEASURE_SECONDS = 0.7  # for each number of processes
+
+
+def fastest_count(
+    group: ProcessGroup, config: Config, vocab_size: int
+) -> tuple[int, dict[int, float]]:
+    """How many of the group's processes learn the most characters in a second.
+
+    Counts of 1, 2, 4, ... and all take turns with some real steps of the network on made-up text,
+    dividing the machine's cores among them.
+
+    Args:
+        group: all of one machine's processes; each must ask.
+        config: with sizes and precision settled.
+        vocab_size: V.
+
+    Returns:
+        The number, and characters per second by number; the same in each process.
+    """
+    counts = sorted({2**k for k in range(group.size.bit_length())} | {group.size})
+    counts = [count for count in counts if count <= min(group.size, config.windows.batch_size)]
+    speeds = {}
+    for count in counts:
+        part = group.first(count)
+        taken = 0.0 if part is None else _seconds_of_steps(part, config, vocab_size)
+        # The leader's clock counts; the sum is also where the others wait their turn.
+        seconds = group.all_reduce([taken if group.is_leader else 0.0])[0]
+        speeds[count] = config.windows.batch_size * config.windows.maxlen / seconds
+    return max(speeds, key=speeds.__getitem__), speeds
+
+
+def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
+    """Characters per second that a configuration learns from here, measured for a moment.
+
+    Args:
+        config: with sizes and precision settled.
+        vocab_size: V.
+        device: where to train.
+    """
+    seconds = _seconds_of_steps(ProcessGroup(), config, vocab_size, device)
+    return config.windows.batch_size * config.windows.maxlen / seconds
+
+
+def _seconds_of_steps(
+    group: ProcessGroup, config: Config, vocab_size: int, device: torch.device = _CPU
+) -> float:
+    """The time a step takes in a group, the best of some."""
+    divide_threads(config.train.threads, group)
+    dtype = product_type(config.train.precision)
+    compiled = config.train.kernel == "compiled"
+    network = CharLSTM(config.model, vocab_size, dtype=dtype, compiled=compiled).to(device)
+    if device.type != "cpu":
+        network.generator = torch.Generator(device)
+    learner = group.wrap(network, config.windows.maxlen)
+    optimizer = make_optimizer(network, config.train)
+    streams = config.windows.batch_size
+    own = group.shard(streams)
+    network.share = (own, streams) if group.size > 1 else None
+    generator = torch.Generator().manual_seed(1)
+    shape = (config.windows.maxlen + 1, own.stop - own.start)
+    text = torch.randint(vocab_size, shape, generator=generator).to(device)
+    state = network.initial_state(shape[1])
+    times: list[float] = []
+    while len(times) < 2 or (sum(times[1:]) < _MEASURE_SECONDS and len(times) < 50):
+        start = time.perf_counter()
+        logits, _ = learner(text[:-1], state, targets=text[1:])
+        loss, _ = losses(logits.flatten(0, 1), text[1:].flatten(), 0.0)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        loss.item()  # a GPU is waited for
+        # The mean of all clocks, so that all stop at the same step.
+        times.append(group.all_reduce([time.perf_counter() - start])[0] / group.size)
+    return min(times[1:])  # the first has made the kernels

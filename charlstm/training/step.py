@@ -1,0 +1,105 @@
+"""A training step: one batch, forward and backward, and an update of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from charlstm.config import TrainConfig
+from charlstm.text.windows import Batch
+from charlstm.training.deferred_losses import DeferredLosses
+from charlstm.training.optim import losses as cross_entropies
+from charlstm.training.optim import shrink
+from charlstm.training.state import TrainState
+
+
+def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLosses) -> int:
+    """One step of truncated backpropagation through time; changes the state.
+
+    Args:
+        state: its weights, optimizer, generator and carried state change, its progress does not.
+        batch: all processes' streams.
+        rate: the learning rate.
+        losses: receives the step's loss, before the weights change.
+
+    Returns:
+        Characters predicted, by all processes.
+
+    Raises:
+        DivergenceError: the loss or the gradient is not finite, and the device is a CPU.
+        DistributedError: another process has ended.
+    """
+    windows, train = state.config.windows, state.config.train
+    network, group = state.network, state.group
+    streams = batch.inputs.shape[1]
+    shard = group.shard(streams)
+    # Gradients are averaged over processes, whatever the size of each one's shard.
+    weight = (shard.stop - shard.start) / streams * group.size
+    if not weight:  # a short last batch has no stream for this process: learn with weight 0
+        shard = slice(0, 1)
+    network.share = (shard, streams) if group.size > 1 else None
+    ids = _to_device(batch.inputs[:, shard], network.device)  # (T, B)
+    targets = _to_device(batch.targets[:, shard], network.device)  # (T, B)
+    if batch.fresh:
+        state.carry = network.initial_state(ids.shape[1])
+    elif batch.reset is not None:
+        kept = torch.from_numpy(~batch.reset[shard]).to(network.device)[:, None]  # (B, 1)
+        state.carry = [tuple(part * kept for part in layer) for layer in state.carry]
+    for group_options in state.optimizer.param_groups:
+        group_options["lr"] = rate
+    network.train()
+    last_only = windows.targets == "last"
+    with group.guard():
+        logits, carry = state.learner(ids, state.carry, targets=targets, last_only=last_only)
+        if last_only:
+            targets = targets[-1:]  # (1, B)
+        loss, objective = cross_entropies(
+            logits.flatten(0, 1), targets.flatten(), train.label_smoothing
+        )
+        torch.autograd.backward(objective * weight)
+    for parameter in state.parameters:
+        # A window of one character has no input for a backward stack; a checkpoint holds the
+        # optimizer's state of all weights or of none.
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    norm = _clip(state.parameters, train, wait=not losses.late)
+    chars = targets.numel()
+    total_chars = int(chars // ids.shape[1] * streams)
+    losses.add(state.progress.step + 1, loss.detach(), norm, chars if weight else 0, total_chars)
+    state.optimizer.step()
+    shrink(state.optimizer, train)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.carry = [tuple(part.detach() for part in layer) for layer in carry]
+    return total_chars
+
+
+def _to_device(ids: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Ids on the device; a GPU copies them while it computes."""
+    tensor = torch.from_numpy(ids)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _clip(parameters: Sequence[nn.Parameter], train: TrainConfig, *, wait: bool) -> Tensor:
+    """Clip gradients as configured.
+
+    Args:
+        parameters: with their gradients.
+        train: the bounds.
+        wait: whether to wait for the norm, which spares work if it is below the bound.
+
+    Returns:
+        The norm of all gradients before.
+    """
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    # Below the bound torch would multiply every gradient by 1; on a GPU, waiting takes longer.
+    if train.clip_norm and (not wait or float(norm) > train.clip_norm):
+        nn.utils.clip_grads_with_norm_(parameters, train.clip_norm, norm)
+    if train.clip_value:
+        nn.utils.clip_grad_value_(parameters, train.clip_value)
+    return norm

@@ -1,0 +1,114 @@
+"""How well a network predicts held-out text, counted as `charlstm eval` counts it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from charlstm.inference.both import plan_blocks
+from charlstm.inference.scoring import plan_streams
+from charlstm.nn.network import CharLSTM
+from charlstm.text.tokenizer import Ids
+
+_WINDOW = 128
+
+
+def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+    """Nats per character of a text, in float32, as `charlstm eval` counts them.
+
+    The state is carried over all of it; for a network that reads both ways, it is the
+    pseudo-likelihood.
+
+    Args:
+        network: its dropout is off meanwhile, and its generator is not touched.
+        ids: the text, shape (T,), T at least 2.
+        asked_to_stop: asked now and then.
+
+    Returns:
+        The mean over all characters but the first; None if asked to stop before the end.
+    """
+    measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
+    with _predicting(network):
+        nats = measure(network, ids, asked_to_stop)
+    return None if nats is None else nats / (len(ids) - 1)
+
+
+def seconds_per_char(network: CharLSTM) -> float:
+    """About how long `validate` takes for each character of a long text."""
+    ids = np.zeros(_WINDOW * 64, dtype=np.uint8)
+    best = math.inf
+    with _predicting(network):
+        window = _tensor(ids.reshape(_WINDOW, 64), network)
+        for _ in range(2):  # the first makes the kernels
+            begun = time.perf_counter()
+            logits, _ = network(window, network.initial_state(64), targets=window)
+            nn.functional.cross_entropy(logits.flatten(0, 1), window.flatten()).item()
+            best = min(best, time.perf_counter() - begun)
+    return best / window.numel()
+
+
+@contextmanager
+def _predicting(network: CharLSTM) -> Iterator[None]:
+    """The network in float32 and without dropout, for prediction alone."""
+    was_training, dtype = network.training, network.dtype
+    network.eval()
+    network.dtype = torch.float32
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        network.dtype = dtype
+        network.train(was_training)
+
+
+def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+    plan = plan_streams(len(ids))
+    nats = 0.0
+    state = network.initial_state(plan.count)
+    for first in range(plan.start, plan.length, _WINDOW):
+        if asked_to_stop():
+            return None
+        last = min(first + _WINDOW, plan.length if first >= 0 else 0)
+        if first == 0 and plan.count > 1:
+            for part in (part for layer in state for part in layer):
+                part[0] = 0.0  # the first stream has no text before its part
+        places, counted = plan.positions(first, last)
+        inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
+        logits, state = network(inputs, state)
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none"
+        )
+        mask = torch.from_numpy(counted).to(network.device).flatten()
+        nats += _sum(loss[mask])
+    return nats
+
+
+def _pseudo_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+    nats = 0.0
+    for blocks in plan_blocks(len(ids)):
+        if asked_to_stop():
+            return None
+        text = _tensor(ids[blocks.places], network)
+        state = network.initial_state(text.shape[1])
+        logits, _ = network(text[:-1], state, targets=text[1:])
+        counted = slice(blocks.left - 1, blocks.left - 1 + blocks.count)
+        loss = nn.functional.cross_entropy(
+            logits[counted].flatten(0, 1), text[1:][counted].flatten(), reduction="none"
+        )
+        nats += _sum(loss)
+    return nats
+
+
+def _sum(losses: torch.Tensor) -> float:
+    """A sum in float64, made on the CPU by numpy: not every device has that type."""
+    return float(losses.cpu().numpy().sum(dtype=np.float64))
+
+
+def _tensor(ids: Ids, network: CharLSTM) -> torch.Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(network.device)
