@@ -15,9 +15,9 @@ from pathlib import Path
 
 from common import ROOT, machine, markdown
 
+from charlstm.cells import CELLS
 from charlstm.config import Config
 from charlstm.format.progress import Evaluated
-from charlstm.nn.cells import CELLS
 from charlstm.training.events import Stepped
 from charlstm.training.setup import new_run
 

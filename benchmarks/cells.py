@@ -16,10 +16,11 @@ import torch
 from common import interleave, machine, markdown
 from torch import Tensor, nn
 
+from charlstm.cells import CELLS
 from charlstm.config import ModelConfig, SampleConfig, TrainConfig
 from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
-from charlstm.nn.cells import CELLS, one_hot
+from charlstm.nn.cells import one_hot
 from charlstm.nn.network import CharLSTM
 from charlstm.training.device import pick_precision, product_type
 from charlstm.training.optim import make_optimizer

@@ -17,8 +17,8 @@ from common import machine, markdown
 from numpy.typing import NDArray
 from torch import nn
 
+from charlstm.cells import CELLS
 from charlstm.config import ModelConfig, TrainConfig
-from charlstm.nn.cells import CELLS
 from charlstm.nn.network import CharLSTM
 from charlstm.training.optim import make_optimizer
 
@@ -27,7 +27,6 @@ SIGN = LETTERS + NOISE
 VOCAB = SIGN + 1
 DISTANCES = (10, 50, 100, 200)
 BATCH, HIDDEN = 64, 128
-CELL_ORDER = ("rnn", "gru", "lstm", "peephole", "coupled")
 
 
 def texts(rng: np.random.Generator, distance: int, count: int) -> NDArray[np.int64]:
@@ -76,9 +75,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 1000, 2000, 3000])
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    assert set(CELL_ORDER) == set(CELLS)
     rows = []
-    for cell in CELL_ORDER:
+    for cell in CELLS:
         found = learn(cell, options.steps, options.seed)
         for step, shares in zip(options.steps, found, strict=True):
             rows.append([cell, str(step), *(f"{100 * share:.0f}%" for share in shares)])

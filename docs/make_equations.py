@@ -1,22 +1,55 @@
-"""The worked example of `explanation/equations.md`: `python docs/make_equations.py` prints it.
+"""The table of cells and the worked example of `explanation/equations.md`.
 
-Two steps of a peephole LSTM with 2 inputs and 2 hidden units, forward and back, gate by gate. The
-numbers come from the equations as written here, in float64; what autograd makes of the cell in
-`charlstm/nn/cells.py` must be the same, or nothing is printed.
+`python docs/make_equations.py` prints both; with `--write` it puts them into the page. The table
+comes from the records in `charlstm/cells.py`. The example is two steps of a peephole LSTM with 2
+inputs and 2 hidden units, forward and backward, gate by gate. Its numbers come from the equations
+as written here, in float64. If automatic differentiation of the cell in `charlstm/nn/cells.py`
+disagrees, it raises an AssertionError.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from charlstm.cells import CELLS
 from charlstm.nn.cells import PeepholeCell
 
+PAGE = Path(__file__).parent / "explanation" / "equations.md"
 STEPS = 2
 
 
+def cell_table() -> str:
+    """The table of all cells, in Markdown."""
+    lines = ["| cell | equations | source |", "|---|---|---|"]
+    for cell in CELLS.values():
+        equations = "; ".join(cell.equations).replace("*", "\\*")
+        note = f" ({cell.note})" if cell.note else ""
+        lines.append(f"| `{cell.name}` | {equations}{note} | {cell.source} |")
+    return "\n".join([*lines, ""])
+
+
+def sections() -> dict[str, str]:
+    """The generated parts of the page, by name."""
+    return {"cells": cell_table(), "example": worked_example()}
+
+
+def with_sections(page: str) -> str:
+    """The page with its generated parts replaced: what is between `<!-- NAME: ...` and its end."""
+    for name, text in sections().items():
+        before, start, rest = page.partition(f"<!-- {name}: made by make_equations.py -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->\n")
+        assert start, name
+        assert end, name
+        page = before + start + text + end + after
+    return page
+
+
 def example() -> tuple[PeepholeCell, Tensor, Tensor]:
-    """A cell with small round weights, its inputs (T, 1, 2), and what its outputs are pulled to."""
+    """A cell with small round weights, its inputs (T, 1, 2), and the gradient of its outputs."""
     cell = PeepholeCell(2, 2).double()
     with torch.no_grad():
         # Round numbers that differ from each other, in the order i, f, g, o.
@@ -36,7 +69,7 @@ def example() -> tuple[PeepholeCell, Tensor, Tensor]:
 
 
 def worked_example() -> str:
-    """The section's text.
+    """The text of the section with the worked example.
 
     Raises:
         AssertionError: the equations and autograd disagree.
@@ -137,4 +170,7 @@ def _rows(title: str, matrix: Tensor) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(worked_example(), end="")  # noqa: T201 - its purpose
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(with_sections(PAGE.read_text("utf-8")), "utf-8")
+    else:
+        print(*sections().values(), sep="\n", end="")  # noqa: T201 - its purpose

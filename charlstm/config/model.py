@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from charlstm.cells import CELLS, ZONEOUT_CELLS, summaries
 from charlstm.config.fields import FRACTION, Range, Section, option
 from charlstm.errors import ConfigError
 
@@ -14,10 +15,9 @@ class ModelConfig(Section):
 
     cell: str = option(
         "lstm",
-        "Recurrent cell: lstm; peephole (its gates see the memory); coupled (what is written is "
-        "what is forgotten); gru (no memory of its own); rnn (no gates: it forgets).",
+        f"Recurrent cell: {summaries()}.",
         group="Model",
-        choices=("lstm", "peephole", "coupled", "gru", "rnn"),
+        choices=tuple(CELLS),
         chosen=True,
     )
     direction: str = option(
@@ -108,10 +108,10 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.zoneout and self.cell != "peephole":
+        if self.zoneout and self.cell not in ZONEOUT_CELLS:
             raise ConfigError(
-                f"--zoneout {self.zoneout:g} needs --cell peephole: the other cells run in kernels "
-                "that take no masks at each step."
+                f"--zoneout {self.zoneout:g} needs --cell {' or '.join(ZONEOUT_CELLS)}: the other "
+                "cells run in kernels that take no masks at each step."
             )
         for name, flag in (
             ("residual", "--residual"),

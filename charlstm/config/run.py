@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from charlstm.cells import TRAINING_KERNEL_CELLS
 from charlstm.config.fields import Section, check_type
 from charlstm.config.model import ModelConfig
 from charlstm.config.text import TextConfig
 from charlstm.config.train import TrainConfig
 from charlstm.config.windows import WindowConfig
 from charlstm.errors import ConfigError, UnknownOptionError
-
-COMPILED_CELLS = ("lstm", "coupled")  # for which `--kernel compiled` has code
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class Config:
     def __post_init__(self) -> None:
         for name, kind in SECTIONS.items():
             check_type(name, getattr(self, name), kind)
-        if self.train.kernel == "compiled" and self.model.cell not in COMPILED_CELLS:
+        if self.train.kernel == "compiled" and self.model.cell not in TRAINING_KERNEL_CELLS:
             raise ConfigError(
-                f"--kernel compiled is for --cell {' and '.join(COMPILED_CELLS)}, not for "
+                f"--kernel compiled is for --cell {' and '.join(TRAINING_KERNEL_CELLS)}, not for "
                 f"{self.model.cell}; use --kernel auto or torch."
             )
         if self.model.direction == "both" and self.windows.targets == "last":

@@ -1,23 +1,26 @@
-"""The cells' steps in numpy: what `charlstm/nn/cells.py` says, laid out for speed.
+"""The cells' steps in numpy: the equations of `charlstm.cells`, arranged for speed.
 
-sigma(x) = (tanh(x/2) + 1) / 2: with the logistic gates' rows halved beforehand, one tanh over
-all gates serves every one. A cell's gates are laid out so that what is done alike lies together.
+sigma(x) = (tanh(x/2) + 1) / 2: with the rows of sigmoid gates halved beforehand, one tanh serves
+all gates. A record's `inference_gates` order the gates so that one call of numpy computes several.
 
 A stream's values are a column, (H, N), so that each gate's rows lie together; a single stream drops
-that axis, which spares numpy work. `x` is W x + b of the layer's input, `recurrent` is U h of the
-step before, both in the cell's layout.
+that axis, which saves numpy work. `x` is W x + b of the layer's input, `recurrent` is U h of the
+step before, both in inference's order of gates.
 
-Constants are arrays without axes and outputs are given by place: both spare numpy half of what a
-call costs, and at these sizes calls are the cost.
+Constants are arrays without axes and outputs are positional arguments. Each halves the cost of a
+call, and at these sizes calls are the cost.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from charlstm.cells import COUPLED, GRU, LSTM, PEEPHOLE, RNN, CellSpec
 
 Floats = NDArray[np.float32]
 _HALF = np.array(0.5, dtype=np.float32)
@@ -28,61 +31,77 @@ class CellWeights:
     """One layer's weights, gates reordered and scaled for its step.
 
     Args:
-        layout: for each gate in the layout, its place in the file and a factor.
+        spec: the cell.
+        weights: the layer's arrays by their names in `CellSpec.weight_shapes`.
+
+    Attributes:
         weight_ih, weight_hh: (G * H, inputs), (G * H, H).
         bias: (G * H,), added to the input's product.
+        extra: blocks (H,) of `extra_biases` and `extra_weights`, by name.
     """
 
-    def __init__(
-        self,
-        layout: tuple[tuple[int, float], ...],
-        weight_ih: NDArray[Any],
-        weight_hh: NDArray[Any],
-        bias: NDArray[Any],
-    ) -> None:
+    def __init__(self, spec: CellSpec, weights: Mapping[str, NDArray[Any]]) -> None:
         def arranged(gates: NDArray[Any]) -> Floats:
-            blocks = np.split(gates.astype(np.float32), len(layout))
-            return np.concatenate([np.float32(factor) * blocks[place] for place, factor in layout])
+            blocks = np.split(gates.astype(np.float32), spec.num_gates)
+            return np.concatenate(
+                [np.float32(factor) * blocks[place] for place, factor in spec.inference_layout]
+            )
 
-        self.weight_ih = arranged(weight_ih)
-        self.weight_hh = arranged(weight_hh)
+        def named(names: tuple[str, ...], vector: NDArray[Any]) -> dict[str, Floats]:
+            blocks = np.split(vector.astype(np.float32), max(1, len(names)))
+            return dict(zip(names, blocks, strict=bool(names)))
+
+        hidden = weights["weight_hh"].shape[1]
+        bias, extra_bias = np.split(weights["bias"], [spec.num_gates * hidden])
+        self.weight_ih = arranged(weights["weight_ih"])
+        self.weight_hh = arranged(weights["weight_hh"])
         self.bias = arranged(bias)
+        self.extra = named(spec.extra_biases, extra_bias)
+        for name, blocks in spec.extra_weights.items():
+            self.extra |= named(blocks, weights[name])
 
 
 class CellState(ABC):
     """One layer's streams: state and scratch memory.
 
+    Args:
+        tail: () for one stream, (N,) for more.
+        hidden: H.
+        extra: see `CellWeights`.
+        zoneout: the probability, for cells that have it.
+
     Attributes:
-        h: (H, N), or (H,) for one stream; what the layer gives.
-        h_one: (H + 1, N): h with a row of ones below it, which a product's last column, the
-            biases, is multiplied with.
-        parts: every array that is carried, `h` first.
+        spec: the cell's record.
+        h: (H, N), or (H,) for one stream: the layer's output.
+        h_one: (H + 1, N): h with a row of ones below, by which a product's last column, the
+            biases, is multiplied.
+        parts: every array of the state, `h` first.
     """
 
-    gates: ClassVar[int]
-    biases: ClassVar[int]
-    layout: ClassVar[tuple[tuple[int, float], ...]]
+    spec: ClassVar[CellSpec]
 
-    def __init__(self, tail: tuple[int, ...], hidden: int, extra: Floats, zoneout: float) -> None:
+    def __init__(
+        self, tail: tuple[int, ...], hidden: int, extra: Mapping[str, Floats], zoneout: float
+    ) -> None:
         self.hidden = hidden
         self.tail = tail
         self.h_one = np.ones((hidden + 1, *tail), dtype=np.float32)
         self.h = self.h_one[:hidden]
         self.h[...] = 0.0
         self.parts = [self.h]
-        # The same for each stream.
-        self.prepare(extra.reshape(-1, *(1 for _ in tail)), np.float32(zoneout))
+        columns = {name: block.reshape(-1, *(1 for _ in tail)) for name, block in extra.items()}
+        self.prepare(columns, np.float32(zoneout))
 
     @abstractmethod
-    def prepare(self, extra: Floats, zoneout: np.float32) -> None:
-        """Make scratch memory; `extra` are the weights that no matrix holds."""
+    def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:
+        """Allocate the rest of the state and scratch memory; `extra` as (H, 1), or (H,)."""
 
     @abstractmethod
     def advance(self, x: Floats, recurrent: Floats) -> None:
         """One step; afterwards `h` is the new one."""
 
     def gates_of(self, blocks: int) -> list[Floats]:
-        """A block of gates' memory, and a view of each gate."""
+        """Memory for some gates, and a view of each gate."""
         whole = np.zeros((blocks * self.hidden, *self.tail), dtype=np.float32)
         return [whole, *(_block(whole, n, self.hidden) for n in range(blocks))]
 
@@ -100,10 +119,9 @@ def _logistic(gates: Floats) -> None:
 class LSTMState(CellState):
     """Gates i, f, o, g with c behind g, so that i*g and f*c are one product."""
 
-    gates = biases = 4
-    layout = ((0, 0.5), (1, 0.5), (3, 0.5), (2, 1.0))
+    spec = LSTM
 
-    def prepare(self, extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+    def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:  # noqa: D102
         hidden = self.hidden
         whole, *_, self.c = self.gates_of(5)
         self.parts.append(self.c)
@@ -116,7 +134,7 @@ class LSTMState(CellState):
         self._tanh_c = np.zeros_like(self.h)
 
     def advance(self, x: Floats, recurrent: Floats) -> None:
-        """One step; this cell's is written for speed, with nothing looked up twice."""
+        """One step, with no attribute looked up twice, for speed."""
         gates, logistic, c, tanh_c = self._gates, self._logistic, self.c, self._tanh_c
         add, multiply, tanh = np.add, np.multiply, np.tanh
         add(x, recurrent, gates)
@@ -130,12 +148,11 @@ class LSTMState(CellState):
 
 
 class PeepholeState(CellState):
-    """Gates i, f, g, o: o is made apart, for it sees the new c."""
+    """Gates i, f, g, o; o is computed last, as it sees the new c."""
 
-    gates = biases = 4
-    layout = ((0, 0.5), (1, 0.5), (2, 1.0), (3, 0.5))
+    spec = PEEPHOLE
 
-    def prepare(self, extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+    def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:  # noqa: D102
         hidden = self.hidden
         self._whole, self._i, self._f, self._g, self._o = self.gates_of(4)
         self._i_f = _block(self._whole, 0, hidden, 2)
@@ -143,7 +160,8 @@ class PeepholeState(CellState):
         self.c = np.zeros_like(self.h)
         self.parts.append(self.c)
         self._new_c, self._scratch = np.zeros_like(self.h), np.zeros_like(self.h)
-        self._p_i, self._p_f, self._p_o = np.split(_HALF * extra, 3)  # halved as their gates
+        # Halved as their gates.
+        self._p_i, self._p_f, self._p_o = (_HALF * extra[name] for name in ("pi", "pf", "po"))
         self._zoneout = zoneout
 
     def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
@@ -171,7 +189,7 @@ class PeepholeState(CellState):
         c[...] = new_c
 
     def _mix(self, old: Floats, new: Floats) -> None:
-        """The mean over who keeps the old value: z*old + (1-z)*new, into `old`."""
+        """z*old + (1-z)*new, the mean over zoneout's masks, into `old`."""
         np.multiply(old, self._zoneout, out=old)
         np.multiply(new, _ONE - self._zoneout, out=new)
         np.add(old, new, out=old)
@@ -180,10 +198,9 @@ class PeepholeState(CellState):
 class CoupledState(CellState):
     """Gates f, o, g: c' = f*c + (1-f)*g = g + f*(c - g)."""
 
-    gates = biases = 3
-    layout = ((0, 0.5), (2, 0.5), (1, 1.0))
+    spec = COUPLED
 
-    def prepare(self, extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+    def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:  # noqa: D102
         self._whole, self._f, self._o, self._g = self.gates_of(3)
         self._logistic = _block(self._whole, 0, self.hidden, 2)
         self.c = np.zeros_like(self.h)
@@ -203,16 +220,14 @@ class CoupledState(CellState):
 
 
 class GRUState(CellState):
-    """Gates r, z, n; n's recurrent term is made apart, for r stands before it."""
+    """Gates r, z, n; n's recurrent term is computed apart, as r multiplies it."""
 
-    gates = 3
-    biases = 4
-    layout = ((0, 0.5), (1, 0.5), (2, 1.0))
+    spec = GRU
 
-    def prepare(self, extra: Floats, zoneout: np.float32) -> None:  # noqa: D102
+    def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:  # noqa: D102
         self._r_z, self._r, self._z = self.gates_of(2)
         self._n = np.zeros_like(self.h)
-        self._c_n = extra
+        self._c_n = extra["cn"]
 
     def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
         hidden, n, h = self.hidden, self._n, self.h
@@ -231,11 +246,10 @@ class GRUState(CellState):
 class RNNState(CellState):
     """One gate, the output itself."""
 
-    gates = biases = 1
-    layout = ((0, 1.0),)
+    spec = RNN
 
-    def prepare(self, extra: Floats, zoneout: np.float32) -> None:
-        """Nothing is needed."""
+    def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:
+        """It needs none."""
 
     def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
         np.add(x, recurrent, out=self.h)
@@ -243,9 +257,6 @@ class RNNState(CellState):
 
 
 CELL_STATES: dict[str, type[CellState]] = {
-    "lstm": LSTMState,
-    "peephole": PeepholeState,
-    "coupled": CoupledState,
-    "gru": GRUState,
-    "rnn": RNNState,
+    state.spec.name: state for state in (LSTMState, PeepholeState, CoupledState, GRUState, RNNState)
 }
+"""Each cell's step, by name."""

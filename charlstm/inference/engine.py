@@ -82,22 +82,15 @@ class Engine:
         self.num_layers = config.num_layers
         self.vocab_size = vocab_size
         self.state_type = CELL_STATES[config.cell]
+        spec = self.state_type.spec
         prefix = "" if direction == "forward" else "backward_"
         layers = []
-        self.extras: list[Floats] = []  # peepholes, or the GRU's inner bias
         for number in range(config.num_layers):
             name = f"{prefix}layers.{number}."
-            bias = weights[name + "bias"].astype(np.float32)
-            outer, inner = np.split(bias, [self.state_type.gates * hidden])
             layers.append(
-                CellWeights(
-                    self.state_type.layout,
-                    weights[name + "weight_ih"],
-                    weights[name + "weight_hh"],
-                    outer,
-                )
+                CellWeights(spec, {key: weights[name + key] for key in spec.weight_shapes(0, 0)})
             )
-            self.extras.append(weights.get(name + "peephole", inner).astype(np.float32))
+        self.extras = [layer.extra for layer in layers]
         columns = layers[0].weight_ih  # (G*H, V) or (G*H, E)
         if config.embedding:
             columns = columns @ weights["embedding.weight"].T
@@ -120,7 +113,7 @@ class Engine:
         ]
         # Whether what layer l+1 reads is h(l) itself, so that its product can be stacked.
         self.stacked = not (config.layer_norm or config.residual)
-        self.rows = self.state_type.gates * hidden
+        self.rows = spec.num_gates * hidden
         # (rows, H + 1). Rows: the recurrent term; then what the layer above takes; then the
         # softmax's share.
         products: list[Floats] = []
@@ -149,7 +142,7 @@ class Engine:
     @property
     def plain_lstm(self) -> bool:
         """Whether compiled code knows it."""
-        known = self.config.cell in ("lstm", "coupled")
+        known = self.state_type.spec.has_sampling_kernel
         return known and self.stacked and not self.config.dense_output
 
     @cached_property

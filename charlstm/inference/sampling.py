@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.cells import SAMPLING_KERNEL_CELLS
 from charlstm.config import SampleConfig
 from charlstm.errors import (
     CharlstmError,
@@ -344,9 +345,9 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
     plain = _has_no_filter(config)
     if not (engine.plain_lstm and plain and config.temperature >= LEAST_DRAWN):
         raise ConfigError(
-            f"--precision {config.precision} is for lstm and coupled models without --residual, "
-            f"--layer-norm or --dense-output, at --temp {LEAST_DRAWN:g} or above, without filters; "
-            "leave it out."
+            f"--precision {config.precision} is for {' and '.join(SAMPLING_KERNEL_CELLS)} models "
+            "without --residual, --layer-norm or --dense-output, at --temp "
+            f"{LEAST_DRAWN:g} or above, without filters; leave it out."
         )
     if load_writer(config.precision) is None:
         raise DeviceError(

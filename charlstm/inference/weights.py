@@ -1,11 +1,11 @@
 """What arrays a model's checkpoint holds: their names and shapes, from the configuration alone.
 
 With H = hidden size, V = vocabulary, I = V, or the embedding's size, for the first layer and H
-for the others, and G gates (lstm and peephole i, f, g, o; coupled f, g, o; gru r, z, n; rnn one):
+for the others, and the G gates of a cell in the order of its record in `charlstm.cells`:
 
 - `layers.l.weight_ih` (G*H, I), `layers.l.weight_hh` (G*H, H)
-- `layers.l.bias` (G*H,); gru (4*H,), the last H inside r's reach
-- `layers.l.peephole` (3*H,): i, f, o
+- `layers.l.bias` (G*H,), with the cell's `extra_biases` behind
+- `layers.l.NAME` for each of the cell's `extra_weights`
 - `norms.l.weight`, `norms.l.bias` (H,): between layer l and the one above
 - `backward_layers.l...`, `backward_norms.l...`: the stack that reads backward
 - `embedding.weight` (V, E)
@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
-from charlstm.inference.cells import CELL_STATES
 
 _LARGEST = 1e30  # beyond it sums over a layer might not be finite
 
@@ -31,7 +31,7 @@ _LARGEST = 1e30  # beyond it sums over a layer might not be finite
 def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
     """Every weight's name and shape."""
     hidden = config.hidden_size
-    cell = CELL_STATES[config.cell]
+    cell = CELLS[config.cell]
     shapes: dict[str, tuple[int, ...]] = {}
     if config.embedding:
         shapes["embedding.weight"] = (vocab_size, config.embedding)
@@ -39,12 +39,8 @@ def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, 
     for prefix in prefixes:
         for layer in range(config.num_layers):
             inputs = hidden if layer else config.embedding or vocab_size
-            name = f"{prefix}layers.{layer}."
-            shapes[name + "weight_ih"] = (cell.gates * hidden, inputs)
-            shapes[name + "weight_hh"] = (cell.gates * hidden, hidden)
-            shapes[name + "bias"] = (cell.biases * hidden,)
-            if config.cell == "peephole":
-                shapes[name + "peephole"] = (3 * hidden,)
+            for name, shape in cell.weight_shapes(inputs, hidden).items():
+                shapes[f"{prefix}layers.{layer}.{name}"] = shape
             if config.layer_norm and layer + 1 < config.num_layers:
                 shapes[f"{prefix}norms.{layer}.weight"] = (hidden,)
                 shapes[f"{prefix}norms.{layer}.bias"] = (hidden,)

@@ -1,7 +1,7 @@
-"""Whole windows with a hand-written way back through time, for cells that torch does not fuse.
+"""Whole windows with a hand-written backward pass, for cells that torch does not fuse.
 
 The peephole LSTM. Over steps t = 1..T, with a = W x + b for the whole window in one product,
-keepers k_h, k_c (zoneout; 0 without it), and everything elementwise but U h:
+zoneout masks k_h, k_c (0 without zoneout), and everything elementwise but U h:
 
     i = sigma(a_i + U_i h + p_i c)          f = sigma(a_f + U_f h + p_f c)
     g = tanh(a_g + U_g h)                   s = f c + i g
@@ -16,14 +16,14 @@ Backwards, from dh' (of this step's output and of the step after) and dc':
     dc   = k_c dc' + ds f + da_i p_i + da_f p_f
     dh   = k_h dh' + U^T da
 
-Every factor beside dh', dc' and ds is known on the way forward already. So they are made there,
-while gates are still in the processor's cache, and kept in place of them:
+Every factor beside dh', dc' and ds is known in the forward pass. So they are computed there, while
+gates are still in the processor's cache, and stored in place of the gates:
 
     M_o = (1 - k_h) u o (1 - o)         N = (1 - k_h) o (1 - u^2) + M_o p_o
     M_i = g i (1 - i)     M_f = c f (1 - f)     M_g = i (1 - g^2)     R = f + M_i p_i + M_f p_f
 
 and a step back is da_o = dh' M_o, ds = (1 - k_c) dc' + dh' N, da_ifg = ds M_ifg,
-dc = k_c dc' + ds R, and one product. Weights take their gradients over all steps at once:
+dc = k_c dc' + ds R, and one product. The gradients of weights sum over all steps at once:
 dU = sum over t of da_t h_(t-1)^T is one product, dp_i = sum da_i c, dp_f = sum da_f c,
 dp_o = sum da_o s. `a`'s gradient is da itself.
 
@@ -36,8 +36,8 @@ The GRU, in the same way, with a = W x + b of r, z, n, and v = U_n h + c_n:
 
 with M_z = (h - n) z (1 - z), M_n = (1 - z)(1 - n^2), M_r = M_n v r (1 - r), M_v = M_n r.
 
-tanh(x) = 2 sigma(2 x) - 1: torch's sigma takes a fifth of the time of its tanh, so the loops take
-that way.
+tanh(x) = 2 sigma(2 x) - 1: torch's sigma takes a fifth of the time of its tanh, so the loops use
+sigma.
 
 Products are made in the type of the recurrent weights (float32, bfloat16 or float64); sums,
 gates and states are float32 at least.
@@ -55,9 +55,9 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # d (1 - t^2)
 
 
 class _Buffers:
-    """Scratch memory that goes from window to window: fresh pages cost more than sums do.
+    """A pool of scratch memory for windows: fresh pages take longer than the arithmetic.
 
-    What `take` gives belongs to the taker until it is given back.
+    A tensor from `take` is in use until it is passed to `give`.
     """
 
     _MOST_BYTES = 1 << 29  # beyond it, the pool is emptied: shapes have changed
@@ -89,8 +89,8 @@ class _Buffers:
 _buffers = _Buffers()
 
 
-class _Held:
-    """What a window keeps for its way back; given back when the graph lets go of it."""
+class _Saved:
+    """Tensors saved for the backward pass; returned to the pool with the graph."""
 
     def __init__(self, *tensors: Tensor) -> None:
         self.tensors = tensors
@@ -104,12 +104,12 @@ def _state_type(weight: Tensor) -> torch.dtype:
 
 
 def _tanh_of(sigmoid: Tensor) -> None:
-    """Make sigma(2 y) to tanh(y) = 2 sigma(2 y) - 1."""
+    """Replace sigma(2 y) by tanh(y) = 2 sigma(2 y) - 1."""
     sigmoid.mul_(2).sub_(1)
 
 
 def rows_of(table: Tensor, ids: Tensor) -> Tensor:
-    """The rows (..., N) of a table (V, N) that ids (...) name, with a quick way back."""
+    """`table[ids]` with a fast backward pass: table (V, N), ids (...) -> (..., N)."""
     rows: Tensor = _Rows.apply(table, ids)  # type: ignore[no-untyped-call]
     return rows
 
@@ -120,8 +120,8 @@ def peephole_window(
     c: Tensor,
     weight_hh: Tensor,
     peephole: Tensor,
-    kept_h: Tensor | None = None,
-    kept_c: Tensor | None = None,
+    zoneout_mask_h: Tensor | None = None,
+    zoneout_mask_c: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A window of peephole LSTM: see the module's head.
 
@@ -130,13 +130,14 @@ def peephole_window(
         h, c: the state, (B, H).
         weight_hh: U, (4H, H), in the type of the products.
         peephole: p_i, p_f, p_o, (3H,).
-        kept_h, kept_c: zoneout's keepers, (T, B, H) each; both or none.
+        zoneout_mask_h, zoneout_mask_c: the fraction that each unit keeps of its old h and c,
+            (T, B, H) each; both or neither.
 
     Returns:
         Outputs (T, B, H), and the last h and c, in float32 or better.
     """
     out: tuple[Tensor, Tensor, Tensor] = _PeepholeWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, h, c, weight_hh, peephole, kept_h, kept_c, torch.is_grad_enabled()
+        inputs, h, c, weight_hh, peephole, zoneout_mask_h, zoneout_mask_c, torch.is_grad_enabled()
     )
     return out
 
@@ -159,14 +160,13 @@ def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tu
     return out
 
 
-_MOST_COLUMNS = 1024  # of a one-hot matrix that is worth making
+_MOST_COLUMNS = 1024  # of a one-hot matrix that is faster than a sum row by row
 
 
 def _d_rows(gradients: Tensor, ids: Tensor, size: int) -> Tensor:
-    """The gradient (V, N) of a table of which rows `ids` (R,) took gradients (R, N).
+    """The gradient (V, N) of a table, from gradients (R, N) of its rows `ids` (R,).
 
-    It is the sum of its rows' gradients: one product with one-hot columns, which is made in
-    parallel, or a sum row by row.
+    It is one product with one-hot columns, which runs in parallel, or a sum row by row.
     """
     if size <= _MOST_COLUMNS:
         one_hot = torch.zeros(len(ids), size, dtype=gradients.dtype, device=gradients.device)
@@ -197,9 +197,9 @@ class _PeepholeWindow(torch.autograd.Function):
         c: Tensor,
         weight_hh: Tensor,
         peephole: Tensor,
-        kept_h: Tensor | None,
-        kept_c: Tensor | None,
-        learning: bool,
+        zoneout_mask_h: Tensor | None,
+        zoneout_mask_c: Tensor | None,
+        has_backward: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, batch, _ = inputs.shape
         hidden = weight_hh.shape[1]
@@ -211,12 +211,12 @@ class _PeepholeWindow(torch.autograd.Function):
         outputs = torch.empty((steps, batch, hidden), dtype=exact, device=inputs.device)
         hs[0], cs[0] = h, c
         new_cs = cs[1:]
-        if kept_c is not None:
+        if zoneout_mask_c is not None:
             new_cs = _buffers.take((steps, batch, hidden), inputs, exact)
         # M_i, M_f, M_g, M_o, N, R of every step.
-        kept_steps = steps if learning else 1
-        factors = _buffers.take((kept_steps, batch, 6, hidden), inputs, exact)
-        each = [block.unbind() * (steps // kept_steps) for block in factors.unbind(2)]
+        saved_steps = steps if has_backward else 1
+        factors = _buffers.take((saved_steps, batch, 6, hidden), inputs, exact)
+        each = [block.unbind() * (steps // saved_steps) for block in factors.unbind(2)]
         # One step's gates and u; views of them and of all steps are made once, for in the loop
         # each would cost as much as a sum.
         acts = _buffers.take((batch, 5, hidden), inputs, exact)
@@ -246,34 +246,34 @@ class _PeepholeWindow(torch.autograd.Function):
             ou.sigmoid_()
             _tanh_of(u)
             torch.mul(o, u, out=out)
-            if learning:
+            if has_backward:
                 _sigmoid_backward(u, o, grad_input=m_o)
                 _tanh_backward(o, u, grad_input=n)
-                if kept_h is not None:
-                    m_o.mul_(1 - kept_h[t])
-                    n.mul_(1 - kept_h[t])
+                if zoneout_mask_h is not None:
+                    m_o.mul_(1 - zoneout_mask_h[t])
+                    n.mul_(1 - zoneout_mask_h[t])
                 n.addcmul_(m_o, p_o)
                 _sigmoid_backward(g, i, grad_input=m_i)
                 _sigmoid_backward(old_c, f, grad_input=m_f)
                 _tanh_backward(i, g, grad_input=m_g)
                 torch.addcmul(f, m_i, p_i, out=r).addcmul_(m_f, p_f)
-            if kept_h is not None and kept_c is not None:
-                out.lerp_(last_h, kept_h[t])
-                torch.lerp(s, old_c, kept_c[t], out=cs[t + 1])
+            if zoneout_mask_h is not None and zoneout_mask_c is not None:
+                out.lerp_(last_h, zoneout_mask_h[t])
+                torch.lerp(s, old_c, zoneout_mask_c[t], out=cs[t + 1])
                 last_h = out
             new_h.copy_(out)
         final_c = cs[steps].clone()
         _buffers.give(arguments, acts)
-        ctx.held = _Held(factors, hs, cs, *([] if kept_c is None else [new_cs]))
-        ctx.save_for_backward(weight_hh, peephole, kept_h, kept_c)
+        ctx.saved = _Saved(factors, hs, cs, *([] if zoneout_mask_c is None else [new_cs]))
+        ctx.save_for_backward(weight_hh, peephole, zoneout_mask_h, zoneout_mask_c)
         return outputs, outputs[-1].clone(), final_c
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_outputs, dh_last, dc_last = gradients
-        weight_hh, peephole, kept_h, kept_c = ctx.saved_tensors
-        factors, hs, cs = ctx.held.tensors[:3]
-        new_cs = cs[1:] if kept_c is None else ctx.held.tensors[3]
+        weight_hh, peephole, zoneout_mask_h, zoneout_mask_c = ctx.saved_tensors
+        factors, hs, cs = ctx.saved.tensors[:3]
+        new_cs = cs[1:] if zoneout_mask_c is None else ctx.saved.tensors[3]
         steps, batch, _, hidden = factors.shape
         product, exact = weight_hh.dtype, factors.dtype
         d_acts = torch.empty((steps, batch, 4 * hidden), dtype=product, device=factors.device)
@@ -291,20 +291,20 @@ class _PeepholeWindow(torch.autograd.Function):
         for t, d_out, m_ifg, m_o, n, r, d_act in reversed(list(loop)):
             dh.add_(d_out)
             torch.mul(dh, m_o, out=da_o)
-            if kept_h is None or kept_c is None:
+            if zoneout_mask_h is None or zoneout_mask_c is None:
                 dc.addcmul_(dh, n)  # this is ds
                 torch.mul(m_ifg, dc_wide, out=da_ifg)
                 dc.mul_(r)
             else:
-                ds = (dc * (1 - kept_c[t])).addcmul_(dh, n)
+                ds = (dc * (1 - zoneout_mask_c[t])).addcmul_(dh, n)
                 torch.mul(m_ifg, ds[:, None], out=da_ifg)
-                dc.mul_(kept_c[t]).addcmul_(ds, r)
+                dc.mul_(zoneout_mask_c[t]).addcmul_(ds, r)
             d_act.copy_(da)
             torch.mm(d_act, weight_hh, out=back)
-            if kept_h is None:
+            if zoneout_mask_h is None:
                 dh.copy_(back)
             else:
-                dh.mul_(kept_h[t]).add_(back)
+                dh.mul_(zoneout_mask_h[t]).add_(back)
         flat = d_acts.view(steps * batch, 4 * hidden)
         d_weight = torch.mm(flat.t(), hs[:-1].view(steps * batch, hidden))
         gates = d_acts.view(steps, batch, 4, hidden)
@@ -320,7 +320,7 @@ class _PeepholeWindow(torch.autograd.Function):
 class _GRUWindow(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor, learning: bool
+        ctx: Any, inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor, has_backward: bool
     ) -> tuple[Tensor, Tensor]:
         steps, batch, _ = inputs.shape
         hidden = weight_hh.shape[1]
@@ -335,9 +335,9 @@ class _GRUWindow(torch.autograd.Function):
         outputs = torch.empty((steps + 1, batch, hidden), dtype=exact, device=inputs.device)
         hs[0] = outputs[0] = h
         # M_r, M_z, M_v, M_n and z of every step.
-        kept_steps = steps if learning else 1
-        factors = _buffers.take((kept_steps, batch, 5, hidden), inputs, exact)
-        each = [block.unbind() * (steps // kept_steps) for block in factors.unbind(2)]
+        saved_steps = steps if has_backward else 1
+        factors = _buffers.take((saved_steps, batch, 5, hidden), inputs, exact)
+        each = [block.unbind() * (steps // saved_steps) for block in factors.unbind(2)]
         # One step's r, z, v, and n.
         acts = _buffers.take((batch, 4, hidden), inputs, exact)
         r, z, v, n = acts.unbind(1)
@@ -349,7 +349,7 @@ class _GRUWindow(torch.autograd.Function):
             base.view(steps, batch, 3 * hidden).unbind(), a_n.unbind(), hs.unbind()[:-1],
             hs.unbind()[1:], outputs.unbind()[:-1], outputs.unbind()[1:], *each, strict=True,
         )  # fmt: skip
-        for a, own_n, old, new, old_h, new_h, m_r, m_z, m_v, m_n, kept in loop:
+        for a, own_n, old, new, old_h, new_h, m_r, m_z, m_v, m_n, saved_z in loop:
             torch.addmm(a, old, transposed, out=arguments)
             rzv.copy_(by_gate)
             rz.sigmoid_()
@@ -357,8 +357,8 @@ class _GRUWindow(torch.autograd.Function):
             n.addcmul_(r, v).mul_(2).sigmoid_()
             _tanh_of(n)
             torch.lerp(n, old_h, z, out=new_h)
-            if learning:
-                kept.copy_(z)
+            if has_backward:
+                saved_z.copy_(z)
                 torch.sub(old_h, n, out=m_v)
                 _sigmoid_backward(m_v, z, grad_input=m_z)
                 torch.sub(1, z, out=m_v)
@@ -368,7 +368,7 @@ class _GRUWindow(torch.autograd.Function):
                 torch.mul(m_n, r, out=m_v)
             new.copy_(new_h)
         _buffers.give(arguments, acts, base)
-        ctx.held = _Held(factors, hs)
+        ctx.saved = _Saved(factors, hs)
         ctx.save_for_backward(weight_hh)
         ctx.bias_type = bias.dtype
         return outputs[1:], outputs[-1].clone()
@@ -377,7 +377,7 @@ class _GRUWindow(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_outputs, dh_last = gradients
         (weight_hh,) = ctx.saved_tensors
-        factors, hs = ctx.held.tensors
+        factors, hs = ctx.saved.tensors
         steps, batch, _, hidden = factors.shape
         product, exact = weight_hh.dtype, factors.dtype
         # da_r, da_z, dv for U, and da_n beside them.
@@ -392,11 +392,11 @@ class _GRUWindow(torch.autograd.Function):
             d_outputs.to(exact).unbind(), factors[:, :, :4].unbind(), factors[:, :, 4].unbind(),
             d_acts.unbind(), flat.unbind(), strict=True,
         )  # fmt: skip
-        for d_out, factor, kept, d_act, d_rzv in reversed(list(loop)):
+        for d_out, factor, z, d_act, d_rzv in reversed(list(loop)):
             dh.add_(d_out)
             torch.mul(factor, dh_wide, out=by_gate)
             d_act.copy_(da)
-            dh.mul_(kept).add_(torch.mm(d_rzv, weight_hh, out=back))
+            dh.mul_(z).add_(torch.mm(d_rzv, weight_hh, out=back))
         d_weight = torch.mm(
             flat.reshape(steps * batch, 3 * hidden).t(), hs[:-1].view(steps * batch, hidden)
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from charlstm.config import ModelConfig
-from charlstm.nn.cells import CELLS, Cell, PeepholeCell, Share, State, one_hot
+from charlstm.nn.cells import CELL_MODULES, Cell, Shard, State, one_hot
 
 NetworkState = list[State]
 """One state for each layer that reads forward, the lowest first."""
@@ -26,7 +26,7 @@ class CharLSTM(nn.Module):
         compiled: whether windows are compiled code on a CPU, for the cells that have it.
 
     Attributes:
-        share: which of the batch's streams are read here; None: all. Dropout is drawn for the
+        shard: which of the batch's streams are read here; None: all. Dropout is drawn for the
             whole batch whatever it is, so that a batch divided drops what it drops undivided.
     """
 
@@ -46,7 +46,7 @@ class CharLSTM(nn.Module):
         self.vocab_size = vocab_size
         self.dtype = dtype
         self.compiled = compiled
-        self.share: Share | None = None
+        self.shard: Shard | None = None
         self.embedding = nn.Embedding(vocab_size, config.embedding) if config.embedding else None
         self.cells = self._make_cells()
         self.layers = nn.ModuleList(self.cells)
@@ -70,10 +70,9 @@ class CharLSTM(nn.Module):
         config = self.config
         first = config.embedding or self.vocab_size
         sizes = [first] + [config.hidden_size] * (config.num_layers - 1)
-        cells = [CELLS[config.cell](size, config.hidden_size) for size in sizes]
+        cells = [CELL_MODULES[config.cell](size, config.hidden_size) for size in sizes]
         for cell in cells:
-            if isinstance(cell, PeepholeCell):
-                cell.zoneout = config.zoneout
+            cell.zoneout = config.zoneout
         return cells
 
     def _make_norms(self) -> nn.ModuleList:
@@ -102,7 +101,7 @@ class CharLSTM(nn.Module):
 
     def _zero_state(self, cell: Cell, batch_size: int) -> State:
         zeros = torch.zeros(batch_size, self.config.hidden_size, device=self.device)
-        return tuple(zeros for _ in cell.state_names)
+        return tuple(zeros for _ in cell.spec.state)
 
     def forward(
         self,
@@ -167,8 +166,8 @@ class CharLSTM(nn.Module):
                 if config.layer_norm:
                     xs = norms[number - 1](xs.float()).to(self.dtype)
                 xs = self._drop(xs)
-            if isinstance(cell, PeepholeCell):
-                cell.generator, cell.share = self.generator, self.share
+            if cell.spec.has_zoneout:
+                cell.generator, cell.shard = self.generator, self.shard
             weight_hh = self._drop_weights(cell.weight_hh)
             ys, cell_state = cell.window(xs, cell_state, weight_hh, vectors)  # noqa: PLW2901
             ys = ys.to(self.dtype)  # (T, B, H)
@@ -187,14 +186,14 @@ class CharLSTM(nn.Module):
         """
         dropped = self.config.input_dropout if self.training else 0.0
         vectors = None if self.embedding is None else self.embedding.weight
-        if cell.gathers and not dropped and ids.device.type == "cpu":
+        if cell.takes_ids and not dropped and ids.device.type == "cpu":
             return ids, vectors
         if vectors is not None:
             xs = functional.embedding(ids, vectors).to(self.dtype)
         else:
             xs = one_hot(ids, self.vocab_size, self.dtype)
         if dropped:
-            xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator, self.share)
+            xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator, self.shard)
         return xs, None
 
     def _drop_weights(self, weight: Tensor) -> Tensor:
@@ -204,15 +203,15 @@ class CharLSTM(nn.Module):
             return weight.to(self.dtype)
         return self._dropout(weight[:, None], rate)[:, 0]
 
-    def _dropout(self, values: Tensor, rate: float, share: Share | None = None) -> Tensor:
+    def _dropout(self, values: Tensor, rate: float, shard: Shard | None = None) -> Tensor:
         """Values (A, B, C) with some dropped, by the fast way where there is one."""
         if self.compiled and values.device.type == "cpu" and self.dtype != torch.float64:
             from charlstm.nn import kernel_ops  # noqa: PLC0415 - numba takes its time
 
             seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator))
-            own, total = share or (slice(0, 0), values.shape[1])
+            own, total = shard or (slice(0, 0), values.shape[1])
             return kernel_ops.dropout(values, self.dtype, rate, seed, total, own.start)
-        kept: Tensor = values * dropout_mask(values, rate, self.generator, share)
+        kept: Tensor = values * dropout_mask(values, rate, self.generator, shard)
         return kept.to(self.dtype)
 
     def _drop(self, xs: Tensor) -> Tensor:
@@ -220,18 +219,18 @@ class CharLSTM(nn.Module):
         if not self.training:
             return xs
         if config.dropout:
-            xs = self._dropout(xs, config.dropout, self.share)
+            xs = self._dropout(xs, config.dropout, self.shard)
         if config.locked_dropout:
-            xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator, self.share)
+            xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator, self.shard)
         return xs
 
 
 def dropout_mask(
-    like: Tensor, rate: float, generator: torch.Generator, share: Share | None = None
+    like: Tensor, rate: float, generator: torch.Generator, shard: Shard | None = None
 ) -> Tensor:
     """Zeros with probability `rate`, otherwise 1 / (1 - rate); shaped and typed as `like`.
 
-    With a share, `like` is (T, B, ...) of those streams; the mask is drawn for all.
+    With a shard, `like` is (T, B, ...) of those streams; the mask is drawn for all.
 
     Srivastava et al. 2014, scaled in training so that inference needs no change. The rate is
     rounded to a 65536th: sixteen random bits an element, drawn 64 at a time, take a third of the
@@ -239,12 +238,12 @@ def dropout_mask(
     """
     dropped = round(rate * 65536)
     shape = list(like.shape)
-    if share is not None:
-        shape[1] = share[1]
+    if shard is not None:
+        shape[1] = shard[1]
     count = math.prod(shape)
     words = torch.empty(-(-count // 4), dtype=torch.int64, device=like.device)
     words.random_(-(2**63), None, generator=generator)
     bits = words.view(torch.int16)[:count].view(shape)  # uniform, -32768..32767
-    if share is not None:
-        bits = bits[:, share[0]]
+    if shard is not None:
+        bits = bits[:, shard[0]]
     return (bits >= dropped - 32768).to(like.dtype).mul_(65536 / max(1, 65536 - dropped))

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from charlstm.cells import TRAINING_KERNEL_CELLS
 from charlstm.config import Config, ModelConfig
-from charlstm.config.run import COMPILED_CELLS
 from charlstm.errors import CompiledCodeError, DeviceError, ProcessorError
 from charlstm.kernels.availability import unavailable
 from charlstm.nn.network import CharLSTM
@@ -137,7 +137,7 @@ def pick_kernel(
             raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
     if name != "auto":
         return name
-    fits = cell in COMPILED_CELLS and precision == "bfloat16" and device.type == "cpu"
+    fits = cell in TRAINING_KERNEL_CELLS and precision == "bfloat16" and device.type == "cpu"
     if not fits:
         return "torch"
     if error := _compiled_error(precision, watch):

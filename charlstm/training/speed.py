@@ -70,7 +70,7 @@ def _seconds_of_steps(
     optimizer = make_optimizer(network, config.train)
     streams = config.windows.batch_size
     own = group.shard(streams)
-    network.share = (own, streams) if group.size > 1 else None
+    network.shard = (own, streams) if group.size > 1 else None
     generator = torch.Generator().manual_seed(1)
     shape = (config.windows.maxlen + 1, own.stop - own.start)
     text = torch.randint(vocab_size, shape, generator=generator).to(device)

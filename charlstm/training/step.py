@@ -41,7 +41,7 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     weight = (shard.stop - shard.start) / streams * group.size
     if not weight:  # a short last batch has no stream for this process: learn with weight 0
         shard = slice(0, 1)
-    network.share = (shard, streams) if group.size > 1 else None
+    network.shard = (shard, streams) if group.size > 1 else None
     ids = _to_device(batch.inputs[:, shard], network.device)  # (T, B)
     targets = _to_device(batch.targets[:, shard], network.device)  # (T, B)
     if batch.fresh:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlstm.cells import CELLS, TRAINING_KERNEL_CELLS
 from charlstm.config import SECTIONS, Config, FillConfig, ModelConfig, SampleConfig, TrainConfig
 from charlstm.config.fields import Range, type_of
 from charlstm.errors import ConfigError
@@ -92,7 +93,7 @@ def test_both_directions_need_all_targets() -> None:
         Config().override({"direction": "both", "targets": "last"})
 
 
-@pytest.mark.parametrize("cell", ["peephole", "gru", "rnn"])
+@pytest.mark.parametrize("cell", sorted(set(CELLS) - set(TRAINING_KERNEL_CELLS)))
 def test_compiled_code_is_for_some_cells(cell: str) -> None:
     with pytest.raises(ConfigError, match=f"--kernel compiled is for --cell .* not for {cell}"):
         Config().override({"kernel": "compiled", "cell": cell})

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from charlstm.cells import CELLS
 from charlstm.config import Config, FillConfig, ModelConfig
 from charlstm.errors import ConfigError, CorpusError, DirectionError, UnknownCharacterError
 from charlstm.inference.both import BLOCK, CONTEXT, BothWays, plan_blocks
 from charlstm.inference.language_model import LanguageModel
-from charlstm.nn.cells import CELLS
 from charlstm.nn.network import CharLSTM
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.validation import validate

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
 from charlstm.inference.engine import Engine
 from charlstm.inference.weights import weight_shapes
-from charlstm.nn.cells import CELLS
 from charlstm.nn.network import CharLSTM
 
 
@@ -47,7 +47,7 @@ CASES = [
     for layers in (1, 2, 3)
     for options in OPTIONS
     if (layers > 1 or not options or set(options) <= {"embedding", "zoneout", "logit_scale"})
-    and (cell == "peephole" or "zoneout" not in options)
+    and (CELLS[cell].has_zoneout or "zoneout" not in options)
 ]
 
 

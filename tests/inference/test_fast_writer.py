@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlstm.cells import SAMPLING_KERNEL_CELLS
 from charlstm.config import ModelConfig, SampleConfig
 from charlstm.errors import ConfigError, DeviceError
 from charlstm.inference import sampling
@@ -74,7 +75,7 @@ def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 @pytest.mark.parametrize(
     ("layers", "hidden", "vocab"), [(1, 1, 2), (1, 7, 300), (2, 33, 65), (3, 16, 300), (2, 128, 65)]
 )
-@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+@pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_same_logits_and_ids(
     cell: str, layers: int, hidden: int, vocab: int, streams: int, parts: int
 ) -> None:
@@ -106,7 +107,7 @@ def test_same_logits_and_ids(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("hidden", [3, 33, 200])
-@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+@pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_the_same_bits_by_any_number_of_threads(
     cell: str, hidden: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +181,7 @@ def test_writers_of_several_threads_at_the_same_time(monkeypatch: pytest.MonkeyP
     assert all(text == expected for text in texts)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+@pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_the_same_texts_by_both(cell: str) -> None:
     pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     texts = []
@@ -211,7 +212,7 @@ def test_its_tanh() -> None:
     assert elementary.tanh(np.float32(np.inf)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+@pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_the_same_text_by_both(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
@@ -347,7 +348,7 @@ def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("parts")
-@pytest.mark.parametrize("cell", ["lstm", "coupled"])
+@pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_a_prompt_is_read_by_both(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(sampling, "WORTH_COMPILING", 200)

@@ -1,4 +1,4 @@
-"""Scores against a computation of their own: the equations of docs/equations.md in float64."""
+"""Scores against the equations of each cell's record in float64."""
 
 from __future__ import annotations
 
@@ -7,57 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from charlstm.cells import CELLS, ZONEOUT_CELLS
 from charlstm.config import Config, ModelConfig
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.weights import weight_shapes
-from charlstm.nn.cells import CELLS
 from charlstm.text.tokenizer import CharTokenizer
+from tests.equations import Doubles, evaluate
 
 CHARACTERS = "\n abcdefgh"
-Doubles = NDArray[np.float64]
-
-
-def sigma(x: Doubles) -> Doubles:
-    return np.asarray(1 / (1 + np.exp(-x)))
-
-
-def cell(
-    config: ModelConfig, weights: Mapping[str, Doubles], name: str, x: Doubles, h: Doubles,
-    c: Doubles,
-) -> tuple[Doubles, Doubles]:  # fmt: skip
-    """One step of one layer: its input, its h and c before -> h and c."""
-    bias = weights[name + "bias"]
-    wx, uh = weights[name + "weight_ih"] @ x, weights[name + "weight_hh"] @ h
-    size = len(h)
-    if config.cell == "rnn":
-        return np.tanh(wx + uh + bias), c
-    if config.cell == "gru":
-        (wr, wz, wn), (ur, uz, un) = np.split(wx, 3), np.split(uh, 3)
-        br, bz, bn, cn = np.split(bias, 4)
-        r, z = sigma(wr + ur + br), sigma(wz + uz + bz)
-        return (1 - z) * np.tanh(wn + bn + r * (un + cn)) + z * h, c
-    a = wx + uh + bias
-    if config.cell == "coupled":
-        f, g, o = sigma(a[:size]), np.tanh(a[size : 2 * size]), sigma(a[2 * size :])
-        new = f * c + (1 - f) * g
-        return o * np.tanh(new), new
-    ai, af, ag, ao = np.split(a, 4)
-    pi, pf, po = (
-        np.split(weights[name + "peephole"], 3) if config.cell == "peephole" else np.zeros((3, 1))
-    )
-    new = sigma(af + pf * c) * c + sigma(ai + pi * c) * np.tanh(ag)
-    h_new, keep = sigma(ao + po * new) * np.tanh(new), config.zoneout
-    return keep * h + (1 - keep) * h_new, keep * c + (1 - keep) * new
 
 
 def stack(
     config: ModelConfig, weights: Mapping[str, Doubles], ids: list[int], prefix: str
 ) -> list[Doubles]:
     """What the softmax reads before the first character, and after each: (W,)."""
-    zero = np.zeros(config.hidden_size)
-    states = [(zero, zero)] * config.num_layers
+    spec = CELLS[config.cell]
+    states = [tuple(np.zeros(config.hidden_size) for _ in spec.state)] * config.num_layers
     outputs = [np.zeros(config.stack_width)]
     for char_id in ids:
         x = np.eye(len(CHARACTERS))[char_id]
@@ -65,7 +31,14 @@ def stack(
             x = weights["embedding.weight"][char_id]
         passed: list[Doubles] = []
         for layer in range(config.num_layers):
-            states[layer] = cell(config, weights, f"{prefix}layers.{layer}.", x, *states[layer])
+            name = f"{prefix}layers.{layer}."
+            own = {key: weights[name + key] for key in spec.weight_shapes(0, 0)}
+            new = evaluate(spec, own, x, states[layer])
+            keep = config.zoneout
+            states[layer] = tuple(
+                keep * before + (1 - keep) * after
+                for before, after in zip(states[layer], new, strict=True)
+            )
             h = states[layer][0]
             passed.append(h + passed[-1] if config.residual and layer else h)
             x = passed[-1]
@@ -104,7 +77,11 @@ SHAPES: list[dict[str, Any]] = [
     {"num_layers": 2, "direction": "both", **DEEP},
 ]
 CASES = [(name, shape) for name in CELLS for shape in SHAPES]
-CASES += [("peephole", {"num_layers": 2, "zoneout": 0.3, **extra}) for extra in ({}, DEEP)]
+CASES += [
+    (name, {"num_layers": 2, "zoneout": 0.3, **extra})
+    for name in ZONEOUT_CELLS
+    for extra in ({}, DEEP)
+]
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)

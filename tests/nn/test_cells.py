@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from charlstm.nn.cells import CELLS, Cell, PeepholeCell, one_hot
+from charlstm.cells import CELLS, ZONEOUT_CELLS
+from charlstm.nn.cells import CELL_MODULES, Cell, PeepholeCell, one_hot
+from tests.equations import evaluate
 
 # Tiny and unequal, so that no two sizes can be mistaken for each other.
 TIME, BATCH, INPUTS, HIDDEN = 5, 3, 4, 2
@@ -12,22 +14,21 @@ TIME, BATCH, INPUTS, HIDDEN = 5, 3, 4, 2
 def make(name: str) -> tuple[Cell, torch.Tensor, tuple[torch.Tensor, ...]]:
     """A cell with lively weights, a window and a state, all float64 with gradients."""
     torch.manual_seed(0)
-    cell = CELLS[name](INPUTS, HIDDEN).double()
+    cell = CELL_MODULES[name](INPUTS, HIDDEN).double()
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.normal_()
     xs = torch.randn(TIME, BATCH, INPUTS, dtype=torch.float64, requires_grad=True)
     state = tuple(
-        torch.randn(BATCH, HIDDEN, dtype=torch.float64, requires_grad=True)
-        for _ in cell.state_names
+        torch.randn(BATCH, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in cell.spec.state
     )
     return cell, xs, state
 
 
-GATHERING = [name for name in CELLS if CELLS[name].gathers]
+WITH_IDS = [name for name in CELLS if CELL_MODULES[name].takes_ids]
 VARIANTS = [(name, 0.0, True, "rows") for name in CELLS]
-VARIANTS += [(name, 0.0, True, source) for name in GATHERING for source in ("ids", "vectors")]
-VARIANTS += [("peephole", 0.4, training, "rows") for training in (True, False)]
+VARIANTS += [(name, 0.0, True, source) for name in WITH_IDS for source in ("ids", "vectors")]
+VARIANTS += [(name, 0.4, training, "rows") for name in ZONEOUT_CELLS for training in (True, False)]
 
 
 @pytest.mark.parametrize(("name", "zoneout", "training", "source"), VARIANTS)
@@ -36,7 +37,7 @@ def test_the_fast_window_computes_the_equations(
 ) -> None:
     """Outputs, last state and every gradient, in float64, from rows and from ids."""
     results = []
-    for kind in ("window", "step_window"):
+    for kind in ("window", "step_window", "step_window of ids"):
         cell, xs, state = make(name)
         cell.train(training)
         if isinstance(cell, PeepholeCell):
@@ -49,6 +50,8 @@ def test_the_fast_window_computes_the_equations(
         ids, rows, meant = given[source]
         if kind == "step_window":
             outputs, last = cell.step_window(rows, state)
+        elif kind == "step_window of ids":
+            outputs, last = cell.step_window(ids, state, cell.weight_hh, meant)
         else:
             outputs, last = cell.window(ids, state, cell.weight_hh, meant)
         weights = torch.arange(outputs.numel(), dtype=torch.float64).view_as(outputs)
@@ -56,8 +59,9 @@ def test_the_fast_window_computes_the_equations(
         inputs = {"rows": [xs], "ids": [], "vectors": [vectors]}[source]
         leaves = [*inputs, *state, *cell.parameters()]
         results.append((outputs, *last, *torch.autograd.grad(total, leaves)))
-    for fast, readable in zip(*results, strict=True):
-        torch.testing.assert_close(fast, readable, rtol=1e-10, atol=1e-10)
+    for readable in results[1:]:
+        for one, other in zip(results[0], readable, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def keep_the_same(cell: PeepholeCell) -> None:
@@ -68,13 +72,13 @@ def keep_the_same(cell: PeepholeCell) -> None:
         return
     steps = iter(range(TIME))
 
-    def kept(count: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def masks(count: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
         if count == TIME:
             return whole[0], whole[1]
         time = next(steps)
         return whole[0, time : time + 1], whole[1, time : time + 1]
 
-    cell.kept = kept  # type: ignore[method-assign,assignment]
+    cell.zoneout_masks = masks  # type: ignore[method-assign,assignment]
 
 
 def test_zoneout_keeps_units_and_evaluation_takes_the_mean() -> None:
@@ -110,8 +114,20 @@ def test_gru_and_rnn_agree_with_torch_s() -> None:
         torch.testing.assert_close(cell.step(xs[0], state)[0], other(xs[0], state[0]))
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_a_step_computes_the_equations_of_the_record(name: str) -> None:
+    cell, xs, state = make(name)
+    weights = {key: value.detach().numpy() for key, value in cell.named_parameters()}
+    found = cell.step(xs[0], state)
+    for stream in range(BATCH):
+        own = [part[stream].detach().numpy() for part in state]
+        expected = evaluate(cell.spec, weights, xs[0, stream].detach().numpy(), own)
+        for part, value in zip(found, expected, strict=True):
+            torch.testing.assert_close(part[stream], torch.from_numpy(value))
+
+
 def test_lstm_step_by_hand() -> None:
-    cell = CELLS["lstm"](1, 1)
+    cell = CELL_MODULES["lstm"](1, 1)
     with torch.no_grad():
         cell.weight_ih[:] = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
         cell.weight_hh[:] = torch.tensor([[0.1], [0.2], [0.3], [0.4]])
@@ -130,9 +146,9 @@ def test_lstm_step_by_hand() -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_initial_weights(name: str) -> None:
-    cell = CELLS[name](7, 16)
+    cell = CELL_MODULES[name](7, 16)
     cell.initialize(torch.Generator().manual_seed(1))
-    for block in cell.weight_hh.chunk(cell.gates):
+    for block in cell.weight_hh.chunk(cell.spec.num_gates):
         torch.testing.assert_close(block @ block.T, torch.eye(16), atol=1e-5, rtol=0)
     assert cell.weight_ih.abs().max() <= 0.25
     if name == "lstm":

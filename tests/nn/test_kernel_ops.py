@@ -13,12 +13,13 @@ from torch import Tensor
 
 pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
 
+from charlstm.cells import TRAINING_KERNEL_CELLS
 from charlstm.errors import ProcessorError
 from charlstm.kernels.availability import unavailable
 from charlstm.kernels.lstm_windows import add_rows
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, multiply, pack, pack_transposed
 from charlstm.nn import threads
-from charlstm.nn.cells import CELLS, one_hot
+from charlstm.nn.cells import CELL_MODULES, one_hot
 from charlstm.nn.kernel_ops import dropout
 from charlstm.nn.threads import parallel_for
 
@@ -64,7 +65,7 @@ def run(
     """Outputs, last state and gradients of a cell; dtype None: by its equations."""
     torch.manual_seed(0)
     steps, batch, hidden = shape
-    cell = CELLS[name](5, hidden)
+    cell = CELL_MODULES[name](5, hidden)
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.normal_(0, 0.4)
@@ -89,7 +90,7 @@ def run(
 
 
 @pytest.mark.parametrize("shape", SIZES, ids=str)
-@pytest.mark.parametrize("name", ["lstm", "coupled"])
+@pytest.mark.parametrize("name", TRAINING_KERNEL_CELLS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_it_computes_the_equations(name: str, shape: tuple[int, int, int], source: str) -> None:
     for found, expected in zip(
@@ -100,7 +101,7 @@ def test_it_computes_the_equations(name: str, shape: tuple[int, int, int], sourc
 
 @PAIRED_ONLY
 @pytest.mark.parametrize("shape", SIZES, ids=str)
-@pytest.mark.parametrize("name", ["lstm", "coupled"])
+@pytest.mark.parametrize("name", TRAINING_KERNEL_CELLS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_bfloat16_comes_near(name: str, shape: tuple[int, int, int], source: str) -> None:
     for found, expected in zip(
@@ -131,7 +132,7 @@ def test_the_same_bits_by_any_number_of_threads(
 
 
 def test_sizes_that_it_is_not_for_go_to_torch() -> None:
-    cell = CELLS["lstm"](5, 3)
+    cell = CELL_MODULES["lstm"](5, 3)
     cell.initialize(torch.Generator().manual_seed(1))
     cell.compiled = True
     state = (torch.zeros(2, 3), torch.zeros(2, 3))
@@ -142,7 +143,7 @@ def test_sizes_that_it_is_not_for_go_to_torch() -> None:
 
 
 def test_prediction_keeps_nothing_and_training_follows() -> None:
-    cell = CELLS["coupled"](5, 6)
+    cell = CELL_MODULES["coupled"](5, 6)
     cell.initialize(torch.Generator().manual_seed(1))
     cell.compiled = True
     state = (torch.zeros(2, 6), torch.zeros(2, 6))

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
 from charlstm.inference.weights import weight_shapes
-from charlstm.nn.cells import CELLS, one_hot
+from charlstm.nn.cells import one_hot
 from charlstm.nn.network import CharLSTM, dropout_mask
 
 

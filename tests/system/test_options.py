@@ -20,10 +20,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from charlstm.cells import CELLS as CELL_SPECS
+from charlstm.cells import TRAINING_KERNEL_CELLS, ZONEOUT_CELLS
 from charlstm.cli import main
 from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of
-from charlstm.config.run import COMPILED_CELLS
 from charlstm.errors import ConfigError
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.planner.presets import RECIPES, SIZES
@@ -36,7 +37,7 @@ from tests.system.conftest import Count, Record
 ROOT = Path(__file__).parents[2]
 Options = dict[str, Any]
 STACKED = ("residual", "dense_output", "layer_norm")
-CELLS = ("lstm", "peephole", "coupled", "gru", "rnn")
+CELLS = tuple(CELL_SPECS)
 shares = st.sampled_from([0.0, 0.1, 0.5])
 KERNELS = ["auto", "torch"] + ["compiled"] * (not compiled_fault("float32"))
 PRECISIONS = ["auto", "float32"] + ["bfloat16"] * (not compiled_fault("bfloat16"))
@@ -127,9 +128,9 @@ def faults(options: Options) -> list[set[str]]:
         return options.get(name, recipe.get(name, DEFAULTS[name]))
 
     cell = options.get("cell") or ("peephole" if value("zoneout") else "lstm")
-    if value("zoneout") and cell != "peephole":
+    if value("zoneout") and cell not in ZONEOUT_CELLS:
         found.append({"zoneout", "cell"})
-    if value("kernel") == "compiled" and cell not in COMPILED_CELLS:
+    if value("kernel") == "compiled" and cell not in TRAINING_KERNEL_CELLS:
         found.append({"kernel", "cell" if "cell" in options else "zoneout"})
     if options.get("num_layers") == 1:
         found += [{name, "num_layers"} for name in STACKED if options.get(name)]
@@ -329,8 +330,8 @@ CONTRADICTIONS: list[Options] = [
     {"num_layers": 1, "residual": True},
     {"num_layers": 1, "dense_output": True},
     {"num_layers": 1, "layer_norm": True},
-    *({"cell": cell, "zoneout": 0.1} for cell in CELLS if cell != "peephole"),
-    *({"cell": cell, "kernel": "compiled"} for cell in CELLS if cell not in COMPILED_CELLS),
+    *({"cell": cell, "zoneout": 0.1} for cell in CELLS if cell not in ZONEOUT_CELLS),
+    *({"cell": cell, "kernel": "compiled"} for cell in CELLS if cell not in TRAINING_KERNEL_CELLS),
     {"zoneout": 0.1, "kernel": "compiled"},
     {"direction": "both", "targets": "last"},
     {"schedule": "cosine", "decay_after": 2.0},

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from charlstm.cells import CELLS
 from charlstm.errors import CheckpointError
 from charlstm.format.checkpoint import load_checkpoint
-from charlstm.nn.cells import CELLS
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
 from tests.cli.test_train import assert_same_run

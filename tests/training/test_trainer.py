@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from charlstm.cells import CELLS
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError, RunError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.format.progress import Evaluated
 from charlstm.inference.language_model import LanguageModel
-from charlstm.nn.cells import CELLS
 from charlstm.training import setup
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.events import Saved, Stepped, Stopped
