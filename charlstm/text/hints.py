@@ -1,4 +1,4 @@
-"""What a user may not have meant: markup in a text, and an encoding that only seems to fit."""
+"""What a user may not have meant: repeated files, markup, an encoding that only seems to fit."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
     Raises:
         SourceError: a source cannot be read any more.
     """
+    yield from _repeated(sources)
     sources = sources[:_MOST_SOURCES]
     yield from _markup(sources, config)
     if misread := [source for source in sources if _is_utf_8(source, config)]:
@@ -56,6 +57,27 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
             f"Windows text has quotes and dashes there: give --encoding {windows} instead."
             if windows
             else "Another --encoding may be the right one."
+        )
+
+
+def _repeated(sources: Sequence[Source]) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    again = []
+    for source in sources:
+        if source.path is None:
+            continue
+        try:
+            status = source.path.stat()
+        except OSError as error:
+            raise SourceError(f"cannot read {source.name}: {error.strerror or error}.") from error
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen:
+            again.append(source)
+        seen.add(identity)
+    if again:
+        yield (
+            f"{_names(again)} given more than once and read each time: the validation part may "
+            "repeat the training part."
         )
 
 

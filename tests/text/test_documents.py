@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -299,3 +300,20 @@ def test_the_likeliest_encoding_is_suggested_first(
     (tmp_path / "a.txt").write_bytes(text.encode(encoding) * 3)
     with pytest.raises(SourceError, match=f"--encoding: {encoding} fits"):
         noticed(tmp_path)
+
+
+def test_a_file_that_is_given_twice_is_noticed(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"the light is low in {name}\n")
+    (tmp_path / "c.txt").symlink_to("a.txt")
+    config = TextConfig()
+    for given, named in (
+        ([tmp_path], ""),
+        ([tmp_path, tmp_path / "b.txt"], "b.txt is"),
+        ([tmp_path / "a.txt", tmp_path / "c.txt"], "c.txt is"),
+        ([tmp_path, tmp_path], "a.txt, .*b.txt are"),
+    ):
+        sources = find_sources(map(str, given))
+        lines = list(hints(sources, load_corpus(sources, config).tokenizer, config))
+        assert len(lines) == bool(named)
+        assert not named or re.search(f"{named} given more than once", lines[0])
