@@ -40,7 +40,7 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
                 output.say(_described(run, contents(run)))
             if not safe:
                 output.say("there are no file locks here: make sure that no training is running.")
-            click.confirm(f"Delete {_count(len(found), 'run')}?", abort=True, err=True)
+            click.confirm(f"Delete {output.counted(len(found), 'run')}?", abort=True, err=True)
         for run in found.values():
             deleted = delete_run(run)
             output.say(f"deleted {_described(run, deleted)}")
@@ -50,11 +50,7 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
 
 
 def _described(run: Run, found: Contents) -> str:
-    size = f"{_count(len(found.own), 'file')}, {output.megabytes(found.num_bytes)}"
+    size = f"{output.counted(len(found.own), 'file')}, {output.megabytes(found.num_bytes)}"
     return f"{run.folder}: {size}" + (
         ", with the text it keeps" if run.kept_text in found.own else ""
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -216,3 +216,8 @@ def duration(seconds: float) -> str:
 def megabytes(num_bytes: int) -> str:
     """A size, such as `12.3 MB`."""
     return f"{num_bytes / 1e6:,.1f} MB"
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what it counts, in the singular or the plural: `1 epoch`, `2,000 epochs`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlstm.cli.output import duration
+from charlstm.cli.output import counted, duration
 from charlstm.cli.verdict import verdict
 from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of
@@ -52,13 +52,13 @@ def explain(
     if overrides:
         budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
         say(f"chosen for {budget}: {chosen}")
-    reads = f"about {_count(choice.chars)} characters, the text {choice.epochs:.1f} times"
+    reads = f"about {_count(choice.chars)} characters, the text {choice.epochs:,.1f} times"
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of the validation part repeats the training part)"
-    if choice.epochs >= choice.most_epochs:
-        say(f"expected to read {reads}; more gains little, so it may end before that time")
-    elif not minutes and "epochs" in changes:
+    if choice.epochs >= changes.get("epochs", math.inf):
         say(f"expected to read {reads}, as --epochs says")
+    elif choice.epochs >= choice.most_epochs:
+        say(f"expected to read {reads}; more gains little, so it may end before that time")
     else:
         say(f"expected to read {reads} in that time, at this machine's speed")
     # What a probe found faster may be another thing while the machine is busy.
@@ -125,11 +125,11 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     weights = sum(p.numel() for p in trainer.state.parameters)
     count = torch.get_num_threads()
     device = trainer.state.device.type
-    threads = f", {count} thread{'s' if count > 1 else ''}" if device == "cpu" else ""
+    threads = f", {counted(count, 'thread')}" if device == "cpu" else ""
     if trainer.group.size > 1:
         threads += f" in each of {trainer.group.size} processes"
     kernel = " compiled" if train.kernel == "compiled" else ""
-    plan = "shuffled windows" if windows.stateless else "streams"
+    plan = "shuffled window" if windows.stateless else "stream"
     say(
         f"{trainer.run.folder}: {len(corpus):,} characters, {len(corpus.tokenizer)} distinct; "
         f"train {len(corpus.train):,}, validation {len(corpus.val):,}, test {len(corpus.test):,}"
@@ -138,14 +138,14 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
         f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
         f"{device} {train.precision}{kernel}{threads}; {_length(train)} of "
-        f"{trainer.windows.batches_per_epoch:,} {'windows' if windows.grow else 'steps'}, "
-        f"{windows.batch_size} {plan} of {'up to ' if windows.grow else ''}{windows.maxlen} "
-        "characters"
+        f"{counted(trainer.windows.batches_per_epoch, 'window' if windows.grow else 'step')}, "
+        f"{counted(windows.batch_size, plan)} of {'up to ' if windows.grow else ''}"
+        f"{counted(windows.maxlen, 'character')}"
     )
     if resumed:
         progress = trainer.progress
         left = "" if not train.minutes else f"; {_short(_minutes_left(trainer))} minutes are left"
-        say(f"resumed at step {progress.step:,}; {progress.epoch} epochs are done{left}")
+        say(f"resumed at step {progress.step:,}; {counted(progress.epoch, 'epoch')} done{left}")
         if why := _why_ended(trainer):
             say(f"nothing is left to do: {why}. To train on: {more_options(trainer)}")
 
@@ -162,7 +162,7 @@ def _why_ended(trainer: Trainer) -> str:
     if train.patience and progress.stale >= train.patience:
         return f"--patience {train.patience} has stopped it"
     if progress.epoch >= train.epochs:
-        return f"all of its {train.epochs} epochs are done"
+        return f"--epochs {train.epochs} is reached"
     if train.minutes and not _minutes_left(trainer):
         return f"its {_short(train.minutes)} minutes are over"
     return ""
@@ -176,8 +176,6 @@ def more_options(trainer: Trainer) -> str:
         words = MORE
     elif not _is_timed(trainer):
         words = f"--more-epochs {max(1, progress.epoch)}"
-    if train.patience and progress.stale >= train.patience:
-        words += " --patience 0"
     return words
 
 
@@ -200,10 +198,10 @@ def _short(minutes: float) -> str:
 def _length(train: TrainConfig) -> str:
     """How long a run is, in words; of the epochs that a time may hold, nobody knows."""
     if not train.minutes:
-        return f"{train.epochs} epochs"
+        return counted(train.epochs, "epoch")
     from charlstm.training.setup import ENDLESS
 
-    most = f", {train.epochs} epochs at most," if train.epochs < ENDLESS else ", epochs"
+    most = f", {counted(train.epochs, 'epoch')} at most," if train.epochs < ENDLESS else ", epochs"
     return f"{_short(train.minutes)} minutes{most}"
 
 
@@ -212,11 +210,11 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
     progress, train = trainer.progress, trainer.config.train
     folder = shlex.quote(str(trainer.run.folder))
     why = {
-        "finished": f"done: {progress.epoch} epochs",
-        "patience": f"stopped early: no new best in {progress.stale} evaluations",
+        "finished": f"done: {counted(progress.epoch, 'epoch')}",
+        "patience": f"stopped early: no new best in {counted(progress.stale, 'evaluation')}",
         "paused": f"paused after epoch {progress.epoch} of {train.epochs}",
     }[reason]
-    line = f"{why}, {progress.step:,} steps, {duration(trainer.stopwatch.seconds)}"
+    line = f"{why}, {counted(progress.step, 'step')}, {duration(trainer.stopwatch.seconds)}"
     if math.isfinite(progress.best_nats):
         kind = "validation" if len(trainer.corpus.val) >= 2 else "training"
         kind += " pseudo-likelihood" if trainer.config.model.direction == "both" else ""

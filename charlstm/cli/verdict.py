@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from charlstm.planner.presets import SIZES
 
 _RISE = 0.004  # nats: how much the validation loss may rise by chance
-_GAP = 0.3  # nats between training and validation loss: the text is nearly memorised
+_GAP = 0.3  # nats from training to validation loss, from which on more text would help
+_UNSTABLE = 0.05  # nats that the training loss rises after the best evaluation, and not by chance
 _LATE = 0.1  # the part of a run over which its final trend is judged: evaluations may be close
 
 Entry = Mapping[str, float | None]
@@ -42,10 +43,17 @@ def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> st
     train, step = last["train_nats"], last["step"] or 0
     earlier = [nats for entry, nats in known if (entry["step"] or 0) <= (1 - _LATE) * step]
     if end - least > _RISE:
-        text = (
-            f"The model overfits: validation loss was lowest in epoch {best['epoch']:.0f}, whose "
-            "weights are kept as the best."
+        lowest = (
+            f"validation loss was lowest in epoch {best['epoch']:.0f}, whose weights are kept as "
+            "the best."
         )
+        before = best["train_nats"]
+        if train is not None and before is not None and train - before > _UNSTABLE:
+            return (
+                f"Training is unstable: {lowest}\n"
+                "The training loss rose, too: a lower --lr may help."
+            )
+        text = f"The model overfits: {lowest}"
         if (best["step"] or 0) < step / 2:
             smaller = "a smaller --size or " if units > min(SIZES.values()) else ""
             text += f"\nThere is too little text for this size: {smaller}more --dropout may help."
@@ -53,7 +61,10 @@ def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> st
     if not earlier:
         return "There were too few evaluations to show a trend."
     if train is not None and end - train > _GAP:
-        return "The text is nearly memorised: more text or more --dropout may help."
+        return (
+            "The model fits the training part much better than the validation part: more text or "
+            "more --dropout may help."
+        )
     if earlier[-1] - end > _RISE and end == least:
         return f"Validation loss was still falling: more {length} would help."
     better = "a larger --size" if units < max(SIZES.values()) else "more text"

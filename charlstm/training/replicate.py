@@ -108,6 +108,7 @@ def send_run(
         "path": None if corpus.path is None else str(corpus.path),
         "ids_sha256": hashlib.sha256(corpus.ids.data).hexdigest(),
         "val_chars": state.progress.val_chars,
+        "stale": state.progress.stale,
         "best_ahead": saver.best_ahead and dataclasses.asdict(saver.best_ahead),
     }
     group.broadcast(json.dumps(facts).encode())
@@ -147,6 +148,7 @@ def receive_run(group: ProcessGroup) -> Trainer | None:
     device = pick_device(config.train.device, group.local_rank)
     state = restore_state(checkpoint, config, corpus, device)
     state.progress.val_chars = facts["val_chars"]
+    state.progress.stale = facts["stale"]
     saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"])
     saver.saved_step = state.progress.step
     if facts["best_ahead"]:

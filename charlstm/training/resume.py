@@ -131,6 +131,8 @@ def _resume(
         state = restore_state(checkpoint, config, corpus, device)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
+    if more.is_given and 0 < config.train.patience <= state.progress.stale:
+        state.progress.stale = 0  # asked to train on, a run has its patience anew
     saver = Saver(run, corpus.tokenizer, own.meta, own.paths)
     saver.saved_step = state.progress.step
     saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer)

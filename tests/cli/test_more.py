@@ -109,3 +109,14 @@ def test_errors(
     program: Program, corpus_file: Path, arguments: list[Any], words: list[str]
 ) -> None:
     assert_clear(program("train", *arguments), 2, *words)
+
+
+def test_more_epochs_after_patience(program: Program, corpus_file: Path, tmp_path: Path) -> None:
+    corpus_file.write_text(corpus_file.read_text("utf-8")[:2000], "utf-8")
+    options = ["--epochs", 60, "--patience", 1, "--lr", 2.0]
+    assert program("train", corpus_file.name, *TINY, *options).returncode == 0
+    before = facts(tmp_path)["progress"]["epoch"]
+    assert before < 60
+    assert "nothing is left to do" in program("train", "--resume").stderr
+    assert program("train", "--resume", "--more-epochs", 1).returncode == 0
+    assert facts(tmp_path)["progress"]["epoch"] == before + 1

@@ -344,7 +344,7 @@ def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
     result = program("train", "--resume")
     assert result.returncode == 0
     assert "nothing is left to do" in result.stderr
-    assert "done: 1 epochs" in result.stderr
+    assert "done: 1 epoch," in result.stderr
     assert "--more-epochs 1" in result.stderr
 
 

@@ -29,7 +29,7 @@ def judged(history: Course, *, units: int = 512, ended: bool = True) -> str:
         (course(2.0, 1.5, 1.499), ["no longer falling: a larger --size"]),
         (course(1.8, 1.6, 1.55, 1.58), ["overfits", "lowest in epoch 3", "kept as the best"]),
         (course(1.6, 1.5, 1.7, 1.9, 2.0), ["epoch 2", "too little text", "smaller --size"]),
-        (course(1.9, 1.8, 1.75), ["nearly memorised"]),
+        (course(1.9, 1.8, 1.75), ["much better than the validation part", "more text"]),
         (course(1.9), ["training loss 1.4000", "too few evaluations"]),
     ],
 )
@@ -76,3 +76,13 @@ def test_nothing_to_say_without_validation() -> None:
     history = course(1.6)
     history[0]["val_nats"] = None
     assert judged(history) == judged([]) == ""
+
+
+def test_losses_that_both_rise_are_not_overfitting() -> None:
+    history = course(2.0, 1.8, 2.1)
+    history[-1]["train_nats"] = 1.9
+    assert "unstable" in judged(history)
+    assert "--lr" in judged(history)
+    assert "overfits" not in judged(history)
+    history[-1]["train_nats"] = 1.42
+    assert "overfits" in judged(history)
