@@ -13,7 +13,6 @@ import io
 import lzma
 import os
 import shlex
-import shutil
 import stat
 import sys
 import tempfile
@@ -179,7 +178,10 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
     except OSError as error:
         raise cannot(error) from error
     try:
-        shutil.copyfileobj(stream, spool, CHUNK_BYTES)
+        # One read at a time: after the end, a terminal would wait for another one.
+        read_once: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+        while data := read_once(CHUNK_BYTES):
+            spool.write(data)
         spool.flush()
     except OSError as error:
         spool.close()

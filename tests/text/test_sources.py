@@ -6,8 +6,9 @@ import io
 import lzma
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,25 @@ def test_sources_are_joined_in_order_each_ending_in_a_newline(tmp_path: Path) ->
     (tmp_path / "b").write_text("two\n")
     (tmp_path / "c").write_text("")
     assert read(tmp_path / "b", tmp_path / "c", tmp_path / "a") == "two\none\n"
+
+
+class Terminal(io.RawIOBase):
+    """A terminal on which one line and one end of input (Ctrl-D) are typed."""
+
+    typed: Sequence[bytes] = (b"a line\n", b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # fails after the end: a terminal would wait
+        data, *self.typed = self.typed
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def test_one_end_of_input_ends_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Terminal())))
+    assert read("-") == "a line\n"
 
 
 def test_a_folder_gives_its_matches_sorted(tmp_path: Path) -> None:
