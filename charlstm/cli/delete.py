@@ -40,7 +40,9 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
                 output.say(_described(run, contents(run)))
             if not safe:
                 output.say("there are no file locks here: make sure that no training is running.")
-            click.confirm(f"Delete {output.counted(len(found), 'run')}?", abort=True, err=True)
+            if not click.confirm(f"Delete {output.counted(len(found), 'run')}?", err=True):
+                output.say("nothing was deleted.")
+                raise click.exceptions.Exit(1)
         for run in found.values():
             deleted = delete_run(run)
             output.say(f"deleted {_described(run, deleted)}")

@@ -79,7 +79,7 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
         run = Run(place.parent)
         if run.last == place and run.saved_at() is not None:
             return run
-        if _is_file(place):
+        if is_file(place):
             raise RunError(
                 f"{target!r} is one file; a run is its folder.\n"
                 "Name the folder: it goes on from its last.npz, or from the newest whole one."
@@ -143,7 +143,7 @@ def load_model_checkpoint(
         RunError: there is no such run.
         CheckpointError: there is no intact checkpoint.
     """
-    if target and _is_file(place := Path(expand_home(target))):
+    if target and is_file(place := Path(expand_home(target))):
         return place, load_checkpoint(place, kinds=MODEL)
     run = find_run(target, runs_dir)
     paths = [run.best, *run.checkpoints()]
@@ -217,7 +217,8 @@ def first_readable(
     raise CheckpointError(f"{errors[0]}\nNone of the run's {len(errors)} checkpoints is intact.")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a path is a file's; False, too, where it cannot be one."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from charlstm.errors import CheckpointError, RunError
 from charlstm.format.checkpoint import load_meta
 from charlstm.format.files import expand_home, remove_file, retry_while_shared, sync_folder
-from charlstm.runs.find import find_run, first_readable
+from charlstm.runs.find import find_run, first_readable, is_file
 from charlstm.runs.folder import Run, check_name, take_folder
 from charlstm.runs.lock import RunLock
 
@@ -23,16 +23,23 @@ def find_folder(target: str, runs_dir: Path) -> Run:
     Raises:
         RunError: there is none, it is a link, or the path is that of a file.
     """
-    run = find_run(target, runs_dir)
-    folder = Path(os.path.abspath(run.folder)) if run.name in ("", "..") else run.folder
-    if Path(expand_home(target)).is_file():
-        raise RunError(f"{target!r} is one file; name the run's folder: {folder}")
+    place = Path(expand_home(target))
+    if is_file(place):
+        of_run = Run(place.parent).saved_at() is not None
+        which = f": {_named(place.parent)}" if of_run else "."
+        raise RunError(f"{target!r} is one file; name the run's folder{which}")
+    folder = _named(find_run(target, runs_dir).folder)
     if folder.is_symlink():
         raise RunError(
             f"{folder} is a link to {os.readlink(folder)}.\n"
             "Name the folder that it points to, or rename or remove the link itself."
         )
     return Run(folder)
+
+
+def _named(folder: Path) -> Path:
+    """The folder by its name, where it is given as `.` or `..`."""
+    return Path(os.path.abspath(folder)) if folder.name in ("", "..") else folder
 
 
 def rename_run(run: Run, name: str) -> Run:

@@ -138,7 +138,8 @@ def test_a_renamed_run_goes_on(runs: Path, program: Program, both: Path) -> None
         ("play", "-x", 2, ["'-x' cannot name a run"]),
         ("play", "", 2, ["'' cannot name a run"]),
         ("none", "x", 1, ["'none' is no run"]),
-        ("checkpoints/play/last.npz", "x", 1, ["is one file", "checkpoints/play"]),
+        ("checkpoints/play/last.npz", "x", 1, ["is one file", "name the run's folder"]),
+        ("checkpoints/play/best.npz", "x", 1, ["is one file", "name the run's folder"]),
         ("link", "x", 1, ["link", "is a link to", "play"]),
         ("trained", "x", 1, ["being trained"]),
     ],
@@ -246,9 +247,7 @@ def test_what_is_not_deleted(
     lock.release()
 
 
-@pytest.mark.parametrize(
-    ("answer", "code"), [(b"y\n", 0), (b"n\n", 130), (b"\n", 130), (b"\x04", 130)]
-)
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1), (b"\x04", 130)])
 def test_on_a_terminal_it_asks(runs: Path, answer: bytes, code: int) -> None:
     pid, primary = pty.fork()
     if not pid:
@@ -261,11 +260,13 @@ def test_on_a_terminal_it_asks(runs: Path, answer: bytes, code: int) -> None:
         with pytest.raises(RunError, match="being trained"):
             RunLock(runs / "play")  # it cannot be trained while the question stands
         os.write(primary, answer)
-        read_terminal(primary)
+        shown = read_terminal(primary)
     finally:
         os.close(primary)
         _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == code
+    assert (b"nothing was deleted" in shown) == (code == 1)
+    assert (b"Error" in shown) == (code == 130)
     assert (runs / "play").exists() == bool(code)
 
 
