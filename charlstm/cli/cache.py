@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from charlstm.cli import output
-from charlstm.cli.options import GroupedCommand
+from charlstm.cli.options import GroupedCommand, debug_option
 
 
 @click.command("cache", cls=GroupedCommand)
 @click.option("--clear", is_flag=True, help="Remove all that no process uses now.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an entry.")
+@debug_option
 def command(clear: bool, as_json: bool) -> None:
     """Show the cache of large texts, the least recently used first, or clear it.
 

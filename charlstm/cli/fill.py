@@ -27,6 +27,7 @@ from charlstm.cli.options import (
     config_options,
     given,
 )
+from charlstm.cli.progress import counting
 from charlstm.config import FillConfig
 from charlstm.errors import ConfigError
 
@@ -88,7 +89,9 @@ def command(
         if escapes is None:
             check_backslashes(model.texts, text, "the text", unknown)
     read_given(model.texts, text.split(config.blank), unknown, before=config.blank)
-    for index, filled in enumerate(model.fill(text, count, unknown=unknown, config=config)):
+    with counting(len(text) * count * (config.sweeps + 1), "filling in") as progress:
+        texts = model.fill(text, count, unknown=unknown, config=config, progress=progress)
+    for index, filled in enumerate(texts):
         if as_json:
             output.json_line({"index": index, "text": filled, "seed": config.seed})
         else:

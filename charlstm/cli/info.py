@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from charlstm.format.progress import Progress
 
 
+_LINE = 58  # characters: what 80 columns leave
+
+
 @click.command("info", cls=GroupedCommand)
 @click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as a JSON object.")
@@ -100,7 +103,7 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
     for key, value in facts.items():
         if key == "config":
             for section, fields in value.items():
-                rows.append((section, "  ".join(f"{k}={v}" for k, v in fields.items())))
+                rows += ((section, line) for line in _lines(fields))
         elif key == "history":
             losses = [entry.get("val_nats") or entry.get("train_nats") for entry in value[-12:]]
             numbers = [loss for loss in losses if isinstance(loss, float)]
@@ -110,6 +113,18 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         else:
             rows.append((key, value))
     return rows
+
+
+def _lines(fields: dict[str, Any]) -> list[str]:
+    """Options as lines that fit a narrow terminal beside their section's name."""
+    lines: list[str] = []
+    for key, value in fields.items():
+        part = f"{key}={value}"
+        if lines and len(lines[-1]) + len(part) < _LINE:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def _shown(value: object) -> str:

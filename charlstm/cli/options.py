@@ -78,6 +78,15 @@ class WideContext(click.Context):
 class QuietHelp(click.Command):
     """A command whose `--help` is data like any other: a reader may close the pipe early."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse arguments; an error names this command and not the group."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if error.ctx is None:
+                error.ctx = ctx
+            raise
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """The option, which writes help through `charlstm.cli.output`."""
         option = super().get_help_option(ctx)
@@ -222,11 +231,15 @@ def given(values: Mapping[str, Any], sections: Iterable[type[Section]]) -> dict[
     return {k: v for k, v in values.items() if k in names and v is not None and v != ()}
 
 
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
+)
+"""Gives a command `--debug`, which `charlstm.cli` reads."""
+
+
 def common_options(function: CommandFunction) -> CommandFunction:
-    """What every command has: where runs live, and --debug."""
-    function = click.option(
-        "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
-    )(function)
+    """Give a command the options of all that use runs: `--runs-dir` and `--debug`."""
+    function = debug_option(function)
     return click.option(
         "--runs-dir",
         metavar="FOLDER",

@@ -114,6 +114,9 @@ def counting(
 ) -> Iterator[Callable[[int], None]]:
     """Shows how much of a long text has been processed: a bar on a terminal, lines elsewhere.
 
+    The time that is left follows from what is processed after the first report, so that loading
+    code before it does not count.
+
     Args:
         total: how many characters it has.
         doing: what is done with it, in words.
@@ -123,36 +126,52 @@ def counting(
         A function that is given the number of characters that have been processed.
     """
     if sys.stderr is not None and sys.stderr.isatty():
-        from tqdm import tqdm
+        bars: list[Any] = []
 
-        with tqdm(
-            total=total,
-            desc=doing,
-            unit="char",
-            unit_scale=True,
-            leave=False,
-            delay=1.0,  # no bar for what takes a moment
-            file=_Screen(),
-        ) as bar:
+        def show(done: int) -> None:
+            if not bars:
+                bars.append(_counting_bar(total, doing, done))
+            bars[0].update(done - bars[0].n)
+            if done >= total:
+                bars[0].close()  # before the first character is written
 
-            def show(done: int) -> None:
-                bar.update(done - bar.n)
-                if done >= total:
-                    bar.close()  # before the first character is written
-
+        try:
             yield show
+        finally:
+            for bar in bars:
+                bar.close()
         return
-    start = lined_at = clock()
+    lined_at = clock()
+    first: tuple[float, int] | None = None
 
     def line(done: int) -> None:
-        nonlocal lined_at
+        nonlocal lined_at, first
         now = clock()
+        if first is None:
+            first = now, done
         if now - lined_at >= _LINE_SECONDS and done < total:
             lined_at = now
-            left = duration((now - start) / done * (total - done))
-            output.say(f"{doing}: {done:,} of {total:,} characters, {left} left")
+            since, before = first
+            speed = (done - before) / max(1e-9, now - since)
+            left = f", {duration((total - done) / speed)} left" if speed else ""
+            output.say(f"{doing}: {done:,} of {total:,} characters{left}")
 
     yield line
+
+
+def _counting_bar(total: int, doing: str, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=doing,
+        unit="char",
+        unit_scale=True,
+        leave=False,
+        delay=1.0,  # no bar for what takes a moment
+        file=_Screen(),
+    )
 
 
 class _Screen:

@@ -31,7 +31,7 @@ from charlstm.cli.options import (
     config_options,
     given,
 )
-from charlstm.cli.progress import reading_prompt
+from charlstm.cli.progress import counting, reading_prompt
 from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError
 
@@ -127,16 +127,20 @@ def command(
     if how is not None:
         with reading_prompt(len(start)) as progress:
             model = after_reading(model, start, unknown, how, progress)
-    with reading_prompt(len(start)) as progress:
+    total = (count or 1) * config.length
+    with reading_prompt(len(start)) as progress, counting(total, "writing") as written:
         more: dict[str, Any] = {"unknown": unknown, "config": config, "progress": progress}
         if as_json or (count or 1) > 1:
-            samples = model.samples(count or 1, start, **more)
+            samples = model.samples(count or 1, start, written=written, **more)
         else:
             pieces = model.generate(start, **more)
     if as_json:
         for sample in samples:
-            record = {"index": sample.index, "prompt": start, "text": sample.text}
-            output.json_line(record | {"finish": sample.finish, "seed": config.seed})
+            record: dict[str, Any] = {"index": sample.index}
+            if not no_prompt:
+                record["prompt"] = start
+            record |= {"text": sample.text, "finish": sample.finish, "seed": config.seed}
+            output.json_line(record)
         return
     end = _end(out, count, separator)
     if count in (None, 1):

@@ -135,7 +135,12 @@ class BothWays:
 
     @no_underflow()
     def fill(
-        self, ids: NDArray[np.int64], blanks: NDArray[np.bool_], count: int, config: FillConfig
+        self,
+        ids: NDArray[np.int64],
+        blanks: NDArray[np.bool_],
+        count: int,
+        config: FillConfig,
+        swept: Callable[[int], None] | None = None,
     ) -> NDArray[np.int64]:
         """Fill in blanks, once and then again `config.sweeps` times.
 
@@ -147,6 +152,7 @@ class BothWays:
             blanks: which of them are blank, (T,).
             count: N, how many samples side by side.
             config: temperature, sweeps and seed.
+            swept: receives the number of sweeps done so far, over all samples.
 
         Returns:
             All samples, (N, T).
@@ -156,7 +162,7 @@ class BothWays:
         group = max(1, min(count, room))
         return np.concatenate(
             [
-                self._fill(ids, blanks, min(group, count - first), first, config)
+                self._fill(ids, blanks, min(group, count - first), first, config, swept)
                 for first in range(0, count, group)
             ]
         )
@@ -168,6 +174,7 @@ class BothWays:
         count: int,
         first: int,
         config: FillConfig,
+        swept: Callable[[int], None] | None,
     ) -> NDArray[np.int64]:
         """Samples `first` to `first + count - 1`."""
         seed = 0 if config.seed is None else config.seed
@@ -182,6 +189,8 @@ class BothWays:
                 if blanks[place]:
                     texts[:, place] = sampler.choose(logits + after[place])
                 logits = _step(session, texts[:, place])
+            if swept is not None:
+                swept(first * (config.sweeps + 1) + count * (sweep + 1))
         return texts
 
     def _after(

@@ -260,6 +260,7 @@ class LanguageModel:
         unknown: str = "error",
         config: SampleConfig | None = None,
         progress: ReadProgress | None = None,
+        written: ReadProgress | None = None,
         **options: Any,
     ) -> list[Sample]:
         """Write several continuations side by side, which is faster than one after the other.
@@ -267,6 +268,8 @@ class LanguageModel:
         Args:
             count: how many; sample n is the same whatever the count, up to rounding.
             prompt, unknown, config, progress, **options: as for `generate`.
+            written: receives the number of characters written so far in all samples, at most
+                `count * length`.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
@@ -278,7 +281,14 @@ class LanguageModel:
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
         if count == 1:
-            text = "".join(self._continue(session, logits, config))
+            parts: list[str] = []
+            length = 0
+            for piece in self._continue(session, logits, config):
+                parts.append(piece)
+                length += len(piece)
+                if written is not None:
+                    written(length)
+            text = "".join(parts)
             return [Sample(0, text, "length" if len(text) == config.length else "stop")]
         streams = session.spread(count)
         many = np.repeat(logits[None, :], count, axis=0)
@@ -286,10 +296,12 @@ class LanguageModel:
         ids = generate_ids(streams, many, sampler, count * config.length)
         stops = [StopText(config.stop) for _ in range(count)]
         texts: list[list[str]] = [[] for _ in range(count)]
-        for _, step in zip(range(config.length), ids, strict=False):
+        for done, step in zip(range(1, config.length + 1), ids, strict=False):
             for stop, text_parts, char_id in zip(stops, texts, step.tolist(), strict=True):
                 if not stop.found:
                     text_parts.append(stop.feed(self.tokenizer.characters[char_id]))
+            if written is not None:
+                written(done * count)
             if all(stop.found for stop in stops):
                 break
         return [
@@ -353,6 +365,7 @@ class LanguageModel:
         *,
         unknown: str = "error",
         config: FillConfig | None = None,
+        progress: ReadProgress | None = None,
         **options: Any,
     ) -> list[str]:
         """Fill in a text's blanks, given what stands on both their sides.
@@ -362,6 +375,8 @@ class LanguageModel:
             count: how many samples.
             unknown: what to do with unknown characters, as for `generate`.
             config: how to fill; None: the defaults.
+            progress: receives the number of characters read so far, of
+                `len(text) * count * (sweeps + 1)`.
             **options: fields of `FillConfig`, in place of `config`'s: blank, temperature, sweeps,
                 seed.
 
@@ -393,7 +408,8 @@ class LanguageModel:
             [np.zeros(len(rim), dtype=bool), blanks, np.zeros(len(rim), dtype=bool)]
         )
         config = replace(config, seed=seed_of(config))
-        final = self._both_ways.fill(whole, places, count, config)
+        swept = None if progress is None else (lambda sweeps: progress(sweeps * len(text)))
+        final = self._both_ways.fill(whole, places, count, config, swept)
         return [self.tokenizer.decode(t[len(rim) : len(t) - len(rim)]) for t in final]
 
     def _with_blanks(

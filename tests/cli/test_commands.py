@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from charlstm.cli import COMMANDS
+from charlstm.cli import COMMANDS, main
 from charlstm.cli.output import escape
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from tests.conftest import TINY, Program, assert_clear, read_terminal, run_program
@@ -60,6 +63,15 @@ def test_json_lines(program: Program) -> None:
     assert alone.stdout == "A" + records[0]["text"]
     plain = program("sample", "-n", 3, "--length", 40, "--seed", 5, "--prompt", "A").stdout
     assert plain == "".join(f"A{record['text']}\n" for record in records)
+
+
+def test_json_without_the_prompt(program: Program) -> None:
+    arguments = ("sample", "-n", 2, "--json", "--length", 5, "--seed", 5, "--prompt", "MARTHA")
+    for line in program(*arguments, "--no-prompt").stdout.splitlines():
+        record = json.loads(line)
+        assert "prompt" not in record
+        assert "MARTHA" not in line
+        assert len(record["text"]) == 5
 
 
 def test_stop(program: Program) -> None:
@@ -219,6 +231,25 @@ def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:
 
 def test_fill_needs_a_model_that_reads_both_ways(program: Program) -> None:
     assert_clear(program("fill", "play", "a_"), 1, "left to right only", "--direction both")
+
+
+def test_info_shows_every_option_on_lines_of_a_narrow_terminal(program: Program) -> None:
+    shown = program("info").stdout
+    for section, options in json.loads(program("info", "--json").stdout)["config"].items():
+        lines = [line for line in shown.splitlines() if re.match(rf"{section} .*=", line)]
+        assert all(f"{name}=" in " ".join(lines) for name in options)
+        assert max(map(len, lines)) < 80
+
+
+def test_every_command_has_debug_and_is_named_by_its_errors() -> None:
+    for name in COMMANDS:
+        result = CliRunner().invoke(main, [name, "--debug", "--help"])
+        assert (result.exit_code, "--debug" in result.output) == (0, True)
+    for name, option in (("sample", "--temp"), ("eval", "--glob"), ("train", "--lr")):
+        with pytest.raises(click.UsageError) as caught:
+            main.main([name, option], prog_name="charlstm", standalone_mode=False)
+        assert caught.value.ctx is not None
+        assert caught.value.ctx.command_path == f"charlstm {name}"
 
 
 def test_info_and_runs(program: Program) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from charlstm.cli import evaluate, inputs, output
 from charlstm.cli import progress as progress_module
 from charlstm.cli.dynamic import after_reading
-from charlstm.cli.progress import reading, reading_prompt
+from charlstm.cli.progress import counting, reading, reading_prompt
 from charlstm.config import DynamicConfig
 from charlstm.errors import ConfigError
 from tests.conftest import assert_clear, read_terminal, run_program
@@ -259,6 +259,29 @@ def test_eval_shows_the_progress_of_all_its_parts(
     shown = capsys.readouterr().err
     for words in ("encoding: 100 characters", "scoring: 50 of", "scoring with --dynamic: 33 of"):
         assert words in shown
+
+
+def test_time_left_does_not_count_what_comes_before_the_first_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = iter([0, 20, 31])  # seconds; the first 20 load code
+    with counting(1000, "reading", lambda: next(times)) as progress:
+        progress(100)
+        progress(320)
+    assert capsys.readouterr().err.splitlines() == [
+        "reading: 100 of 1,000 characters",
+        "reading: 320 of 1,000 characters, 0:34 left",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_writing_and_filling_report_their_progress(count: int) -> None:
+    done: list[int] = []
+    make_model("ab").samples(count, length=5, seed=1, written=done.append)
+    assert done == [count * n for n in range(1, 6)]
+    done.clear()
+    make_model("ab", "both").fill("a_b_", count, sweeps=2, seed=1, progress=done.append)
+    assert done == [4 * count * n for n in range(1, 4)]
 
 
 def test_dynamic_reports_its_progress() -> None:

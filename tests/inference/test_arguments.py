@@ -91,7 +91,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
     ),
     "start": (FORWARD.start, {}, {"prompt": {"str"}, "unknown": {"str"}, "progress": PROGRESS}),
     "generate": (FORWARD.generate, {}, DRAWING | OPTIONS),
-    "samples": (FORWARD.samples, {"count": 1, "length": 2}, {"count": {"int"}} | DRAWING | OPTIONS),
+    "samples": (
+        FORWARD.samples,
+        {"count": 1, "length": 2},
+        {"count": {"int"}, "written": PROGRESS} | DRAWING | OPTIONS,
+    ),
     "score": (FORWARD.score, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
     "score_ids": (
         FORWARD.score_ids,
@@ -101,8 +105,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
     "fill": (
         BOTH.fill,
         {"text": "a_", "sweeps": 0},
-        {"text": {"str"}, "count": {"int"}, "unknown": {"str"}, "config": {"none", "fill config"}}
-        | FILLING,
+        {"text": {"str"}, "count": {"int"}, "unknown": {"str"}, "config": {"none", "fill config"},
+         "progress": PROGRESS} | FILLING,
     ),
     "CharTokenizer": (
         CharTokenizer, {"characters": "ab"},
