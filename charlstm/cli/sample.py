@@ -64,7 +64,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 @click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP, **_PROMPT)
 @dynamic_options("Let the weights learn from the prompt first, before they continue it.")
 @click.option(
-    "--no-prompt", is_flag=True, help="Do not repeat the prompt in the output.", **_OUTPUT
+    "--no-prompt", is_flag=True, help="Leave the prompt out of the output.", **_OUTPUT
 )
 @click.option(
     "-n",
