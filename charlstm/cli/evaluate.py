@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from charlstm.cli.options import (
     GroupedOption,
     UserPath,
     common_options,
+    given,
 )
 from charlstm.cli.progress import counting, reading
 from charlstm.config import TextConfig
@@ -47,21 +48,21 @@ if TYPE_CHECKING:
     help="Without TEXTS: which part of the run's own text  [default: val]",
 )
 @click.option(
-    "--unknown", default="error", metavar=UNKNOWN_METAVAR, cls=GroupedOption, help=UNKNOWN_HELP
+    "--unknown", default=None, metavar=UNKNOWN_METAVAR, cls=GroupedOption, help=UNKNOWN_HELP
 )
 @click.option(
-    "--encoding", default="utf-8", metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
+    "--encoding", default=None, metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
 )
 @click.option(
     "--encoding-errors",
-    default="strict",
+    default=None,
     metavar="strict|replace|ignore",
     cls=GroupedOption,
     help="What to do with invalid bytes  [default: strict]",
 )
 @click.option(
     "--glob",
-    default="**/*.txt",
+    default=None,
     metavar="TEXT",
     help="Files taken from a folder  [default: **/*.txt]",
 )
@@ -94,11 +95,7 @@ def command(
     run: str | None,
     texts: tuple[str, ...],
     split: str | None,
-    unknown: str,
-    encoding: str,
-    encoding_errors: str,
-    glob: str,
-    exclude: tuple[str, ...],
+    unknown: str | None,
     protocol: str,
     window: int | None,
     dynamic: bool,
@@ -116,6 +113,10 @@ def command(
         raise ConfigError(f"--split {split!r} is unknown; choose from: val, test, train.")
     if split is not None and texts:
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
+    text_options = given(options, [TextConfig])
+    if not texts:
+        _check_no_reading_options({"unknown": unknown} | text_options)
+    unknown = "error" if unknown is None else unknown
 
     cold_window = _cold_window(protocol, window)
     how = dynamic_config(dynamic, options)
@@ -130,13 +131,8 @@ def command(
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
     if texts:
         what = ", ".join("standard input" if text == "-" else text for text in texts)
-        config = TextConfig(
-            glob=glob,
-            exclude=exclude,
-            encoding=encoding,
-            encoding_errors=encoding_errors,
-            keep_newlines=model.config.text.keep_newlines,  # as it was trained
-        )
+        # Line ends are read as they were in training.
+        config = TextConfig(**text_options, keep_newlines=model.config.text.keep_newlines)
         with reading(quiet=False) as read_progress:
             ids, left_out, mapped = _encode(model, texts, config, unknown, read_progress)
     else:
@@ -186,6 +182,21 @@ def command(
             "compared with a one-way model's likelihood."
         )
     output.data_line(output.table(rows))
+
+
+def _check_no_reading_options(options: Mapping[str, Any]) -> None:
+    """Check that options of how texts are read were not given where the run's own text is read.
+
+    Raises:
+        ConfigError: one was.
+    """
+    for name, value in options.items():
+        if value is not None:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(
+                f"{flag} is for TEXTS, and none is given: the run's own text is read as it was in "
+                f"training.\nName a text after the run, or leave {flag} out."
+            )
 
 
 def _overflow_allowed() -> AbstractContextManager[object]:

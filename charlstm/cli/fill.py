@@ -70,24 +70,28 @@ def command(
         raise ConfigError(
             "give a run and a text with blanks: charlstm fill RUN 'To be, or ___ to be'"
         )
+    if options["blank"] is not None:
+        options["blank"] = read_escapes(options["blank"], "--blank", escapes)
     config = FillConfig(**given(options, [FillConfig]))
+    text = None
+    if arguments[-1] != "-":
+        check_no_file_options(options, "a text from standard input (-)")
+        text = read_escapes(arguments[-1], "the text", escapes, hint=False)
 
     from dataclasses import replace
 
-    from charlstm.inference.language_model import seed_of
+    from charlstm.inference.language_model import check_has_blank, seed_of
 
+    if text is not None:
+        check_has_blank(text, config.blank)  # a run without a text is not taken for one
     run = arguments[0] if len(arguments) == 2 else None
-    output.argument(config.blank, "--blank")
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
     model = load_model(run, runs_dir)
-    if arguments[-1] == "-":
+    if text is None:
         text = read_file("-", model.config.text, options)
-    else:
-        check_no_file_options(options, "a text from standard input (-)")
-        text = read_escapes(arguments[-1], "the text", escapes, hint=False)
-        if escapes is None:
-            check_backslashes(model.texts, text, "the text", unknown)
+    elif escapes is None:
+        check_backslashes(model.texts, text, "the text", unknown)
     read_given(model.texts, text.split(config.blank), unknown, before=config.blank)
     with counting(len(text) * count * (config.sweeps + 1), "filling in") as progress:
         texts = model.fill(text, count, unknown=unknown, config=config, progress=progress)

@@ -13,7 +13,7 @@ import click
 from charlstm.cli import output
 from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
 from charlstm.config import TextConfig
-from charlstm.errors import ConfigError, quoted
+from charlstm.errors import ConfigError, UnknownCharacterError, quoted
 
 if TYPE_CHECKING:
     from charlstm.inference.language_model import LanguageModel
@@ -173,12 +173,20 @@ def read_given(
         before: what comes before each but the first.
 
     Raises:
-        UnknownCharacterError: under `map`, nothing stands for a character.
+        UnknownCharacterError: under `map`, nothing stands for a character; its position counts
+            from the first part's beginning, with what comes between the parts.
     """
     read: list[str] = []
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
+    position = 0
     for part in parts:
-        result = texts.read(part, unknown, before=before if read else "")
+        try:
+            result = texts.read(part, unknown, before=before if read else "")
+        except UnknownCharacterError as error:
+            raise UnknownCharacterError(
+                error.character, position + error.position, form=error.form
+            ) from error
+        position += len(part) + len(before)
         read.append(result.text)
         mapped.update(result.counts)
         if unknown != "error":

@@ -40,7 +40,7 @@ class UserPath(click.ParamType[str]):
 UNKNOWN_HELP = (
     "What to do with characters the model does not know: error; skip; replace (by U+FFFD or a "
     "space); or map: write them as the model's text has them, such as a straight quotation mark "
-    "for a curly one."
+    "for a curly one.  [default: error]"
 )
 UNKNOWN_METAVAR = "error|skip|replace|map"
 

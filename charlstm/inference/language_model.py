@@ -22,6 +22,7 @@ from charlstm.errors import (
     ConfigError,
     DirectionError,
     UnknownCharacterError,
+    quoted,
 )
 from charlstm.format.checkpoint import Checkpoint, unusable
 from charlstm.format.metadata import read_meta
@@ -120,10 +121,14 @@ class LanguageModel:
         """
         if self._one_way is None:
             raise DirectionError(
-                "this model reads from both sides (--direction both): it cannot write left to "
-                "right.\nIt can fill in blanks: charlstm fill RUN 'To be, or ___ to be'"
+                f"{self._named()} reads from both sides (--direction both): it cannot write left "
+                "to right.\nIt can fill in blanks: charlstm fill RUN 'To be, or ___ to be'"
             )
         return self._one_way
+
+    def _named(self) -> str:
+        """The model for a message: the newest run's is used where none is named."""
+        return "this model" if self.path is None else f"the model {self.path}"
 
     @classmethod
     @check_arguments
@@ -388,15 +393,11 @@ class LanguageModel:
         """
         config = FillConfig.from_options(options, config)
         _check_count(count)
+        check_has_blank(text, config.blank)
         if self._both_ways is None:
             raise DirectionError(
-                "this model reads left to right only: it cannot fill in blanks.\nTrain one that "
-                "reads both ways (charlstm train --direction both), or use charlstm sample."
-            )
-        if config.blank not in text:
-            raise ConfigError(
-                f"the text has no blank ({config.blank}): {text[:60]!r}.\n"
-                "--blank names another sign; a run's name goes before the text."
+                f"{self._named()} reads left to right only: it cannot fill in blanks.\nTrain one "
+                "that reads both ways (charlstm train --direction both), or use charlstm sample."
             )
         known = self.tokenizer.characters
         # As a text of its own: with a line's end before it and after it.
@@ -435,6 +436,19 @@ class LanguageModel:
             places.append(np.zeros(len(encoded), dtype=bool))
             done += len(part)
         return np.concatenate(ids), np.concatenate(places)
+
+
+def check_has_blank(text: str, blank: str) -> None:
+    """Check that there is something to fill in.
+
+    Raises:
+        ConfigError: the text has no blank.
+    """
+    if blank not in text:
+        raise ConfigError(
+            f"the text has no blank ({quoted(blank)[1:-1]}): {quoted(text[:60])}.\n"
+            "--blank sets another character; a run's name goes before the text."
+        )
 
 
 def seed_of(config: SampleConfig | FillConfig) -> int:

@@ -110,6 +110,41 @@ def test_eval_reads_by_the_same_rules(run: Run, place: Path) -> None:
     assert len(set(records)) == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--encoding", "cp1252"),
+        ("--encoding-errors", "ignore"),
+        ("--glob", "*.md"),
+        ("--exclude", "draft*"),
+        ("--unknown", "error"),
+        ("--unknown", "wrong"),
+    ],
+)
+def test_eval_of_the_run_s_own_text_has_no_options_of_reading(
+    run: Run, option: str, value: str
+) -> None:
+    assert_clear(run("eval", "play", option, value), 2, option, "TEXTS")
+
+
+def test_a_missing_text_to_fill_in_is_told_from_a_wrong_model(run: Run, place: Path) -> None:
+    assert_clear(run("fill", "play"), 2, "no blank (_)", "'play'")
+    assert_clear(run("fill", "play", "The_"), 1, "play", "left to right")
+    assert_clear(run("sample", "both"), 1, "both", "charlstm fill")
+
+
+def test_a_position_in_a_text_to_fill_in_counts_from_its_beginning(run: Run) -> None:
+    for unknown in ("error", "map"):
+        result = run("fill", "both", "The_l_\u65e5", "--unknown", unknown)
+        assert_clear(result, 1, "U+65E5", "position 6")
+
+
+def test_escapes_of_a_blank(run: Run) -> None:
+    result = run("fill", "both", r"the\tend", "--blank", r"\t", "--escapes", "--seed", 1)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout) == len("the_end\n")
+
+
 def test_a_final_newline(run: Run) -> None:
     def prompt_of(data: bytes) -> tuple[str, str]:
         arguments = ("sample", "play", "--prompt-file", "-", "--json", "--length", 1)
