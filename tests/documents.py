@@ -103,6 +103,8 @@ def tiny(arguments: list[str]) -> list[str]:
     for n, word in enumerate(arguments[:-1]):
         if word in ("--minutes", "--more-minutes"):
             shrunk[n + 1] = "0.01"
+        elif word == "--size":
+            shrunk[n + 1] = "tiny"
         elif word in ("-n", "--samples"):
             shrunk[n + 1] = str(min(3, int(arguments[n + 1])))
     match arguments[:1]:
@@ -110,7 +112,8 @@ def tiny(arguments: list[str]) -> list[str]:
             return [*shrunk, "--stop-after", "3", *QUICK[2:]]
         case ["train"]:
             length = [] if "--minutes" in arguments else ["--epochs", "1"]
-            return [*shrunk, *SMALL, *QUICK, *length]
+            units = [] if "--size" in arguments else SMALL[:2]
+            return [*shrunk, *units, *SMALL[2:], *QUICK, *length]
         case ["sample"]:
             return [*shrunk, "--length", "40", "--precision", "float32"]
         case _:

@@ -63,9 +63,7 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 @input_options("Prompt")
 @click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP, **_PROMPT)
 @dynamic_options("Let the weights learn from the prompt first, before they continue it.")
-@click.option(
-    "--no-prompt", is_flag=True, help="Leave the prompt out of the output.", **_OUTPUT
-)
+@click.option("--no-prompt", is_flag=True, help="Leave the prompt out of the output.", **_OUTPUT)
 @click.option(
     "-n",
     "--samples",

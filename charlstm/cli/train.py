@@ -293,7 +293,7 @@ def _work(info: RankInfo) -> None:
 def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool = False) -> Trainer:
     """The run, set up and shared with whatever other processes there are."""
     if plan.run is None:
-        for sentence in without_effect(plan.config, plan.changes, plan.texts):
+        for sentence in without_effect(plan.config, plan.changes):
             say(sentence)
 
     # Options are in order: only now is torch worth its two seconds.

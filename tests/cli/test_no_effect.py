@@ -30,20 +30,15 @@ from tests.conftest import Program
         ({"sample_every": 10}, []),
         ({"sample_every": 10, "direction": "both"}, ["--sample-every"]),
         ({"sample_every": 0, "direction": "both"}, []),
-        ({"glob": "*.md", "exclude": ("a",)}, ["--glob", "--exclude"]),
     ],
 )
 def test_options_without_effect(given: dict[str, Any], idle: list[str]) -> None:
-    sentences = without_effect(Config().override(given), given, ["play.txt", "-"])
+    sentences = without_effect(Config().override(given), given)
     assert [sentence.split()[0] for sentence in sentences] == idle
 
 
-def test_folder_options_have_an_effect_on_a_folder(tmp_path: Path) -> None:
-    assert without_effect(Config(), {"glob": "*.md"}, ["play.txt", str(tmp_path)]) == []
-
-
 def test_what_has_no_effect_is_reported(program: Program) -> None:
-    given = ["--decay-every", 5, "--glob", "*.md", "--step", 2]
+    given = ["--decay-every", 5, "--step", 2]
     result = program("train", "missing.txt", *given)
     for flag in given[::2]:
         assert f"{flag} has no effect" in result.stderr
@@ -53,7 +48,7 @@ def test_what_has_no_effect_is_reported(program: Program) -> None:
 def test_nothing_without_effect_is_chosen() -> None:
     for given in ({"stateless": True}, {}):
         chosen = choose(given, 10_000, 300, 50_000).overrides
-        assert without_effect(Config().override({**given, **chosen}), chosen, ["play.txt"]) == []
+        assert without_effect(Config().override({**given, **chosen}), chosen) == []
 
 
 def test_size_and_hidden_size_contradict_each_other(program: Program, corpus_file: Path) -> None:
