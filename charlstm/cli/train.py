@@ -143,7 +143,6 @@ def command(
             trainer = _set_up(plan, say, quiet, signals, verbose)
             notice_load(trainer, cpu_use, say)
             reason = _show(trainer, say, quiet, resumed=resume is not None)
-            trainer.group.leave()
     if launcher is not None:
         sys.exit(launcher())
     run_folder = str(trainer.run.folder)
@@ -271,19 +270,19 @@ def _launcher(plan: _Plan) -> Callable[[], int] | None:
 
 def _work(info: RankInfo) -> None:
     """Train as a worker of a process group: the leader reports, and its options count."""
-    from charlstm.training.process_group import ProcessGroup
+    from charlstm.training.distributed import join_group, leave_group
     from charlstm.training.replicate import receive_run
 
     speaks = info.local_rank == 0  # on a machine without the leader, nobody else says it
     try:
         with Signals(silent=not speaks) as signals:
-            group = ProcessGroup.join(output.say if speaks else _nothing)
+            group = join_group(output.say if speaks else _nothing)
             trainer = receive_run(group)
             if trainer is not None:
                 signals.attach(trainer)
                 for _ in trainer.train():
                     continue
-                group.leave()
+                leave_group()
     except (CharlstmError, Stopped) as error:
         if speaks:
             raise
@@ -297,11 +296,11 @@ def _set_up(plan: _Plan, say: Any, quiet: bool, signals: Signals, verbose: bool 
             say(sentence)
 
     # Options are in order: only now is torch worth its two seconds.
-    from charlstm.training.process_group import ProcessGroup
+    from charlstm.training.distributed import join_group
     from charlstm.training.resume import resume_run
     from charlstm.training.setup import new_run
 
-    group = ProcessGroup.join(say)
+    group = join_group(say)
     if plan.changes.get("processes", 0) > 1 and plan.changes["processes"] != group.size:
         raise ConfigError(
             f"--processes {plan.changes['processes']}: torchrun started {group.size}. Leave the "
@@ -333,6 +332,8 @@ def _nothing(_text: str) -> None:
 
 def _show(trainer: Trainer, say: Any, quiet: bool, *, resumed: bool) -> str:
     """Run the trainer and show its events; returns why it stopped."""
+    from charlstm.training.distributed import leave_group
+
     announce(trainer, say, resumed=resumed)
     view = View(trainer, quiet)
     try:
@@ -351,4 +352,5 @@ def _show(trainer: Trainer, say: Any, quiet: bool, *, resumed: bool) -> str:
         raise type(error)(f"{error}\n{way_out}") from error
     finally:
         view.close()
+    leave_group()
     return reason

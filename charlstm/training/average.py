@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 EVERY = 8
-"""Steps between two that are taken in: as good as each, at an eighth of the time."""
+"""Steps between two that count: as good as every step, at an eighth of the time."""
 
 
 class WeightAverage:
@@ -19,7 +19,7 @@ class WeightAverage:
         parameters: the network's, in its order.
 
     Attributes:
-        means: one tensor for each parameter; empty until a step is taken in.
+        means: one tensor for each parameter; empty until a step counts.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -30,7 +30,7 @@ class WeightAverage:
         return bool(self.means)
 
     def take(self, count: int) -> None:
-        """Let the weights as they are now into the mean of `count` steps before."""
+        """Add the current weights to the mean of `count` steps before."""
         if not self.means:
             self.means = [parameter.detach().clone() for parameter in self._parameters]
             return
@@ -39,7 +39,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The network with the means in place of its weights."""
+        """A context in which the network has the means as its weights."""
         own = [parameter.data for parameter in self._parameters]
         try:
             for parameter, mean in zip(self._parameters, self.means, strict=True):

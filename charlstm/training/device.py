@@ -142,7 +142,7 @@ def pick_kernel(
         return "torch"
     if error := _compiled_error(precision, watch):
         if notice is not None and not isinstance(error, ImportError | ProcessorError):
-            notice(f"compiled code is not used, and training takes longer: {_told(error)}")
+            notice(f"compiled code is not used, and training takes longer: {_first_line(error)}")
         return "torch"
     shape = ModelConfig(cell=cell, num_layers=1, hidden_size=512, dropout=0.0)
     kernels = {"torch": False, "compiled": True}
@@ -161,10 +161,10 @@ def compiled_fault(precision: str, watch: CompileWatch | None = None) -> str:
         watch: reports and times what is compiled.
     """
     error = _compiled_error(precision, watch)
-    return "" if error is None else _told(error)
+    return "" if error is None else _first_line(error)
 
 
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """An error's first line, with its type where the text is not ours."""
     line = (str(error).splitlines() or [""])[0]
     known = isinstance(error, ImportError | CompiledCodeError)

@@ -73,7 +73,7 @@ class DynamicReader:
 
         Args:
             ids: shape (T,).
-            progress: told after each window how many characters have been read.
+            progress: receives the number of characters read, after each window.
 
         Raises:
             CorpusError: fewer than two characters.

@@ -1,4 +1,4 @@
-"""What happens in a run, for whoever shows it: the trainer yields these."""
+"""Events of a run, which `Trainer.train` yields."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from charlstm.format.progress import Evaluated
 
 Notice = Callable[[str], None]
-"""Told, in a sentence, what was chosen, reduced or passed over."""
+"""Receives a sentence about what was chosen, reduced or skipped."""
 
 
 @dataclass(frozen=True)
 class Compiling:
-    """Set-up compiles code for this machine: `functions` so far, in `seconds`."""
+    """Code is being compiled for this machine: `functions` so far, in `seconds`."""
 
     functions: int
     seconds: float
@@ -23,7 +23,14 @@ class Compiling:
 
 @dataclass(frozen=True)
 class Stepped:
-    """One optimizer step was done; `nats` is its window's mean loss, `chars` what it learned."""
+    """A training step.
+
+    Attributes:
+        step, epoch: steps and epochs done.
+        nats: mean loss of the last step that was read, nats per character.
+        lr: the learning rate.
+        chars: characters that were predicted.
+    """
 
     step: int
     epoch: int
@@ -34,7 +41,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Previewed:
-    """The model wrote a little."""
+    """Text that the model wrote."""
 
     step: int
     text: str
@@ -42,7 +49,7 @@ class Previewed:
 
 @dataclass(frozen=True)
 class Saved:
-    """Everything that continuing needs is on disk."""
+    """Everything that a resume needs is on disk."""
 
     step: int
     path: Path

@@ -65,11 +65,11 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         killed = {r: -code for r, code in codes.items() if code < 0 and -code != signal.SIGTERM}
         if killed:
             rank = min(killed)
-            told = f"process {rank + 1} of {count} was ended by {signal.Signals(killed[rank]).name}"
+            why = f"process {rank + 1} of {count} was ended by {signal.Signals(killed[rank]).name}"
             if codes.get(0, 0) > 0:  # the leader has said all the rest
-                raise DistributedError(f"{told}.") from error
+                raise DistributedError(f"{why}.") from error
             raise DistributedError(
-                f"{told}.\nWhat was saved before is whole; to go on: charlstm train --resume"
+                f"{why}.\nWhat was saved before is whole; to go on: charlstm train --resume"
             ) from error
         return codes.get(0, next(iter(codes.values())))
     return 0

@@ -31,14 +31,17 @@ class Trainer:
     stopped at any step and resumed ends with the same bits as one that was not.
 
     Example:
-        >>> trainer = new_run(
-        ...     ["corpus.txt"], Config().override({"epochs": 3}),
-        ...     runs_dir=Path("checkpoints"), name="mine", notice=print,
-        ... )
+        >>> from pathlib import Path
+        >>> from charlstm.config import Config
+        >>> from charlstm.format.progress import Evaluated
+        >>> from charlstm.training.setup import new_run
+        >>> config = Config().override({"hidden_size": 64, "epochs": 3, "precision": "float32"})
+        >>> folder = Path("checkpoints")
+        >>> trainer = new_run(["play.txt"], config, runs_dir=folder, name="play", notice=print)
         >>> for event in trainer.train():
         ...     if isinstance(event, Evaluated) and event.val_nats is not None:
         ...         print(event.step, event.val_nats)
-        ...         if event.val_nats < 1.2:
+        ...         if event.val_nats < 1.5:
         ...             trainer.request_stop()  # saves, then yields Stopped
 
     Args:

@@ -1,4 +1,4 @@
-"""What the C library does with memory that training frees in every step."""
+"""How the C library reuses memory that training frees in every step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def keep_freed_memory() -> bool:
     library is another.
 
     Returns:
-        Whether the C library was told.
+        Whether it was set.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -44,7 +44,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
 
 def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
-    """What decay and `--l1` take from the matrices after a step, apart from the gradient.
+    """Apply weight decay and `--l1` to the matrices after a step, apart from the gradient.
 
     Decoupled decay multiplies by 1 - lr * decay (Loshchilov & Hutter 2019). L1 moves each weight
     towards zero by lr * l1, and stops there: the proximal step of that penalty (Daubechies et
@@ -61,14 +61,14 @@ def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
 
 
 def losses(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """The cross-entropy that is shown, and the loss that is minimised.
+    """The cross-entropy that is reported, and the loss that is minimised.
 
-    Label smoothing (Szegedy et al. 2016) mixes each target with the even distribution.
+    Label smoothing (Szegedy et al. 2016) mixes each target with the uniform distribution.
 
     Args:
         logits: (N, V).
         targets: (N,).
-        smoothing: the even distribution's share; 0 makes both losses the same.
+        smoothing: weight of the uniform distribution, 0 to 1; 0 makes both losses the same.
 
     Returns:
         Two means over N, in nats.
@@ -82,13 +82,13 @@ def losses(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, T
 
 
 def learning_rate(config: TrainConfig, step: int, epoch: int, done: float) -> float:
-    """The rate for a step.
+    """The learning rate of a step.
 
     Args:
         config: schedule, peak rate, warm-up.
         step: steps done before, over all epochs.
         epoch: epochs done before.
-        done: how much of the run is done; at 1, linear and cosine reach 0.
+        done: progress of the run, 0 to 1; at 1, linear and cosine reach 0.
     """
     rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
     if config.schedule == "step":
@@ -106,7 +106,7 @@ def learning_rate(config: TrainConfig, step: int, epoch: int, done: float) -> fl
 def optimizer_arrays(
     network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, NDArray[Any]]:
-    """The optimizer's memory as arrays named `parameter.key`."""
+    """The optimizer's state as arrays named `PARAMETER.KEY`."""
     arrays = {}
     for name, parameter in network.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -117,7 +117,7 @@ def optimizer_arrays(
     return arrays
 
 
-_MEMORY = {
+_STATE_KEYS = {
     "adamw": {"step", "exp_avg", "exp_avg_sq"},
     "adam": {"step", "exp_avg", "exp_avg_sq"},
     "rmsprop": {"step", "square_avg"},
@@ -131,19 +131,19 @@ def restore_optimizer(
     arrays: Mapping[str, NDArray[Any]],
     config: TrainConfig,
 ) -> None:
-    """Put back what `optimizer_arrays` took.
+    """Restore the optimizer's state from `optimizer_arrays`.
 
     Raises:
         CheckpointError: the arrays are not such an optimizer's for such a network.
     """
     if not arrays:
         return  # saved before the first step
-    keys = set(_MEMORY[config.optimizer])
+    keys = set(_STATE_KEYS[config.optimizer])
     if config.optimizer == "sgd" and config.beta1 == 0:
         keys = set()
     parameters = dict(network.named_parameters())
     if set(arrays) != {f"{name}.{key}" for name in parameters for key in keys}:
-        raise CheckpointError("the optimizer's memory does not fit the model.")
+        raise CheckpointError("the optimizer's state does not fit the model.")
     for name, parameter in parameters.items():
         state: dict[str, Tensor] = {}
         for key in sorted(keys):

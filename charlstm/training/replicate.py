@@ -32,10 +32,11 @@ from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import compiled_fault, divide_threads, pick_device
+from charlstm.training.distributed import CHUNK_BYTES
 from charlstm.training.events import Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
-from charlstm.training.process_group import CHUNK_BYTES, ProcessGroup
+from charlstm.training.process_group import ProcessGroup
 from charlstm.training.saving import Saver, restore_state
 from charlstm.training.speed import fastest_count
 from charlstm.training.state import TrainState

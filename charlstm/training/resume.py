@@ -57,8 +57,8 @@ def resume_run(
         run: which.
         changes: options given anew; only some can change.
         arguments: where the same text lies now; empty: where it was.
-        notice: told of damaged checkpoints that are passed over, and of what changes.
-        progress: told how far the reading is.
+        notice: receives damaged checkpoints that are skipped, and what changes.
+        progress: receives the progress of reading.
         group: as for `charlstm.training.setup.new_run`.
         begun: when the command was started, as for `new_run`; None: setting up takes no time of
             the run's.

@@ -84,15 +84,15 @@ def new_run(
         config: what was asked for.
         runs_dir: where the run's folder is made.
         name: the run's name; None: from the first source.
-        notice: told what was chosen or reduced.
+        notice: receives what was chosen or reduced.
         details: receives a line for each file of a folder that is read or skipped.
-        progress: told how far the reading is.
+        progress: receives the progress of reading.
         group: the processes that this one leads; the others must call `receive_run`.
         given: fields of `config` that are settled; the others are chosen for text and time. None:
             all are.
-        on_choice: told the configuration with what was chosen, and why.
-        begun: when the command was started, by `time.monotonic`; what has gone since then is
-            taken from `--minutes`.
+        on_choice: receives the configuration with what was chosen, and why.
+        begun: when the command was started, by `time.monotonic`; time since then
+            counts against `--minutes`.
         on_ready: called with the trainer when nothing can fail any more; if it raises, or anything
             before it, the run's folder is removed.
         on_compile: receives the progress of compilation, whose time does not count.

@@ -13,20 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from charlstm.training import setup
-from charlstm.training.process_group import ProcessGroup
+from charlstm.training import distributed, setup
 from tests.system.test_options import probe_once, run, stopping_after
 
 if __name__ == "__main__":
-    group = ProcessGroup.join(print)
+    group = distributed.join_group(print)
     with pytest.MonkeyPatch.context() as patch:
         # Processes meet once, for all runs.
-        patch.setattr(ProcessGroup, "join", classmethod(lambda _cls, _notice: group))
-        patch.setattr(ProcessGroup, "leave", staticmethod(lambda: None))
+        patch.setattr(distributed, "join_group", lambda _notice: group)
+        patch.setattr(distributed, "leave_group", lambda: None)
         probe_once(patch, setup)
         for number, arguments in enumerate(json.loads(sys.argv[2])):
             with stopping_after(2, patch):
                 code = run(*arguments, "--runs-dir", str(Path(sys.argv[1]) / str(number)))
             assert code in (0, 130), (arguments, code)
-    ProcessGroup.leave()
+    distributed.leave_group()
     os._exit(0)  # as charlstm.cli does, for the same reason

@@ -17,7 +17,8 @@ from charlstm.config import Config
 from charlstm.errors import ConfigError, DistributedError
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.runs.folder import Run
-from charlstm.training.process_group import DistributedGroup, ProcessGroup, _connection_errors
+from charlstm.training.distributed import DistributedGroup, _connection_errors
+from charlstm.training.process_group import ProcessGroup
 from charlstm.training.rank import RankInfo, rank_from_environment
 from charlstm.training.setup import new_run
 

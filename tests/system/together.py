@@ -15,6 +15,7 @@ from typing import Any
 from charlstm.config import Config
 from charlstm.text import corpus as corpus_module
 from charlstm.training import replicate
+from charlstm.training.distributed import join_group, leave_group
 from charlstm.training.process_group import ProcessGroup
 from charlstm.training.replicate import receive_run
 from charlstm.training.setup import new_run
@@ -52,10 +53,10 @@ def train(group: ProcessGroup, folder: Path, case: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    group = ProcessGroup.join(print)
+    group = join_group(print)
     for case in json.loads(sys.argv[2]):
         if case.get("apart"):  # as if each were a machine of its own
             group.local_rank = 0
         train(group, Path(sys.argv[1]), case)
-    group.leave()
+    leave_group()
     os._exit(0)  # as charlstm.cli does, for the same reason

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import json
 import math
 import time
@@ -367,6 +368,21 @@ def test_windows_grow_and_nothing_is_left_out(
                 joined, np.concatenate([getattr(batch, name) for batch in whole])
             )
         assert sum(batch.fresh for _, batch in read) == 4
+
+
+def test_the_example_of_the_docstring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "play.txt").write_text("the light is low and the wind is from the north\n" * 60)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(doctest.script_from_examples(Trainer.__doc__ or ""), names)
+    trainer = names["trainer"]
+    printed = [f"{entry['step']} {entry['val_nats']}" for entry in trainer.progress.history]
+    assert [line for line in capsys.readouterr().out.splitlines() if line[0].isdigit()] == printed
+    assert len(printed) == 3
+    assert trainer.run.last == Path("checkpoints") / "play" / "last.npz"
+    assert trainer.run.last.is_file()
 
 
 def test_it_learns(start: Start) -> None:
