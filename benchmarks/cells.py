@@ -20,7 +20,7 @@ from charlstm.cells import CELLS
 from charlstm.config import ModelConfig, SampleConfig, TrainConfig
 from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
-from charlstm.nn.cells import one_hot
+from charlstm.nn.cells import Cell, one_hot
 from charlstm.nn.network import CharLSTM
 from charlstm.training.device import pick_precision, product_type
 from charlstm.training.optim import make_optimizer
@@ -33,6 +33,7 @@ def readable(network: CharLSTM, ids: Tensor) -> Tensor:
     """Logits of a window, by the equations."""
     xs = one_hot(ids, network.vocab_size, torch.float32)
     for cell, state in zip(network.cells, network.initial_state(ids.shape[1]), strict=True):
+        assert isinstance(cell, Cell)
         xs, _ = cell.step_window(xs, state)
     logits: Tensor = network.head(xs)
     return logits

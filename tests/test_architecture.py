@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": set[str](),
     "cells": set[str](),
     "config": {"errors", "config", "cells"},
+    "layers": {"cells", "config"},
     "processors": set[str](),
     "planner": {"errors", "planner"},
     "kernels": {"errors", "kernels"},
@@ -25,17 +26,18 @@ ALLOWED = {
     "runs": {"errors", "format", "runs"},
     "text": {"errors", "config", "text", "format.files"},
     "inference": {
-        "errors", "config", "cells", "processors", "kernels", "format", "runs", "text", "inference",
+        "errors", "config", "cells", "layers", "processors", "kernels", "format", "runs", "text",
+        "inference",
     },
-    "nn": {"errors", "config", "cells", "kernels", "nn"},
+    "nn": {"errors", "config", "cells", "layers", "kernels", "nn"},
     "training": {
-        "errors", "config", "cells", "processors", "planner", "kernels", "format", "runs", "text",
-        "inference", "nn", "training", "version",
+        "errors", "config", "cells", "layers", "processors", "planner", "kernels", "format", "runs",
+        "text", "inference", "nn", "training", "version",
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "config", "cells", "processors", "planner", "kernels", "format", "runs", "text",
-    "inference",
+    "errors", "config", "cells", "layers", "processors", "planner", "kernels", "format", "runs",
+    "text", "inference",
 }  # fmt: skip
 
 

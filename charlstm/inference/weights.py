@@ -21,31 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
+from charlstm.layers import network
 
 _LARGEST = 1e30  # beyond it sums over a layer might not be finite
 
 
 def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
     """Every weight's name and shape."""
-    hidden = config.hidden_size
-    cell = CELLS[config.cell]
-    shapes: dict[str, tuple[int, ...]] = {}
-    if config.embedding:
-        shapes["embedding.weight"] = (vocab_size, config.embedding)
-    prefixes = [""] if config.direction == "forward" else ["", "backward_"]
-    for prefix in prefixes:
-        for layer in range(config.num_layers):
-            inputs = hidden if layer else config.embedding or vocab_size
-            for name, shape in cell.weight_shapes(inputs, hidden).items():
-                shapes[f"{prefix}layers.{layer}.{name}"] = shape
-            if config.layer_norm and layer + 1 < config.num_layers:
-                shapes[f"{prefix}norms.{layer}.weight"] = (hidden,)
-                shapes[f"{prefix}norms.{layer}.bias"] = (hidden,)
-    width = config.stack_width * len(prefixes)
-    return shapes | {"head.weight": (vocab_size, width), "head.bias": (vocab_size,)}
+    return network(config, vocab_size).weight_shapes()
 
 
 def check_weights(

@@ -12,7 +12,7 @@ is computed from the new cell state before zoneout.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -21,39 +21,35 @@ from torch.nn import functional
 
 from charlstm.cells import COUPLED, GRU, LSTM, PEEPHOLE, RNN, CellSpec
 from charlstm.nn import bptt
-
-State = tuple[Tensor, ...]
-"""What a cell passes from one step to the next, each (B, H)."""
-
-Shard = tuple[slice, int]
-"""The streams of a batch that this process reads, and how many streams there are in all."""
+from charlstm.nn.dropout import Masks, Shard
+from charlstm.nn.layer import Layer, State
 
 
-class Cell(nn.Module, ABC):
+class Cell(Layer):
     """One recurrent layer.
 
     A subclass needs `spec` and `equations`; it may have a faster `window`.
 
     Attributes:
         spec: the cell's record.
-        takes_ids: whether `window` computes faster from ids than from rows, on a CPU.
         compiled: whether `window` may run kernels (`charlstm.nn.kernel_ops`), on a CPU.
         weight_ih: (G * H, inputs).
         weight_hh: (G * H, H).
         bias: the gates' blocks and the record's `extra_biases`.
         zoneout: the probability, for cells that have it.
+        weight_dropout: the probability that a weight of `weight_hh` is zeroed, in training.
         generator: draws zoneout's masks.
         shard: which of the streams these are, if other processes read the others.
     """
 
     spec: ClassVar[CellSpec]
-    takes_ids: ClassVar[bool] = False
 
     def __init__(self, inputs: int, hidden_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.compiled = False
         self.zoneout = 0.0
+        self.weight_dropout = 0.0
         self.generator: torch.Generator | None = None
         self.shard: Shard | None = None
         for name, shape in self.spec.weight_shapes(inputs, hidden_size).items():
@@ -81,6 +77,25 @@ class Cell(nn.Module, ABC):
                 self.bias.view(spec.num_biases, -1)[spec.gates.index(spec.forget_gate)] = 1.0
             for name in spec.extra_weights:
                 self.get_parameter(name).zero_()
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """As in the record."""
+        return self.spec.state
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros."""
+        zeros = self.bias.new_zeros(batch_size, self.hidden_size)
+        return tuple(zeros for _ in self.spec.state)
+
+    def forward(
+        self, xs: Tensor, state: State, masks: Masks, vectors: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`window`, with dropout of the recurrent weights."""
+        if self.zoneout:
+            self.generator, self.shard = masks.generator, masks.shard
+        weight_hh = masks.weights(self.weight_hh, self.weight_dropout)
+        return self.window(xs, state, weight_hh, vectors)
 
     @abstractmethod
     def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:

@@ -1,36 +1,79 @@
-"""CharLSTM: ids -> logits; characters, layers of a cell, a linear layer to the softmax."""
+"""CharLSTM: ids -> logits, by the layer specifications of `charlstm.layers` (torch)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from charlstm import layers as specs
 from charlstm.config import ModelConfig
-from charlstm.nn.cells import CELL_MODULES, Cell, Shard, State, one_hot
+from charlstm.nn.cells import CELL_MODULES, Cell, one_hot
+from charlstm.nn.dropout import Masks, Shard
+from charlstm.nn.layer import Layer, State
 
 NetworkState = list[State]
-"""One state for each layer that reads forward, the lowest first."""
+"""One state for each layer of the forward stack, the lowest first."""
+
+
+class LinearHead(nn.Linear):
+    """A linear layer that makes the logits."""
+
+    def __init__(self, spec: specs.LinearHead) -> None:
+        super().__init__(spec.inputs, spec.outputs)
+        self.scale = spec.scale
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw the weight uniform within 1/sqrt(inputs); the bias is 0."""
+        bound = 1.0 / math.sqrt(self.in_features)
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound, generator=generator)
+            self.bias.zero_()
+
+    def logits(self, ys: Tensor) -> Tensor:
+        """(T, B, inputs) -> (T, B, V) in float32; scaled, except in training."""
+        weight, bias = self.weight.to(ys.dtype), self.bias.to(ys.dtype)
+        logits = functional.linear(ys, weight, bias).float()
+        if not self.training and self.scale != 1:
+            logits = logits * self.scale
+        return logits
+
+
+def _recurrent(spec: specs.Recurrent) -> Cell:
+    cell = CELL_MODULES[spec.cell.name](spec.inputs, spec.size)
+    cell.zoneout, cell.weight_dropout = spec.zoneout, spec.weight_dropout
+    return cell
+
+
+LAYER_MODULES: Mapping[type, Callable[[Any], Layer]] = {specs.Recurrent: _recurrent}
+"""What makes a layer's module, by the type of its specification."""
+
+HEAD_MODULES: Mapping[type, Callable[[Any], LinearHead]] = {specs.LinearHead: LinearHead}
+"""What makes a head's module, by the type of its specification."""
 
 
 class CharLSTM(nn.Module):
-    """A stack of recurrent layers between characters and logits, or two that meet.
+    """A stack of layers between characters and logits, or two that read in both directions.
 
     Args:
         config: the shape.
         vocab_size: V.
         seed: of the initial weights and of dropout.
-        dtype: the type of the products; weights, state and logits are float32 whatever it is.
-        compiled: whether windows are compiled code on a CPU, for the cells that have it.
+        dtype: of the products; weights, state and logits are float32 in any case.
+        compiled: whether to run kernels on a CPU, for the layers that have them.
 
     Attributes:
-        shard: which of the batch's streams are read here; None: all. Dropout is drawn for the
-            whole batch whatever it is, so that a batch divided drops what it drops undivided.
+        spec: the layers.
+        cells: the layers of the forward stack.
+        generator: draws all dropout; a checkpoint holds its state.
+        shard: which of the batch's streams are read here; None: all. Dropout is drawn for the whole
+            batch in any case, so that a batch divided among processes drops what it drops
+            undivided.
     """
-
-    layers: nn.ModuleList
 
     def __init__(
         self,
@@ -47,47 +90,53 @@ class CharLSTM(nn.Module):
         self.dtype = dtype
         self.compiled = compiled
         self.shard: Shard | None = None
-        self.embedding = nn.Embedding(vocab_size, config.embedding) if config.embedding else None
-        self.cells = self._make_cells()
-        self.layers = nn.ModuleList(self.cells)
-        self.norms = self._make_norms()
-        self.backward_cells: list[Cell] = []
-        self.backward_norms = nn.ModuleList()
-        width = config.stack_width
-        if config.direction == "both":
-            width *= 2
-            self.backward_cells = self._make_cells()
-            self.backward_norms = self._make_norms()
-        self.backward_layers = nn.ModuleList(self.backward_cells)
-        for cell in (*self.cells, *self.backward_cells):
-            cell.compiled = compiled
-        self.head = nn.Linear(width, vocab_size)
-        # Dropout goes on with the generator, which a checkpoint can hold.
+        self.spec = spec = specs.network(config, vocab_size)
+        characters = spec.characters
+        self.embedding = (
+            nn.Embedding(vocab_size, characters.embedding) if characters.embedding else None
+        )
+        self._modules_by_name: dict[str, nn.Module] = {}
+        # The norm of all gradients is summed in the order of the parameters. Another order rounds
+        # otherwise, and runs would not resume exactly.
+        self._add_layers(spec.forward)
+        self._add_norms(spec.forward)
+        if spec.backward is not None:
+            self._add_norms(spec.backward)
+            self._add_layers(spec.backward)
+        self.cells = self._layers_of(spec.forward)
+        self.head = HEAD_MODULES[type(spec.head)](spec.head)
         self.generator = torch.Generator().manual_seed(seed)
         self._initialize(self.generator)
 
-    def _make_cells(self) -> list[Cell]:
-        config = self.config
-        first = config.embedding or self.vocab_size
-        sizes = [first] + [config.hidden_size] * (config.num_layers - 1)
-        cells = [CELL_MODULES[config.cell](size, config.hidden_size) for size in sizes]
-        for cell in cells:
-            cell.zoneout = config.zoneout
-        return cells
+    def _add_layers(self, stack: specs.Stack) -> None:
+        for block in stack.blocks:
+            self._add(block.layer.name, LAYER_MODULES[type(block.layer)](block.layer))
 
-    def _make_norms(self) -> nn.ModuleList:
-        config = self.config
-        count = config.num_layers - 1 if config.layer_norm else 0
-        return nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(count))
+    def _add_norms(self, stack: specs.Stack) -> None:
+        for block in stack.blocks:
+            if block.norm is not None:
+                self._add(block.norm.name, nn.LayerNorm(block.norm.size))
+
+    def _add(self, name: str, module: nn.Module) -> None:
+        """Register a module under its specification's name, such as `layers.0`."""
+        list_name, _, _number = name.partition(".")
+        if not hasattr(self, list_name):
+            self.add_module(list_name, nn.ModuleList())
+        cast(nn.ModuleList, getattr(self, list_name)).append(module)
+        self._modules_by_name[name] = module
+
+    def _layers_of(self, stack: specs.Stack) -> list[Layer]:
+        return [cast(Layer, self._modules_by_name[b.layer.name]) for b in stack.blocks]
 
     def _initialize(self, generator: torch.Generator) -> None:
-        for cell in (*self.cells, *self.backward_cells):
-            cell.initialize(generator)
-        bound = 1.0 / math.sqrt(self.head.in_features)
-        with torch.no_grad():
-            self.head.weight.uniform_(-bound, bound, generator=generator)
-            self.head.bias.zero_()
-            if self.embedding is not None:
+        for module in self._modules_by_name.values():
+            if isinstance(module, Layer):
+                module.initialize(generator)
+                if isinstance(module, Cell):
+                    module.compiled = self.compiled
+        self.head.initialize(generator)
+        if self.embedding is not None:
+            with torch.no_grad():
                 self.embedding.weight.normal_(generator=generator)
 
     @property
@@ -96,12 +145,8 @@ class CharLSTM(nn.Module):
         return self.head.weight.device
 
     def initial_state(self, batch_size: int) -> NetworkState:
-        """The zero state of B streams, in float32."""
-        return [self._zero_state(cell, batch_size) for cell in self.cells]
-
-    def _zero_state(self, cell: Cell, batch_size: int) -> State:
-        zeros = torch.zeros(batch_size, self.config.hidden_size, device=self.device)
-        return tuple(zeros for _ in cell.spec.state)
+        """The state of B streams before the first character, in float32."""
+        return [layer.initial_state(batch_size) for layer in self.cells]
 
     def forward(
         self,
@@ -122,128 +167,68 @@ class CharLSTM(nn.Module):
             last_only: give the logits after the last character alone.
 
         Returns:
-            Logits (T, B, V) in float32, or (1, B, V); and the next state. Unless it is training,
-            logits are what the softmax layer gives times the configuration's `logit_scale`.
+            Logits (T, B, V) in float32, or (1, B, V); and the next state. Except in training,
+            logits are the head's times the configuration's `logit_scale`.
         """
-        ys, next_state = self._read(ids, self.cells, self.norms, state)  # (T, B, H or L*H)
-        if self.backward_cells:
+        masks = self.masks()
+        ys, next_state = self._read(self.spec.forward, ids, state, masks)  # (T, B, stack's size)
+        if self.spec.backward is not None:
             assert targets is not None, "a network that reads both ways needs what comes after"
-            ys = torch.cat([ys, self._read_backward(targets)], dim=2)
+            ys = torch.cat([ys, self._read_backward(self.spec.backward, targets, masks)], dim=2)
         if last_only:
             ys = ys[-1:]
-        ys = self._drop(ys)
-        weight, bias = self.head.weight.to(self.dtype), self.head.bias.to(self.dtype)
-        logits = functional.linear(ys, weight, bias).float()  # (T, B, V)
-        if not self.training and self.config.logit_scale != 1:
-            logits = logits * self.config.logit_scale
-        return logits, next_state
+        return self.head.logits(masks.activations(ys, self.spec.dropout)), next_state
 
-    def _read_backward(self, targets: Tensor) -> Tensor:
-        """What the backward stack knows of each target from those after it: (T, B, ...)."""
-        state = [self._zero_state(cell, targets.shape[1]) for cell in self.backward_cells]
+    def masks(self) -> Masks:
+        """Dropout of the next window."""
+        return Masks(self.generator, self.shard, self.dtype, self.training, self.compiled)
+
+    def _read_backward(self, stack: specs.Stack, targets: Tensor, masks: Masks) -> Tensor:
+        """What the backward stack returns for each target, from those after it: (T, B, ...)."""
+        state = [layer.initial_state(targets.shape[1]) for layer in self._layers_of(stack)]
         after = targets[1:].flip(0)  # the window's last character first
-        ys, _ = self._read(after, self.backward_cells, self.backward_norms, state)
+        ys, _ = self._read(stack, after, state, masks)
         # After the last target nothing was read: there the state is still zero.
         return functional.pad(ys.flip(0), (0, 0, 0, 0, 0, 1))
 
     def _read(
-        self, ids: Tensor, cells: list[Cell], norms: nn.ModuleList, state: NetworkState
+        self, stack: specs.Stack, ids: Tensor, state: NetworkState, masks: Masks
     ) -> tuple[Tensor, NetworkState]:
-        """Take one stack over a window; what it gives to the softmax, and its next state."""
-        config = self.config
+        """Run one stack over a window: its outputs (T, B, size), and its next state."""
         next_state: NetworkState = []
-        collected: list[Tensor] = []
+        outputs: list[Tensor] = []
         if not len(ids):  # a window of one character has nothing after it
-            width = config.stack_width
-            return torch.zeros(0, ids.shape[1], width, dtype=self.dtype, device=ids.device), state
-        xs = below = ids
-        for number, (cell, cell_state) in enumerate(zip(cells, state, strict=True)):
+            size = stack.size
+            return torch.zeros(0, ids.shape[1], size, dtype=self.dtype, device=ids.device), state
+        layers = self._layers_of(stack)
+        below, vectors = self._characters(ids, masks, takes_ids=layers[0].takes_ids)
+        for block, layer, layer_state in zip(stack.blocks, layers, state, strict=True):
+            xs = below
+            if block.norm is not None:
+                xs = self._modules_by_name[block.norm.name](xs.float()).to(self.dtype)
+            xs = masks.activations(xs, block.dropout)
+            ys, new_state = layer(xs, layer_state, masks, vectors)
             vectors = None
-            if number == 0:
-                xs, vectors = self._characters(ids, cell)
-            else:
-                xs = below
-                if config.layer_norm:
-                    xs = norms[number - 1](xs.float()).to(self.dtype)
-                xs = self._drop(xs)
-            if cell.spec.has_zoneout:
-                cell.generator, cell.shard = self.generator, self.shard
-            weight_hh = self._drop_weights(cell.weight_hh)
-            ys, cell_state = cell.window(xs, cell_state, weight_hh, vectors)  # noqa: PLW2901
             ys = ys.to(self.dtype)  # (T, B, H)
-            if config.residual and number:
-                ys = ys + below
-            below = ys
-            next_state.append(cell_state)
-            collected.append(ys)
-        return torch.cat(collected, dim=2) if config.dense_output else below, next_state
+            below = ys + below if block.is_residual else ys
+            next_state.append(new_state)
+            outputs.append(below)
+        return torch.cat(outputs, dim=2) if stack.is_dense else below, next_state
 
-    def _characters(self, ids: Tensor, cell: Cell) -> tuple[Tensor, Tensor | None]:
-        """What the first layer reads: rows (T, B, E) or (T, B, V); or ids, and what they stand for.
+    def _characters(
+        self, ids: Tensor, masks: Masks, *, takes_ids: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the first layer reads: vectors (T, B, E) or (T, B, V); or ids, and their vectors.
 
-        Ids need no rows made of them, and in their place a product of each window's characters
-        one of each of the alphabet's.
+        With ids there is one product for each character of the alphabet, not for each of the
+        window.
         """
-        dropped = self.config.input_dropout if self.training else 0.0
+        dropout = self.spec.characters.dropout
         vectors = None if self.embedding is None else self.embedding.weight
-        if cell.takes_ids and not dropped and ids.device.type == "cpu":
+        if takes_ids and not (dropout and self.training) and ids.device.type == "cpu":
             return ids, vectors
         if vectors is not None:
             xs = functional.embedding(ids, vectors).to(self.dtype)
         else:
             xs = one_hot(ids, self.vocab_size, self.dtype)
-        if dropped:
-            xs = xs * dropout_mask(xs[:, :, :1], dropped, self.generator, self.shard)
-        return xs, None
-
-    def _drop_weights(self, weight: Tensor) -> Tensor:
-        """The weights that a window computes with, some of them dropped (Wan et al. 2013)."""
-        rate = self.config.recurrent_dropout
-        if not self.training or rate == 0:
-            return weight.to(self.dtype)
-        return self._dropout(weight[:, None], rate)[:, 0]
-
-    def _dropout(self, values: Tensor, rate: float, shard: Shard | None = None) -> Tensor:
-        """Values (A, B, C) with some dropped, by the fast way where there is one."""
-        if self.compiled and values.device.type == "cpu" and self.dtype != torch.float64:
-            from charlstm.nn import kernel_ops  # noqa: PLC0415 - numba takes its time
-
-            seed = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator))
-            own, total = shard or (slice(0, 0), values.shape[1])
-            return kernel_ops.dropout(values, self.dtype, rate, seed, total, own.start)
-        kept: Tensor = values * dropout_mask(values, rate, self.generator, shard)
-        return kept.to(self.dtype)
-
-    def _drop(self, xs: Tensor) -> Tensor:
-        config = self.config
-        if not self.training:
-            return xs
-        if config.dropout:
-            xs = self._dropout(xs, config.dropout, self.shard)
-        if config.locked_dropout:
-            xs = xs * dropout_mask(xs[:1], config.locked_dropout, self.generator, self.shard)
-        return xs
-
-
-def dropout_mask(
-    like: Tensor, rate: float, generator: torch.Generator, shard: Shard | None = None
-) -> Tensor:
-    """Zeros with probability `rate`, otherwise 1 / (1 - rate); shaped and typed as `like`.
-
-    With a shard, `like` is (T, B, ...) of those streams; the mask is drawn for all.
-
-    Srivastava et al. 2014, scaled in training so that inference needs no change. The rate is
-    rounded to a 65536th: sixteen random bits an element, drawn 64 at a time, take a third of the
-    time of `bernoulli_`.
-    """
-    dropped = round(rate * 65536)
-    shape = list(like.shape)
-    if shard is not None:
-        shape[1] = shard[1]
-    count = math.prod(shape)
-    words = torch.empty(-(-count // 4), dtype=torch.int64, device=like.device)
-    words.random_(-(2**63), None, generator=generator)
-    bits = words.view(torch.int16)[:count].view(shape)  # uniform, -32768..32767
-    if shard is not None:
-        bits = bits[:, shard[0]]
-    return (bits >= dropped - 32768).to(like.dtype).mul_(65536 / max(1, 65536 - dropped))
+        return masks.characters(xs, dropout), None

@@ -142,7 +142,7 @@ class TrainState:
             arrays[f"optimizer/{name}"] = array
         arrays["rng/dropout"] = self.network.generator.get_state().numpy()
         for layer, (cell, parts) in enumerate(zip(self.network.cells, self.carry, strict=True)):
-            for name, part in zip(cell.spec.state, parts, strict=True):
+            for name, part in zip(cell.state_names, parts, strict=True):
                 arrays[f"carry/{layer}.{name}"] = _to_numpy(self._all_rows(part.float()))
         names = [name for name, _ in self.network.named_parameters()]
         for name, mean in zip(names, self.average.means, strict=False):  # empty until it begins
@@ -190,7 +190,7 @@ def _carry(arrays: Mapping[str, NDArray[Any]], config: Config, network: CharLSTM
     carry: NetworkState = []
     for layer, cell in enumerate(network.cells):
         parts = []
-        for name in cell.spec.state:
+        for name in cell.state_names:
             array = arrays.get(f"{layer}.{name}")
             width, rows = config.model.hidden_size, config.windows.batch_size
             # The last batch of shuffled windows may be smaller; its state is never carried.

@@ -9,7 +9,8 @@ from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
 from charlstm.inference.weights import weight_shapes
 from charlstm.nn.cells import one_hot
-from charlstm.nn.network import CharLSTM, dropout_mask
+from charlstm.nn.dropout import dropout_mask
+from charlstm.nn.network import CharLSTM
 
 
 def network(dropout: float = 0.0, **options: Any) -> CharLSTM:
@@ -114,14 +115,14 @@ def test_masks_act_in_training_only_and_follow_the_generator(options: dict[str, 
 
 def test_input_dropout_hides_whole_characters() -> None:
     net = network(input_dropout=0.5, num_layers=1)
-    xs, _ = net._characters(SOME, net.cells[0])
+    xs, _ = net._characters(SOME, net.masks(), takes_ids=True)
     sums = xs.sum(dim=2)
     assert set(sums.flatten().tolist()) == {0.0, 2.0}
 
 
 def test_locked_dropout_has_one_mask_for_a_window() -> None:
     net = network(locked_dropout=0.5)
-    dropped = net._drop(torch.ones(7, 3, 6))
+    dropped = net.masks().activations(torch.ones(7, 3, 6), net.spec.dropout)
     for step in dropped[1:]:
         assert torch.equal(step, dropped[0])
     assert not torch.equal(dropped[0, 0], dropped[0, 1])  # but one of its own for each stream
@@ -129,8 +130,8 @@ def test_locked_dropout_has_one_mask_for_a_window() -> None:
 
 def test_recurrent_dropout_drops_weights_for_a_window() -> None:
     net = network(recurrent_dropout=0.25, hidden_size=64)
-    weight = net.cells[0].weight_hh
-    dropped = net._drop_weights(weight)
+    weight = net.cells[0].get_parameter("weight_hh")
+    dropped = net.masks().weights(weight, 0.25)
     kept = dropped != 0
     assert kept.float().mean().item() == pytest.approx(0.75, abs=0.02)
     torch.testing.assert_close(dropped[kept], weight[kept] / 0.75, rtol=1e-4, atol=0)
@@ -142,29 +143,28 @@ def test_residual_layers_add_what_they_read() -> None:
         for other in (net, plain):
             for parameter in other.cells[1].parameters():
                 parameter.zero_()  # h is 0 then, so that the first layer's output alone passes
-    ys, _ = net._read(SOME, net.cells, net.norms, net.initial_state(3))
-    first, _ = net.cells[0].window(
-        one_hot(SOME, 5, torch.float32), net.initial_state(3)[0], net.cells[0].weight_hh
-    )
+    ys, _ = net._read(net.spec.forward, SOME, net.initial_state(3), net.masks())
+    xs = one_hot(SOME, 5, torch.float32)
+    first, _ = net.cells[0](xs, net.initial_state(3)[0], net.masks())
     torch.testing.assert_close(ys, first)
-    ys, _ = plain._read(SOME, plain.cells, plain.norms, plain.initial_state(3))
+    ys, _ = plain._read(plain.spec.forward, SOME, plain.initial_state(3), plain.masks())
     assert not ys.any()
 
 
 def test_dense_output_feeds_all_layers_to_the_softmax() -> None:
     net = network(dense_output=True, num_layers=3)
-    ys, _ = net._read(SOME, net.cells, net.norms, net.initial_state(3))
+    ys, _ = net._read(net.spec.forward, SOME, net.initial_state(3), net.masks())
     assert ys.shape == (9, 3, 18)
     plain = network(num_layers=3)
     plain.load_state_dict({**net.state_dict(), "head.weight": torch.zeros(5, 6)})
-    top, _ = plain._read(SOME, plain.cells, plain.norms, plain.initial_state(3))
+    top, _ = plain._read(plain.spec.forward, SOME, plain.initial_state(3), plain.masks())
     torch.testing.assert_close(ys[:, :, 12:], top)
 
 
 def test_layer_norm_makes_scale_below_it_immaterial() -> None:
     net = network(layer_norm=True, num_layers=2)
     read: list[torch.Tensor] = []
-    net.norms[0].register_forward_hook(lambda _m, _i, out: read.append(out))
+    net.get_submodule("norms.0").register_forward_hook(lambda _m, _i, out: read.append(out))
     run(net)
     assert read[0].mean(dim=2).abs().max().item() < 1e-5
     torch.testing.assert_close(

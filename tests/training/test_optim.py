@@ -128,7 +128,7 @@ def test_l1_moves_matrices_to_exact_zeros() -> None:
         old = before[name]
         expected = old.sign() * (old.abs() - 0.1).clamp(min=0) if old.ndim > 1 else old
         torch.testing.assert_close(parameter.detach(), expected)
-    assert (network.cells[0].weight_hh == 0).any()
+    assert (network.cells[0].get_parameter("weight_hh") == 0).any()
 
 
 def test_label_smoothing_is_torch_s() -> None:
