@@ -184,7 +184,7 @@ class BothWays:
         for sweep in range(config.sweeps + 1):
             after = self._after(texts, blanks, skip=sweep == 0)
             session = self.forward.session(count)
-            logits = np.repeat(self.forward.head_bias[None, :], count, axis=0)
+            logits = np.repeat(self.forward.head.bias[None, :], count, axis=0)
             for place in range(len(ids)):
                 if blanks[place]:
                     texts[:, place] = sampler.choose(logits + after[place])

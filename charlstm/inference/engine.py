@@ -4,16 +4,17 @@ What makes it fast, layer by layer:
 
 - The first layer's input is a character, so `W x + b` is a row of a (V, G*H) table; an embedding
   is multiplied into the table beforehand.
-- The products that read h(l) are stacked into one: `[U(l) | W(l+1) | head]` h(l)`. The `U` part
-  is the next character's recurrent term, kept till then. (With residual layers or norms between
-  layers, what a layer reads is not its lower neighbour's h alone; then W is a product apart.)
-- Biases are the products' last column, which a row of ones below h is multiplied with.
-- What a cell does with its gates: see `charlstm/inference/cells.py`.
+- The products that read h(l) are stacked into one: `[U(l) | W(l+1) | head] h(l)`. The `U` part is
+  the recurrent term of the next step. This needs recurrent layers that read nothing but the h of
+  the layer below. With norms or residual blocks between layers, each layer makes its own products,
+  see `charlstm.inference.layers`.
+- Biases are the products' last column, by which a row of ones below h is multiplied.
+- What a cell does with its gates: see `charlstm.inference.cells`.
 
-Layout: a stream's values are a column, so that products are `W @ h`, which BLAS does faster than
-`h @ W.T`, and each gate's rows lie together. A single stream drops that axis, which spares numpy
-work, and reads its weights transposed: a sum of columns is faster than a product for each row.
-The readable form of the same equations is in `charlstm/nn/`; a test holds the two equal.
+Layout: a stream's values are a column, so that products are `W @ h`, which BLAS computes faster
+than `h @ W.T`, and each gate's rows lie together. A single stream drops that axis, which saves
+numpy work, and reads its weights transposed: a sum of columns is faster than a product for each
+row. The same network in torch is `charlstm.nn.network`; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -25,11 +26,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm import layers as specs
 from charlstm.config import ModelConfig
-from charlstm.inference.cells import CELL_STATES, CellWeights, Floats
+from charlstm.inference.cells import CellState, Floats
+from charlstm.inference.layers import (
+    HEADS,
+    LAYERS,
+    LayerNorm,
+    LayerState,
+    LinearHead,
+    RecurrentLayer,
+    with_bias,
+)
 from charlstm.inference.weights import check_weights
-
-_NORM_EPSILON = np.float32(1e-5)  # as torch's LayerNorm
 
 
 def no_underflow() -> np.errstate:
@@ -77,73 +86,61 @@ class Engine:
         vocab_size: int,
         direction: str,
     ) -> None:
-        self.config = config
-        self.hidden_size = hidden = config.hidden_size
+        network = specs.network(config, vocab_size)
+        self.hidden_size = config.hidden_size
         self.num_layers = config.num_layers
         self.vocab_size = vocab_size
-        self.state_type = CELL_STATES[config.cell]
-        spec = self.state_type.spec
-        prefix = "" if direction == "forward" else "backward_"
-        layers = []
-        for number in range(config.num_layers):
-            name = f"{prefix}layers.{number}."
-            layers.append(
-                CellWeights(spec, {key: weights[name + key] for key in spec.weight_shapes(0, 0)})
-            )
-        self.extras = [layer.extra for layer in layers]
-        columns = layers[0].weight_ih  # (G*H, V) or (G*H, E)
-        if config.embedding:
-            columns = columns @ weights["embedding.weight"].T
-        self.table = np.ascontiguousarray(columns.T + layers[0].bias)  # (V, G*H)
-        self.biases = [layer.bias for layer in layers]
-        self.head_bias = weights["head.bias"].astype(np.float32) * np.float32(config.logit_scale)
-        width = config.stack_width
-        head = weights["head.weight"] * np.float32(config.logit_scale)
-        if direction == "forward":
-            head = head[:, :width]
-        else:
-            head = head[:, width:]
-            self.head_bias = np.zeros_like(self.head_bias)
+        stack, first = network.forward, 0
+        if direction == "backward":
+            assert network.backward is not None
+            stack, first = network.backward, network.forward.size
+        self.stack = stack
+        self.layers = [LAYERS[type(block.layer)](block.layer, weights) for block in stack.blocks]
         self.norms = [
-            (
-                weights[f"{prefix}norms.{n}.weight"].astype(np.float32),
-                weights[f"{prefix}norms.{n}.bias"].astype(np.float32),
-            )
-            for n in range(config.num_layers - 1 if config.layer_norm else 0)
+            None if block.norm is None else LayerNorm(block.norm, weights) for block in stack.blocks
         ]
-        # Whether what layer l+1 reads is h(l) itself, so that its product can be stacked.
-        self.stacked = not (config.layer_norm or config.residual)
-        self.rows = spec.num_gates * hidden
-        # (rows, H + 1). Rows: the recurrent term; then what the layer above takes; then the
-        # softmax's share.
-        products: list[Floats] = []
-        self.inputs: list[Floats | None] = [None] * config.num_layers
-        heads = np.split(head, width // hidden, axis=1)
-        for number, own in enumerate(layers):
-            last = number + 1 == len(layers)
-            parts = [_with_bias(own.weight_hh)]
-            if self.stacked and not last:
-                above = layers[number + 1]
-                parts.append(_with_bias(above.weight_ih, above.bias))
-            if number and not self.stacked:
-                self.inputs[number] = own.weight_ih
-            if self.stacked and (config.dense_output or last):
-                share = heads[number if config.dense_output else 0]
-                parts.append(_with_bias(share, self.head_bias if last else None))
-            products.append(np.concatenate(parts))
+        self.table = self.layers[0].table(weights.get("embedding.weight"))  # (V, rows)
+        self.rows = self.table.shape[1]
+        head = HEADS[type(network.head)](network.head, weights, first, stack.size)
+        self.head = head
+        recurrent = [layer for layer in self.layers if isinstance(layer, RecurrentLayer)]
+        # Whether each layer reads the h of the layer below itself, so that products can be stacked.
+        self.stacked = len(recurrent) == len(self.layers) and not any(
+            block.norm or block.is_residual for block in stack.blocks
+        )
+        products = self._stacked_products(recurrent, head) if self.stacked else []
         # As a single stream reads them, (H + 1, rows), one after the other in one array.
-        self.columns = np.concatenate([product.T.reshape(-1) for product in products])
+        columns = [product.T.reshape(-1) for product in products]
+        self.columns = np.concatenate(columns) if columns else np.empty(0, dtype=np.float32)
         ends = np.cumsum([product.size for product in products])
-        self.product_columns = [
-            part.reshape(hidden + 1, -1) for part in np.split(self.columns, ends[:-1])
-        ]
-        self.head = np.ascontiguousarray(head, dtype=np.float32)  # (V, width)
+        parts = np.split(self.columns, ends[:-1]) if products else []
+        self.product_columns = [part.reshape(self.hidden_size + 1, -1) for part in parts]
+
+    def _stacked_products(self, layers: list[RecurrentLayer], head: LinearHead) -> list[Floats]:
+        """What is multiplied by each layer's h: (rows, H + 1).
+
+        Rows: the layer's recurrent term; then what the layer above takes; then the head's part.
+        """
+        products = []
+        heads = np.split(head.weight, head.weight.shape[1] // self.hidden_size, axis=1)
+        for number, layer in enumerate(layers):
+            is_last = number + 1 == len(layers)
+            parts = [with_bias(layer.weights.weight_hh)]
+            if not is_last:
+                above = layers[number + 1].weights
+                parts.append(with_bias(above.weight_ih, above.bias))
+            if self.stack.is_dense or is_last:
+                own = heads[number if self.stack.is_dense else 0]
+                parts.append(with_bias(own, head.bias if is_last else None))
+            products.append(np.concatenate(parts))
+        return products
 
     @property
     def plain_lstm(self) -> bool:
-        """Whether compiled code knows it."""
-        known = self.state_type.spec.has_sampling_kernel
-        return known and self.stacked and not self.config.dense_output
+        """Whether `charlstm.kernels.lstm_sampling` computes it."""
+        cells = [layer.spec.cell for layer in self.layers if isinstance(layer, RecurrentLayer)]
+        known = all(cell.has_sampling_kernel for cell in cells)
+        return self.stacked and known and not self.stack.is_dense
 
     @cached_property
     def table_columns(self) -> Floats:
@@ -165,32 +162,39 @@ class Session:
 
     Attributes:
         streams: N.
-        layers: the state of each layer.
-        outs: what each layer's product gave in the last step, (rows, N).
+        cells: the state of each layer; empty where products are not stacked.
+        outs: results of each layer's stacked products in the last step, (rows, N); empty where
+            products are not stacked.
     """
 
     def __init__(self, engine: Engine, streams: int) -> None:
         self.engine = engine
         self.streams = streams
-        config, hidden = engine.config, engine.hidden_size
-        tail = () if streams == 1 else (streams,)
+        self._tail = () if streams == 1 else (streams,)
+        self._rows = list(engine.table) if streams == 1 else []
+        self.cells: list[CellState] = []
+        self.outs: list[Floats] = []
+        self._states: list[LayerState] = []
+        self._logits = self._zeros(engine.vocab_size)
+        if engine.stacked:
+            self._start_stacked()
+        else:
+            self._start_by_block()
 
-        def zeros(size: int) -> Floats:
-            return np.zeros((size, *tail), dtype=np.float32)
+    def _zeros(self, size: int) -> Floats:
+        return np.zeros((size, *self._tail), dtype=np.float32)
 
-        def columns(vectors: list[Floats]) -> list[Floats]:
-            return [vector.reshape(-1, *(1 for _ in tail)) for vector in vectors]
-
-        self.layers = [
-            engine.state_type(tail, hidden, extra, config.zoneout) for extra in engine.extras
+    def _start_stacked(self) -> None:
+        engine, streams, rows = self.engine, self.streams, self.engine.rows
+        self.cells = [
+            layer.cell_state(self._tail)
+            for layer in engine.layers
+            if isinstance(layer, RecurrentLayer)
         ]
-        self.outs = [zeros(product.shape[1]) for product in engine.product_columns]
-        rows, vocab = engine.rows, engine.vocab_size
-        feeds = [out for n, out in enumerate(self.outs) if self._feeds_head(n)]
-        self._head_parts = [out[-vocab:] for out in feeds]
+        self.outs = [self._zeros(product.shape[1]) for product in engine.product_columns]
+        feeds = self.outs if engine.stack.is_dense else self.outs[-1:]
+        self._head_parts = [out[-engine.vocab_size :] for out in feeds]
         self._head = self._head_parts[-1].T  # (N, V)
-        self._x = zeros(rows)
-        self._logits = zeros(vocab)
         # What a step does, layer by layer, looked up once: the layer's state, its recurrent term,
         # the product that follows, and what the layer above then receives.
         self._plan = [
@@ -202,18 +206,24 @@ class Session:
                 out,
                 out[rows : 2 * rows],
             )
-            for layer, (state, out) in enumerate(zip(self.layers, self.outs, strict=True))
+            for layer, (state, out) in enumerate(zip(self.cells, self.outs, strict=True))
         ]
-        self._rows = list(engine.table) if streams == 1 else []
-        # Of a step where what a layer reads is not its lower neighbour's h alone.
-        self._concat = zeros(engine.head.shape[1])
-        self._biases = columns(engine.biases)
-        self._head_bias = columns([engine.head_bias])[0]
-        self._norms = [columns(list(norm)) for norm in engine.norms]
 
-    def _feeds_head(self, layer: int) -> bool:
-        engine = self.engine
-        return engine.config.dense_output or layer + 1 == engine.num_layers
+    def _start_by_block(self) -> None:
+        engine, tail = self.engine, self._tail
+        self._states = [layer.state(tail) for layer in engine.layers]
+        self._outputs = self._zeros(engine.stack.size)  # of all blocks
+        self._blocks = [
+            (
+                None if norm is None else norm.of(tail),
+                state.read if number else state.read_character,
+                block.is_residual,
+                block.layer.size,
+            )
+            for number, (block, norm, state) in enumerate(
+                zip(engine.stack.blocks, engine.norms, self._states, strict=True)
+            )
+        ]
 
     def step(self, ids: Any) -> Floats:
         """Read one character in each stream.
@@ -226,7 +236,7 @@ class Session:
         """
         x = self._rows[ids] if self._rows else self.engine.table_columns.take(ids, axis=1)
         if not self.engine.stacked:
-            return self._step_apart(x)
+            return self._step_by_block(x)
         for advance, recurrent, product, factor, out, up in self._plan:
             advance(x, recurrent)
             product(factor, out)
@@ -235,36 +245,24 @@ class Session:
             return self._head
         return np.add.reduce(self._head_parts, axis=0, out=self._logits).T
 
-    def _step_apart(self, x: Floats) -> Floats:
-        """A step where what a layer reads is not its lower neighbour's h alone."""
-        engine, config, hidden = self.engine, self.engine.config, self.engine.hidden_size
-        below: Floats = self.layers[0].h
-        for layer, (advance, recurrent, product, factor, out, _) in enumerate(self._plan):
-            weight = engine.inputs[layer]
-            if weight is not None:
-                read = below
-                if config.layer_norm:
-                    read = _normalised(below, *self._norms[layer - 1])
-                x = np.dot(weight, read, out=self._x)
-                np.add(x, self._biases[layer], out=x)
-            advance(x, recurrent)
-            product(factor, out)
-            h = self.layers[layer].h
-            below = h + below if config.residual and layer else h
-            if config.dense_output:
-                self._concat[layer * hidden : (layer + 1) * hidden] = below
-        if not config.dense_output:
-            self._concat[...] = below
-        logits = np.dot(engine.head, self._concat, out=self._logits)
-        return np.add(logits, self._head_bias, out=logits).T
+    def _step_by_block(self, below: Floats) -> Floats:
+        """A step in which each layer makes its own products."""
+        is_dense, first = self.engine.stack.is_dense, 0
+        for norm, read, is_residual, size in self._blocks:
+            out = read(below if norm is None else norm(below))
+            below = out + below if is_residual else out
+            if is_dense:
+                self._outputs[first : first + size] = below
+                first += size
+        return self.engine.head.read(self._outputs if is_dense else below, self._logits).T
 
     @property
     def logits(self) -> Floats:
-        """What the last step has returned, where compiled code took it (see `plain_lstm`)."""
+        """The result of the last step, if a kernel computed it (see `Engine.plain_lstm`)."""
         return self._head
 
     def reset(self, stream: int) -> None:
-        """Send one stream back to the zero state."""
+        """Set one stream back to the zero state."""
         for array in self._carried():
             array.reshape(-1, self.streams)[:, stream] = 0.0
 
@@ -276,17 +274,5 @@ class Session:
         return copy
 
     def _carried(self) -> list[Floats]:
-        return [part for state in self.layers for part in state.parts] + self.outs
-
-
-def _normalised(values: Floats, gain: Floats, shift: Floats) -> Floats:
-    """Layer normalisation (Ba et al. 2016) of each column."""
-    centred = values - values.mean(axis=0)
-    variance = np.mean(centred * centred, axis=0)
-    return np.asarray(centred / np.sqrt(variance + _NORM_EPSILON) * gain + shift)
-
-
-def _with_bias(weight: NDArray[Any], bias: NDArray[Any] | None = None) -> Floats:
-    """[W | b] of (rows, H) and (rows,): (rows, H + 1); without a bias, b is zero."""
-    column = np.zeros(len(weight)) if bias is None else bias
-    return np.column_stack((weight, column)).astype(np.float32)
+        parts = [state.parts for state in self.cells] + [state.parts for state in self._states]
+        return [part for own in parts for part in own] + self.outs

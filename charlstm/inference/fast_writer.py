@@ -74,7 +74,7 @@ class FastWriter:
         self._session, self._dtype = session, _TYPES[precision]
         depth = _depth(engine, self._dtype)
         self._h = np.zeros((2, engine.num_layers, streams, depth), dtype=self._dtype)
-        for h, state in zip(self._h[1], session.layers, strict=True):
+        for h, state in zip(self._h[1], session.cells, strict=True):
             rows = _rows(state.h_one, streams).T
             h[:, : rows.shape[1]] = _to_type(rows, self._dtype)
         self._h[0] = self._h[1]  # with its ones
@@ -139,7 +139,7 @@ class FastWriter:
     def _exchange(self, part: _Part, *, store: bool) -> None:
         """Copy a part's state to the session, or else from it."""
         session = self._session
-        for layer, (state, out) in enumerate(zip(session.layers, session.outs, strict=True)):
+        for layer, (state, out) in enumerate(zip(session.cells, session.outs, strict=True)):
             c, products = _rows(state.parts[1], session.streams), _rows(out, session.streams)
             chosen = part.products[layer]
             if store:
@@ -207,7 +207,7 @@ class FastWriter:
             last = self._h[(done - 1) % 2]
             self._h[done % 2] = last
             hidden = self._session.engine.hidden_size
-            for h, state in zip(last, self._session.layers, strict=True):
+            for h, state in zip(last, self._session.cells, strict=True):
                 _rows(state.h_one, self._session.streams)[:hidden] = _to_float32(h[:, :hidden]).T
             for part in self._parts:
                 self._exchange(part, store=True)

@@ -144,6 +144,6 @@ def test_a_bothways_engine_is_two_one_way_engines() -> None:
     network, _ = pair()
     weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
     both = BothWays(weights, network.config, len(CHARACTERS))
-    assert not both.backward.head_bias.any()
-    assert both.forward.head_bias.shape == (len(CHARACTERS),)
+    assert not both.backward.head.bias.any()
+    assert both.forward.head.bias.shape == (len(CHARACTERS),)
     assert FillConfig().blank == "_"

@@ -131,7 +131,7 @@ def test_the_same_bits_by_any_number_of_threads(
         writer._divide()
         assert len(writer._parts) == counts[1]
         ids.append(writer.write(uniforms[200:], 0.8))
-        results.append([np.concatenate(ids), *session.outs, *(s.h_one for s in session.layers)])
+        results.append([np.concatenate(ids), *session.outs, *(s.h_one for s in session.cells)])
     for other in results[1:]:
         for own, expected in zip(other, results[0], strict=True):
             np.testing.assert_array_equal(own, expected)
