@@ -20,7 +20,7 @@ ALLOWED = {
     "config": {"errors", "config", "cells"},
     "layers": {"cells", "config"},
     "processors": set[str](),
-    "planner": {"errors", "planner"},
+    "planner": {"config", "planner"},
     "kernels": {"errors", "kernels"},
     "format": {"errors", "config", "format", "text.tokenizer", "version"},
     "runs": {"errors", "format", "runs"},

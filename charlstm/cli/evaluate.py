@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,14 @@ from charlstm.cli.completion import complete_run
 from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
 from charlstm.cli.inputs import say_mapped, say_unknown
 from charlstm.cli.options import (
-    NUMBERS,
-    UNKNOWN_HELP,
-    UNKNOWN_METAVAR,
     GroupedCommand,
-    GroupedOption,
     UserPath,
     common_options,
+    config_options,
     given,
 )
 from charlstm.cli.progress import counting, reading
-from charlstm.config import TextConfig
-from charlstm.config.fields import Range
+from charlstm.config import EvalConfig, InputConfig, TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 
 if TYPE_CHECKING:
@@ -40,52 +37,9 @@ if TYPE_CHECKING:
 @click.command("eval", cls=GroupedCommand)
 @click.argument("run", required=False, shell_complete=complete_run)
 @click.argument("texts", nargs=-1, type=UserPath())
-@click.option(
-    "--split",
-    default=None,
-    metavar="val|test|train",
-    cls=GroupedOption,
-    help="Without TEXTS: which part of the run's own text  [default: val]",
-)
-@click.option(
-    "--unknown", default=None, metavar=UNKNOWN_METAVAR, cls=GroupedOption, help=UNKNOWN_HELP
-)
-@click.option(
-    "--encoding", default=None, metavar="TEXT", help="Encoding of TEXTS  [default: utf-8]"
-)
-@click.option(
-    "--encoding-errors",
-    default=None,
-    metavar="strict|replace|ignore",
-    cls=GroupedOption,
-    help="What to do with invalid bytes  [default: strict]",
-)
-@click.option(
-    "--glob",
-    default=None,
-    metavar="TEXT",
-    help="Files taken from a folder  [default: **/*.txt]",
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="TEXT",
-    help="Files and folders left out of a folder (repeatable).",
-)
-@click.option(
-    "--protocol",
-    default="carried",
-    metavar="carried|cold",
-    cls=GroupedOption,
-    help="Carry the state over the whole text, or start each window cold  [default: carried]",
-)
-@click.option(
-    "--window",
-    type=NUMBERS[int],
-    default=None,
-    metavar="N",
-    help="Characters in a cold window  [default: 64; 1 <= x <= 1,000,000]",
-)
+@config_options(EvalConfig)
+@config_options(TextConfig, names=("glob", "exclude", "encoding", "encoding_errors"))
+@config_options(InputConfig, names=("unknown",))
 @dynamic_options(
     "Measure, too, with weights that follow the text: each window is predicted, then learned from."
 )
@@ -94,10 +48,6 @@ if TYPE_CHECKING:
 def command(
     run: str | None,
     texts: tuple[str, ...],
-    split: str | None,
-    unknown: str | None,
-    protocol: str,
-    window: int | None,
     dynamic: bool,
     as_json: bool,
     runs_dir: str | None,
@@ -109,18 +59,15 @@ def command(
     files, folders or - for stdin; without them, the validation part of the run's own text is
     used. The state is carried over the whole text; its first character is read, not predicted.
     """
-    if split not in (None, "val", "test", "train"):
-        raise ConfigError(f"--split {split!r} is unknown; choose from: val, test, train.")
-    if split is not None and texts:
+    config = EvalConfig(**given(options, [EvalConfig]))
+    text_config = TextConfig(**given(options, [TextConfig]))
+    unknown = InputConfig(**given(options, [InputConfig])).unknown
+    if config.split is not None and texts:
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
-    text_options = given(options, [TextConfig])
     if not texts:
-        _check_no_reading_options({"unknown": unknown} | text_options)
-    unknown = "error" if unknown is None else unknown
-
-    cold_window = _cold_window(protocol, window)
+        _check_no_reading_options(given(options, [TextConfig, InputConfig]))
     how = dynamic_config(dynamic, options)
-    if how is not None and cold_window:
+    if how is not None and config.cold_window:
         raise ConfigError("--dynamic learns from a text in its order: leave --protocol cold out.")
 
     from charlstm.inference.language_model import LanguageModel
@@ -131,25 +78,25 @@ def command(
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
     if texts:
         what = ", ".join("standard input" if text == "-" else text for text in texts)
-        # Line ends are read as they were in training.
-        config = TextConfig(**text_options, keep_newlines=model.config.text.keep_newlines)
+        # Line ends are read as in training.
+        text_config = replace(text_config, keep_newlines=model.config.text.keep_newlines)
         with reading(quiet=False) as read_progress:
-            ids, left_out, mapped = _encode(model, texts, config, unknown, read_progress)
+            ids, left_out, mapped = _encode(model, texts, text_config, unknown, read_progress)
     else:
-        split = split or "val"
+        split = config.split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
     # If it cannot be had, that is said before anything is scored.
     reader = None if how is None else dynamic_reader(model, how)
     with _overflow_allowed(), counting(len(ids), "scoring") as progress:
-        score = model.score_ids(ids, cold_window=cold_window, progress=progress)
+        score = model.score_ids(ids, cold_window=config.cold_window, progress=progress)
     # What a model that reads both ways gives is no likelihood, and must not be taken for one.
     kind = "pseudo_" if model.reads_both_ways else ""
-    protocol = "both sides" if model.reads_both_ways else protocol
+    protocol = "both sides" if model.reads_both_ways else config.protocol
     record = {
         "checkpoint": str(path),
         "text": what,
-        "protocol": f"cold {cold_window}" if cold_window else protocol,
+        "protocol": f"cold {config.cold_window}" if config.cold_window else protocol,
         "characters": score.count,
         **_figures(score, kind),
         "unknown_characters": sum(left_out.values()) + sum(mapped.values()),
@@ -222,18 +169,6 @@ def _rows(score: Score, kind: str) -> list[list[str]]:
         [f"{kind}bits per character", f"{score.bits_per_char:.4f}"],
         [f"{kind}perplexity", f"{score.perplexity:.3f}"],
     ]
-
-
-def _cold_window(protocol: str, window: int | None) -> int:
-    """Characters in a cold window; 0 where the state is carried."""
-    allowed = Range(1, 1_000_000)
-    if protocol not in ("carried", "cold"):
-        raise ConfigError(f"--protocol {protocol!r} is unknown; choose from: carried, cold.")
-    if window is not None and window not in allowed:
-        raise ConfigError(f"--window {window} is out of range; allowed: {allowed}.")
-    if window is not None and protocol == "carried":
-        raise ConfigError("--window is for --protocol cold: add that, or leave it out.")
-    return (64 if window is None else window) if protocol == "cold" else 0
 
 
 def _checkpoint(

@@ -18,43 +18,26 @@ from charlstm.cli.inputs import (
     read_given,
 )
 from charlstm.cli.options import (
-    NUMBERS,
-    UNKNOWN_HELP,
-    UNKNOWN_METAVAR,
     GroupedCommand,
-    GroupedOption,
     common_options,
     config_options,
     given,
 )
 from charlstm.cli.progress import counting
-from charlstm.config import FillConfig
+from charlstm.config import FillConfig, InputConfig, OutputConfig
 from charlstm.errors import ConfigError
 
 
 @click.command("fill", cls=GroupedCommand)
 @click.argument("arguments", nargs=-1, metavar="[RUN] TEXT", shell_complete=complete_run_first)
 @config_options(FillConfig)
-@click.option(
-    "-n",
-    "--samples",
-    "count",
-    type=NUMBERS[int],
-    default=1,
-    metavar="N",
-    help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",
-)
-@click.option(
-    "--unknown", default="error", metavar=UNKNOWN_METAVAR, cls=GroupedOption, help=UNKNOWN_HELP
-)
+@config_options(OutputConfig, names=("samples",))
+@config_options(InputConfig, names=("unknown",))
 @input_options("Text")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.")
 @common_options
 def command(
     arguments: tuple[str, ...],
-    count: int,
-    unknown: str,
-    escapes: bool | None,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -70,13 +53,15 @@ def command(
         raise ConfigError(
             "give a run and a text with blanks: charlstm fill RUN 'To be, or ___ to be'"
         )
+    inputs = InputConfig(**given(options, [InputConfig]))
     if options["blank"] is not None:
-        options["blank"] = read_escapes(options["blank"], "--blank", escapes)
+        options["blank"] = read_escapes(options["blank"], "--blank", inputs.escapes)
     config = FillConfig(**given(options, [FillConfig]))
+    count = OutputConfig(**given(options, [OutputConfig])).samples or 1
     text = None
     if arguments[-1] != "-":
         check_no_file_options(options, "a text from standard input (-)")
-        text = read_escapes(arguments[-1], "the text", escapes, hint=False)
+        text = read_escapes(arguments[-1], "the text", inputs.escapes, hint=False)
 
     from dataclasses import replace
 
@@ -90,11 +75,11 @@ def command(
     model = load_model(run, runs_dir)
     if text is None:
         text = read_file("-", model.config.text, options)
-    elif escapes is None:
-        check_backslashes(model.texts, text, "the text", unknown)
-    read_given(model.texts, text.split(config.blank), unknown, before=config.blank)
+    elif inputs.escapes is None:
+        check_backslashes(model.texts, text, "the text", inputs.unknown)
+    read_given(model.texts, text.split(config.blank), inputs.unknown, before=config.blank)
     with counting(len(text) * count * (config.sweeps + 1), "filling in") as progress:
-        texts = model.fill(text, count, unknown=unknown, config=config, progress=progress)
+        texts = model.fill(text, count, unknown=inputs.unknown, config=config, progress=progress)
     for index, filled in enumerate(texts):
         if as_json:
             output.json_line({"index": index, "text": filled, "seed": config.seed})

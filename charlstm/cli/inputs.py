@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from charlstm.cli import output
-from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
-from charlstm.config import TextConfig
+from charlstm.cli.options import CommandFunction, config_options, given
+from charlstm.config import InputConfig, TextConfig
 from charlstm.errors import ConfigError, UnknownCharacterError, quoted
 
 if TYPE_CHECKING:
@@ -53,14 +51,7 @@ def input_options(group: str) -> Callable[[CommandFunction], CommandFunction]:
     """Give a command `--encoding`, `--encoding-errors` and `--escapes`, under a heading."""
 
     def decorate(function: CommandFunction) -> CommandFunction:
-        function = click.option(
-            "--escapes/--no-escapes",
-            default=None,
-            help="Read \\n as a newline and \\t as a tab (also \\r, \\0, \\\\, \\xHH, \\uHHHH and "
-            "\\UHHHHHHHH) in texts given as options or arguments; not in files.",
-            cls=GroupedOption,
-            group=group,
-        )(function)
+        function = config_options(InputConfig, names=("escapes",), group=group)(function)
         return config_options(TextConfig, names=_ENCODING, group=group)(function)
 
     return decorate

@@ -37,14 +37,6 @@ class UserPath(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
-UNKNOWN_HELP = (
-    "What to do with characters the model does not know: error; skip; replace (by U+FFFD or a "
-    "space); or map: write them as the model's text has them, such as a straight quotation mark "
-    "for a curly one.  [default: error]"
-)
-UNKNOWN_METAVAR = "error|skip|replace|map"
-
-
 class GroupedOption(click.Option):
     """An option that stands under a heading in `--help`."""
 
@@ -126,7 +118,7 @@ else:
     _ParamType = click.ParamType  # generic only since click 8.2
 
 
-class _Number(_ParamType):
+class Number(_ParamType):
     """A number as Python writes it.
 
     Args:
@@ -162,10 +154,6 @@ class _Number(_ParamType):
         return f"; {', or '.join(ways)}" if ways else ""
 
 
-NUMBERS: Mapping[type, _Number] = {int: _Number(int), float: _Number(float)}
-"""The parameter types of numbers, for options that no configuration field stands for."""
-
-
 def config_options(
     *sections: type[Section], names: Iterable[str] | None = None, group: str = ""
 ) -> Callable[[CommandFunction], CommandFunction]:
@@ -199,25 +187,33 @@ def _option(
     flags = flag_of(spec)
     if kind is bool:
         keywords["is_flag"] = True
-        flags += f"/--no-{flags.removeprefix('--')}"
+        if meta["negatable"]:
+            flags += f"/--no-{flags.removeprefix('--')}"
     elif kind is tuple:
         keywords |= {"multiple": True, "metavar": "TEXT"}
     else:
-        keywords["type"] = NUMBERS.get(kind, kind)
+        keywords["type"] = Number(kind) if kind in (int, float) else kind
         keywords["metavar"] = {int: "N", float: "X", str: "TEXT"}[kind]
+        if meta["metavar"]:
+            keywords["metavar"] = meta["metavar"]
+        if meta["metavar"] == "FILE":
+            keywords["type"] = UserPath()
         if meta["zero"]:
-            keywords["type"] = _Number(int, meta["zero"])
+            keywords["type"] = Number(int, meta["zero"])
             keywords["metavar"] = f"N|{meta['zero']}"
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
         if meta["chosen"]:
             notes.append("default: chosen for text and time")
+        elif meta["shown_default"]:
+            notes.append(f"default: {meta['shown_default']}")
         elif spec.default is not None:
             notes.append(f"default: {_shown(spec.default)}")
         if meta["within"] is not None:
             notes.append(str(meta["within"]))
     help_text = meta["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
-    return click.option(flags, spec.name, help=help_text, **keywords)
+    names = [meta["short"], flags] if meta["short"] else [flags]
+    return click.option(*names, spec.name, help=help_text, **keywords)
 
 
 def _shown(value: object) -> str:

@@ -21,26 +21,19 @@ from charlstm.cli.inputs import (
     say_mapped,
 )
 from charlstm.cli.options import (
-    NUMBERS,
-    UNKNOWN_HELP,
-    UNKNOWN_METAVAR,
     GroupedCommand,
     GroupedOption,
-    UserPath,
     common_options,
     config_options,
     given,
 )
 from charlstm.cli.progress import counting, reading_prompt
-from charlstm.config import SampleConfig
+from charlstm.config import InputConfig, OutputConfig, PromptConfig, SampleConfig
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
     from charlstm.inference.language_model import Sample
     from charlstm.inference.texts import TextReader
-
-_PROMPT: dict[str, Any] = {"cls": GroupedOption, "group": "Prompt"}
-_OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 
 
 @click.command(
@@ -51,48 +44,23 @@ _OUTPUT: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 )
 @click.argument("run", required=False, shell_complete=complete_run)
 @config_options(SampleConfig)
-@click.option("--prompt", default=None, metavar="TEXT", help="Text to continue.", **_PROMPT)
-@click.option(
-    "--prompt-file",
-    type=UserPath(),
-    default=None,
-    metavar="FILE",
-    help="The same from a file (- for stdin). A single line's final newline is not part of it.",
-    **_PROMPT,
-)
+@config_options(PromptConfig)
 @input_options("Prompt")
-@click.option("--unknown", default="error", metavar=UNKNOWN_METAVAR, help=UNKNOWN_HELP, **_PROMPT)
+@config_options(InputConfig, names=("unknown",), group="Prompt")
 @dynamic_options("Let the weights learn from the prompt first, before they continue it.")
-@click.option("--no-prompt", is_flag=True, help="Leave the prompt out of the output.", **_OUTPUT)
+@config_options(OutputConfig)
 @click.option(
-    "-n",
-    "--samples",
-    "count",
-    type=NUMBERS[int],
-    default=None,
-    metavar="N",
-    help="Samples, made side by side  [default: 1; 1 <= x <= 4,096]",
-    **_OUTPUT,
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object a sample.",
+    cls=GroupedOption,
+    group="Output",
 )
-@click.option(
-    "--separator",
-    default=None,
-    metavar="TEXT",
-    help="What follows each text of -n N  [default: a newline; on a terminal, each has a heading]",
-    **_OUTPUT,
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.", **_OUTPUT)
 @common_options
 def command(
     run: str | None,
-    prompt: str | None,
-    prompt_file: str | None,
-    escapes: bool | None,
-    unknown: str,
     dynamic: bool,
-    no_prompt: bool,
-    count: int | None,
-    separator: str | None,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -102,46 +70,45 @@ def command(
     RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
     """
     config = SampleConfig(**given(options, [SampleConfig]))
+    prompts = PromptConfig(**given(options, [PromptConfig]))
+    inputs = InputConfig(**given(options, [InputConfig]))
+    shape = OutputConfig(**given(options, [OutputConfig]))
     how = dynamic_config(dynamic, options)
-    if prompt is not None and prompt_file is not None:
-        raise ConfigError("give --prompt or --prompt-file, not both.")
-    if prompt_file is None:
+    if prompts.prompt_file is None:
         check_no_file_options(options, "--prompt-file")
-    separator = _separator(separator, escapes, as_json)
+    separator = _separator(shape.separator, inputs.escapes, as_json)
 
-    from charlstm.inference.language_model import MOST_SAMPLES, seed_of
-
-    if count is not None and count not in MOST_SAMPLES:
-        raise ConfigError(f"-n {count} is out of range; allowed: {MOST_SAMPLES}.")
+    from charlstm.inference.language_model import seed_of
 
     # A given seed or a new one: either way, --json can tell which.
     config = replace(config, seed=seed_of(config))
     model = load_model(run, runs_dir)
     out = output.DataStream()
-    start = _prompt(model.texts, prompt, prompt_file, escapes, unknown, options)
-    (start,) = read_given(model.texts, [start], unknown)
-    config = replace(config, stop=_stops(model.texts, config.stop, escapes, unknown))
-    shown = "" if no_prompt else start
+    start = _prompt(model.texts, prompts, inputs, options)
+    (start,) = read_given(model.texts, [start], inputs.unknown)
+    config = replace(config, stop=_stops(model.texts, config.stop, inputs))
+    shown = "" if shape.no_prompt else start
+    count = shape.samples or 1
     if how is not None:
         with reading_prompt(len(start)) as progress:
-            model = after_reading(model, start, unknown, how, progress)
-    total = (count or 1) * config.length
+            model = after_reading(model, start, inputs.unknown, how, progress)
+    total = count * config.length
     with reading_prompt(len(start)) as progress, counting(total, "writing") as written:
-        more: dict[str, Any] = {"unknown": unknown, "config": config, "progress": progress}
-        if as_json or (count or 1) > 1:
-            samples = model.samples(count or 1, start, written=written, **more)
+        more: dict[str, Any] = {"unknown": inputs.unknown, "config": config, "progress": progress}
+        if as_json or count > 1:
+            samples = model.samples(count, start, written=written, **more)
         else:
             pieces = model.generate(start, **more)
     if as_json:
         for sample in samples:
             record: dict[str, Any] = {"index": sample.index}
-            if not no_prompt:
+            if not shape.no_prompt:
                 record["prompt"] = start
             record |= {"text": sample.text, "finish": sample.finish, "seed": config.seed}
             output.json_line(record)
         return
-    end = _end(out, count, separator)
-    if count in (None, 1):
+    end = _end(out, shape.samples, separator)
+    if count == 1:
         out.write(shown)
         for piece in pieces:
             out.write(piece)
@@ -167,18 +134,13 @@ def _separator(separator: str | None, escapes: bool | None, as_json: bool) -> st
 
 
 def _prompt(
-    texts: TextReader,
-    prompt: str | None,
-    prompt_file: str | None,
-    escapes: bool | None,
-    unknown: str,
-    options: dict[str, Any],
+    texts: TextReader, prompts: PromptConfig, inputs: InputConfig, options: dict[str, Any]
 ) -> str:
-    if prompt_file is not None:
-        return read_file(prompt_file, texts.config, options)
-    text = read_escapes(prompt or "", "--prompt", escapes, hint=False)
-    if escapes is None:
-        check_backslashes(texts, text, "--prompt", unknown)
+    if prompts.prompt_file is not None:
+        return read_file(prompts.prompt_file, texts.config, options)
+    text = read_escapes(prompts.prompt or "", "--prompt", inputs.escapes, hint=False)
+    if inputs.escapes is None:
+        check_backslashes(texts, text, "--prompt", inputs.unknown)
     return text
 
 
@@ -189,15 +151,14 @@ def _end(out: output.DataStream, count: int | None, separator: str | None) -> st
     return "" if count is None and not out.terminal else "\n"
 
 
-def _stops(
-    texts: TextReader, stops: tuple[str, ...], escapes: bool | None, unknown: str
-) -> tuple[str, ...]:
+def _stops(texts: TextReader, stops: tuple[str, ...], inputs: InputConfig) -> tuple[str, ...]:
     """Stop texts as the model writes them; says which of their characters were replaced."""
     read = []
     for stop in stops:
         # An escape that the model cannot write is an error, which says the same.
         hint = texts.tokenizer.knows("\\")
-        mapped = texts.read_stop(read_escapes(stop, "--stop", escapes, hint=hint), unknown)
+        text = read_escapes(stop, "--stop", inputs.escapes, hint=hint)
+        mapped = texts.read_stop(text, inputs.unknown)
         say_mapped(mapped.counts)
         read.append(mapped.text)
     return tuple(read)

@@ -5,8 +5,11 @@ library takes the dataclasses. Nothing here imports anything heavy.
 """
 
 from charlstm.config.dynamic import DynamicConfig
+from charlstm.config.eval import EvalConfig
 from charlstm.config.fill import FillConfig
+from charlstm.config.inputs import InputConfig, PromptConfig
 from charlstm.config.model import ModelConfig
+from charlstm.config.output import OutputConfig
 from charlstm.config.resume import MoreConfig
 from charlstm.config.run import SECTIONS, Config, check_values
 from charlstm.config.sample import SampleConfig
@@ -18,9 +21,13 @@ __all__ = [
     "SECTIONS",
     "Config",
     "DynamicConfig",
+    "EvalConfig",
     "FillConfig",
+    "InputConfig",
     "ModelConfig",
     "MoreConfig",
+    "OutputConfig",
+    "PromptConfig",
     "SampleConfig",
     "TextConfig",
     "TrainConfig",

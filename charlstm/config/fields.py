@@ -8,7 +8,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -55,6 +55,10 @@ def option(
     on_resume: bool = False,
     zero: str = "",
     chosen: bool = False,
+    short: str = "",
+    metavar: str = "",
+    negatable: bool = True,
+    shown_default: str = "",
 ) -> Any:
     """A dataclass field with what the command line must know of it.
 
@@ -69,6 +73,10 @@ def option(
         zero: a word that stands for 0 on the command line.
         chosen: whether the command line chooses a value for text and time where none is given,
             and no recipe; `default` is what stands elsewhere.
+        short: a second name of one letter, such as `-n`.
+        metavar: what stands for the value in help; FILE makes the value a path.
+        negatable: whether a flag has a negative form, `--no-...`.
+        shown_default: what help shows as the default in place of None.
     """
     meta = {
         "help": text,
@@ -79,6 +87,10 @@ def option(
         "on_resume": on_resume,
         "zero": zero,
         "chosen": chosen,
+        "short": short,
+        "metavar": metavar,
+        "negatable": negatable,
+        "shown_default": shown_default,
     }
     return field(default=default, metadata=meta)
 
@@ -125,9 +137,8 @@ class Section:
         within: Range | None = spec.metadata["within"]
         if within is not None and value not in within:
             raise ConfigError(f"{flag} {_short(given)} is out of range; allowed: {within}.")
-        choices = spec.metadata["choices"]
-        if choices and value not in choices:
-            raise ConfigError(f"{flag} {value!r} is unknown; choose from: {', '.join(choices)}.")
+        if spec.metadata["choices"]:
+            check_choice(flag, value, spec.metadata["choices"])
         return value
 
     @classmethod
@@ -169,6 +180,17 @@ class Section:
         if unknown:
             raise UnknownOptionError(f"{cls.__name__} has no option {_short(unknown[0])}.")
         return cls(**data)
+
+
+def check_choice(flag: str, value: str, choices: Iterable[str]) -> None:
+    """Check that a word is one of those that are allowed.
+
+    Raises:
+        ConfigError: it is not; the message lists them.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ConfigError(f"{flag} {value!r} is unknown; choose from: {', '.join(choices)}.")
 
 
 def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from charlstm.config import Config, FillConfig, SampleConfig
 from charlstm.config.arguments import check_arguments
 from charlstm.config.fields import Range
+from charlstm.config.output import SAMPLES
 from charlstm.errors import (
     CheckpointError,
     ConfigError,
@@ -41,7 +42,6 @@ from charlstm.inference.texts import TextReader
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.tokenizer import CharTokenizer
 
-MOST_SAMPLES = Range(1, 4096)
 COLD_WINDOWS = Range(0, 1_000_000)
 
 
@@ -457,7 +457,5 @@ def seed_of(config: SampleConfig | FillConfig) -> int:
 
 
 def _check_count(count: int) -> None:
-    if count not in MOST_SAMPLES:
-        raise ConfigError(
-            f"-n {count} (from Python: count) is out of range; allowed: {MOST_SAMPLES}."
-        )
+    if count not in SAMPLES:
+        raise ConfigError(f"-n {count} (from Python: count) is out of range; allowed: {SAMPLES}.")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from charlstm.errors import ConfigError
+from charlstm.config.fields import check_choice
 
 _PLAIN: dict[str, Any] = {
     "dropout": 0.0,
@@ -81,8 +81,7 @@ def recipe(name: str) -> Mapping[str, Any]:
     Raises:
         ConfigError: no recipe of that name.
     """
-    if name not in RECIPES:
-        raise ConfigError(f"--recipe {name!r} is unknown; choose from: {', '.join(RECIPES)}.")
+    check_choice("--recipe", name, RECIPES)
     return RECIPES[name]
 
 
@@ -98,6 +97,5 @@ def size(name: str) -> Mapping[str, Any]:
     Raises:
         ConfigError: no size of that name.
     """
-    if name not in SIZES:
-        raise ConfigError(f"--size {name!r} is unknown; choose from: {', '.join(SIZES)}.")
+    check_choice("--size", name, SIZES)
     return {"hidden_size": SIZES[name]}

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config.arguments import check_arguments
-from charlstm.config.fields import describe_value
+from charlstm.config.fields import check_choice, describe_value
+from charlstm.config.inputs import UNKNOWN_POLICIES
 from charlstm.errors import (
     ArgumentTypeError,
     CheckpointError,
@@ -27,7 +28,6 @@ from charlstm.text.equivalents import Mapped, map_text, replacements
 
 REPLACEMENT = "\ufffd"
 CODE_POINTS = 0x110000
-UNKNOWN_POLICIES = ("error", "skip", "replace", "map")
 
 Ids = NDArray[np.unsignedinteger[Any]]
 
@@ -63,8 +63,7 @@ def check_unknown_policy(unknown: str) -> None:
     Raises:
         ConfigError: it is none of `UNKNOWN_POLICIES`.
     """
-    if unknown not in UNKNOWN_POLICIES:
-        raise ConfigError(f"--unknown {unknown!r}: choose from {', '.join(UNKNOWN_POLICIES)}.")
+    check_choice("--unknown", unknown, UNKNOWN_POLICIES)
 
 
 class CharTokenizer:

@@ -97,7 +97,7 @@ def test_stop(program: Program) -> None:
             2,
             ["--kernel compiled", "lstm and coupled", "auto"],
         ),
-        (["sample", "-n", "0"], 2, ["-n 0", "1 <= x"]),
+        (["sample", "-n", "0"], 2, ["--samples 0", "1 <= x"]),
         (["sample", "--prompt", "caf\u00e9"], 1, ["'é'", "U+00E9", "position 3", "--unknown"]),
         (["sample", "--prompt", "a", "--unknown", "x"], 2, ["--unknown 'x'", "skip"]),
         (["sample", "nowhere"], 1, ["'nowhere' is no run"]),

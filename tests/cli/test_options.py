@@ -10,7 +10,7 @@ import click
 import pytest
 
 from charlstm.cli import COMMANDS, main
-from charlstm.cli.options import NUMBERS
+from charlstm.cli.options import Number
 from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of, type_of
 from charlstm.planner.presets import RECIPES
@@ -61,7 +61,7 @@ def test_a_decimal_comma_in_any_number(command: str, param: click.Option) -> Non
 
 
 def test_all_numbers_are_parsed_alike() -> None:
-    assert {type(param.type) for _, param in NUMERIC} == {type(NUMBERS[int])}
+    assert {type(param.type) for _, param in NUMERIC} == {Number}
 
 
 @pytest.mark.parametrize(

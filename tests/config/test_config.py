@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 
 from charlstm.cells import CELLS, TRAINING_KERNEL_CELLS
-from charlstm.config import SECTIONS, Config, FillConfig, ModelConfig, SampleConfig, TrainConfig
+from charlstm.config import (
+    SECTIONS,
+    Config,
+    DynamicConfig,
+    EvalConfig,
+    FillConfig,
+    InputConfig,
+    ModelConfig,
+    MoreConfig,
+    OutputConfig,
+    PromptConfig,
+    SampleConfig,
+    TrainConfig,
+)
 from charlstm.config.fields import Range, type_of
 from charlstm.errors import ConfigError
 from charlstm.planner.presets import RECIPES, recipe
@@ -43,6 +56,13 @@ def test_names_are_unique_over_sections() -> None:
         (ModelConfig, {"embedding": -1}, ["--embedding -1", "0 <= x"]),
         (ModelConfig, {"direction": "back"}, ["--direction 'back'", "both"]),
         (FillConfig, {"blank": ""}, ["--blank", "one character"]),
+        (EvalConfig, {"split": "x"}, ["--split 'x'", "val, test, train"]),
+        (EvalConfig, {"protocol": "x"}, ["--protocol 'x'", "carried, cold"]),
+        (EvalConfig, {"window": 9}, ["--window", "--protocol cold"]),
+        (EvalConfig, {"window": 0, "protocol": "cold"}, ["--window 0", "1 <= x"]),
+        (InputConfig, {"unknown": "x"}, ["--unknown 'x'", "error, skip, replace, map"]),
+        (OutputConfig, {"samples": 4097}, ["--samples 4097", "x <= 4,096"]),
+        (PromptConfig, {"prompt": "a", "prompt_file": "b"}, ["--prompt", "--prompt-file"]),
         (SampleConfig, {"temperature": -1}, ["--temp -1", "0 <= x"]),
         (SampleConfig, {"top_p": 0.0}, ["--top-p 0", "0 < x <= 1"]),
         (SampleConfig, {"seed": -1}, ["--seed -1"]),
@@ -75,12 +95,26 @@ def test_values_become_plain_ones() -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    for kind in (*SECTIONS.values(), SampleConfig, FillConfig):
+    others = (
+        MoreConfig, SampleConfig, FillConfig, EvalConfig, DynamicConfig, InputConfig, OutputConfig,
+        PromptConfig,
+    )  # fmt: skip
+    for kind in (*SECTIONS.values(), *others):
         for spec in dataclasses.fields(kind):
             if type_of(kind, spec.name) in (int, float):
                 assert isinstance(spec.metadata["within"], Range), spec.name
             elif type_of(kind, spec.name) is str:
-                assert spec.metadata["choices"] or spec.name in ("glob", "encoding", "blank")
+                assert spec.metadata["choices"] or spec.name in (
+                    "glob", "encoding", "blank", "prompt", "prompt_file", "separator",
+                )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "window"),
+    [({}, 0), ({"protocol": "cold"}, 64), ({"protocol": "cold", "window": 9}, 9)],
+)
+def test_cold_windows(options: dict[str, Any], window: int) -> None:
+    assert EvalConfig(**options).cold_window == window
 
 
 def test_nothing_is_left_to_train_on() -> None:
