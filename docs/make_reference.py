@@ -24,6 +24,8 @@ from charlstm.config import SECTIONS
 from charlstm.config.fields import flag_of
 from charlstm.inference.language_model import LanguageModel, Sample
 from charlstm.inference.scoring import Score
+from charlstm.training.result import TrainedRun
+from charlstm.training.session import Training
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -150,7 +152,7 @@ def index_page() -> str:
             "Every option of every command, and what Python programs can use. The terms are "
             "explained in the [glossary](../glossary.md).",
             _table(["command", "purpose"], commands),
-            "[From Python](python.md): `charlstm.load` and what it returns.",
+            "[From Python](python.md): `charlstm.train`, `charlstm.load` and what they return.",
             "These options stand before the command:",
             _table(["option", "meaning"], options),
             "## Exit codes",
@@ -196,14 +198,15 @@ def python_page() -> str:
     parts = [
         "# From Python",
         NOTE,
-        "`import charlstm` loads neither numpy nor torch; `charlstm.load` loads numpy. "
+        "`import charlstm` loads neither numpy nor torch; `charlstm.load` loads numpy, "
+        "`charlstm.train` torch. "
         "The [how-to](../how-to/python.md) has examples.",
     ]
     for name in charlstm.__all__:
         thing = getattr(charlstm, name)
         if inspect.isfunction(thing):
             parts += _documented(f"charlstm.{name}", thing)
-    for kind in (LanguageModel, Sample, Score):
+    for kind in (TrainedRun, Training, LanguageModel, Sample, Score):
         parts += [f"## {kind.__name__}", f"`{kind.__module__}.{kind.__name__}`", *_doc(kind)]
         for name, member in vars(kind).items():
             if name.startswith("_"):

@@ -13,6 +13,7 @@ from charlstm.config.output import OutputConfig
 from charlstm.config.resume import MoreConfig
 from charlstm.config.run import SECTIONS, Config, check_values
 from charlstm.config.sample import SampleConfig
+from charlstm.config.start import StartConfig
 from charlstm.config.text import TextConfig
 from charlstm.config.train import TrainConfig
 from charlstm.config.windows import WindowConfig
@@ -29,6 +30,7 @@ __all__ = [
     "OutputConfig",
     "PromptConfig",
     "SampleConfig",
+    "StartConfig",
     "TextConfig",
     "TrainConfig",
     "WindowConfig",

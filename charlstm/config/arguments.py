@@ -65,14 +65,19 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         if value is None:
             return None
     if len(choices) > 1:  # the one union that there is
-        return _path(name, value, optional=optional)
+        return check_path(name, value, optional=optional)
     if choices[0] is Any:
         return value
     kind: Any = typing.get_origin(choices[0]) or choices[0]
     return check_type(name, value, kind, optional=optional)
 
 
-def _path(name: str, value: Any, *, optional: bool) -> str:
+def check_path(name: str, value: Any, *, optional: bool = False) -> str:
+    """The path as a text, if `value` is one.
+
+    Raises:
+        ArgumentTypeError: it is not.
+    """
     if isinstance(value, (str, os.PathLike)):
         path = os.fspath(value)
         if isinstance(path, str):

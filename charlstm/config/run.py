@@ -73,16 +73,20 @@ class Config:
         return Config(**sections)
 
 
-def check_values(changes: Mapping[str, Any]) -> None:
-    """Check each value by itself, where the options that it goes with are not known yet.
+def check_values(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as their fields' types, each checked by itself.
+
+    For a resumed run, as the options that they go with are not known yet.
 
     Raises:
         ConfigError: a value has the wrong type, or is out of range.
     """
+    values = dict(changes)
     for kind in SECTIONS.values():
         for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
-            if spec.name in changes:
-                kind.checked(spec, changes[spec.name])
+            if spec.name in changes and not (changes[spec.name] is None and spec.default is None):
+                values[spec.name] = kind.checked(spec, changes[spec.name])
+    return values
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -62,4 +62,15 @@ class Stopped:
     reason: str
 
 
+__all__ = [
+    "Compiling",
+    "Evaluated",
+    "Event",
+    "Notice",
+    "Previewed",
+    "Saved",
+    "Stepped",
+    "Stopped",
+]
+
 Event = Stepped | Evaluated | Previewed | Saved | Stopped

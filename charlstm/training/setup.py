@@ -65,6 +65,7 @@ def new_run(
     runs_dir: Path,
     name: str | None,
     notice: Notice,
+    source: Source | None = None,
     details: Notice | None = None,
     progress: ReadingProgress | None = None,
     group: ProcessGroup | None = None,
@@ -85,6 +86,7 @@ def new_run(
         runs_dir: where the run's folder is made.
         name: the run's name; None: from the first source.
         notice: receives what was chosen or reduced.
+        source: the text, in place of `arguments`.
         details: receives a line for each file of a folder that is read or skipped.
         progress: receives the progress of reading.
         group: the processes that this one leads; the others must call `receive_run`.
@@ -104,10 +106,14 @@ def new_run(
     group = group or ProcessGroup()
     device = pick_device(config.train.device, group.local_rank)
     check_machine(config.train.precision, config.train.kernel, device)
-    first = "stdin" if arguments[0] == "-" else arguments[0]
+    first = source.name if source is not None else arguments[0]
+    first = "stdin" if first == "-" else first
     watch = CompileWatch(on_compile)
     with _new_folder(runs_dir, name, first) as (run, lock):
-        sources, skipped = _find(arguments, config, runs_dir, notice, details)
+        if source is not None:
+            sources, skipped = [source], dict[str, int]()
+        else:
+            sources, skipped = _find(arguments, config, runs_dir, notice, details)
         corpus = load_corpus(sources, config.text, progress=progress)
         for hint in hints(sources, corpus.tokenizer, config.text):
             notice(hint)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from charlstm.cli.no_effect import without_effect
 from charlstm.config import Config
+from charlstm.planner.no_effect import without_effect
 from charlstm.planner.rules import choose
 from tests.conftest import Program
 

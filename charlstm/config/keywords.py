@@ -1,0 +1,49 @@
+"""Options as keyword arguments: the command line's names, with underscores."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from charlstm.config.fields import Section, flag_of
+from charlstm.errors import ArgumentTypeError
+
+
+def options_from_keywords(keywords: Mapping[str, Any], *kinds: type[Section]) -> dict[str, Any]:
+    """The options' values by field.
+
+    An option has its name on the command line (`layers` for `--layers`) or its field's
+    (`num_layers`). None stands for an option that is not given.
+
+    Args:
+        keywords: values by name.
+        kinds: the dataclasses whose fields may be given; their names are unique.
+
+    Raises:
+        ArgumentTypeError: there is no such option, or one is given by both its names.
+    """
+    fields = {spec.name: spec for kind in kinds for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    by_flag = {_keyword(spec): spec for spec in fields.values()}
+    options: dict[str, Any] = {}
+    for name, value in keywords.items():
+        spec = fields.get(name) or by_flag.get(name)
+        if spec is None:
+            near = difflib.get_close_matches(name, [*fields, *by_flag], n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ArgumentTypeError(
+                f"there is no option {name!r}.{hint}\n"
+                "Options have the names of `charlstm train -h`, with underscores."
+            )
+        if value is None:
+            continue
+        if spec.name in options:
+            raise ArgumentTypeError(f"{spec.name} and {_keyword(spec)} are one option: give one.")
+        zero = spec.metadata["zero"]
+        options[spec.name] = 0 if zero and isinstance(value, str) and value == zero else value
+    return options
+
+
+def _keyword(spec: dataclasses.Field[Any]) -> str:
+    return flag_of(spec).removeprefix("--").replace("-", "_")

@@ -1,0 +1,75 @@
+"""What a training ended with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charlstm.format.progress import Progress
+
+if TYPE_CHECKING:
+    from charlstm.inference.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run after training; `load` opens its best model.
+
+    Attributes:
+        folder: the run's folder.
+        stopped: why training ended: `finished`, `patience`, `paused` (`stop_after`) or
+            `interrupted` (a stop was requested).
+        step: optimizer steps done.
+        epoch: epochs done.
+        best_nats_per_char: the lowest validation loss, in nats per character; the training loss
+            where there is no validation part; None before the first evaluation. With
+            `direction="both"` it is a pseudo-likelihood's.
+        best_step: the step of that evaluation.
+        seconds: time spent training, over all sessions.
+        history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
+    """
+
+    folder: Path
+    stopped: str
+    step: int
+    epoch: int
+    best_nats_per_char: float | None
+    best_step: int
+    seconds: float
+    history: Sequence[Mapping[str, float | None]]
+
+    @classmethod
+    def from_progress(
+        cls, folder: Path, stopped: str, progress: Progress, seconds: float
+    ) -> TrainedRun:
+        """The result of a run that stands at `progress`."""
+        best = None if math.isinf(progress.best_nats) else progress.best_nats
+        return cls(
+            folder, stopped, progress.step, progress.epoch, best, progress.best_step, seconds,
+            tuple(progress.history),
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.folder.name
+
+    @property
+    def best_bits_per_char(self) -> float | None:
+        """The lowest validation loss in bits per character."""
+        nats = self.best_nats_per_char
+        return None if nats is None else nats / math.log(2)
+
+    def load(self) -> LanguageModel:
+        """The run's best model, for writing and scoring text.
+
+        Raises:
+            RunError: the run was removed.
+            CheckpointError: no checkpoint is intact.
+        """
+        from charlstm.inference.language_model import LanguageModel  # noqa: PLC0415 - when used
+
+        return LanguageModel.load(self.folder)

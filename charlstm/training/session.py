@@ -1,0 +1,167 @@
+"""A training from start to result, as the command line and `charlstm.train` run it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from charlstm.config import Config
+from charlstm.errors import ConfigError, DistributedError, RunError
+from charlstm.planner.no_effect import without_effect
+from charlstm.planner.rules import Choice
+from charlstm.text.corpus import ReadingProgress
+from charlstm.text.string_source import source_from_text
+from charlstm.training.distributed import join_group, leave_group
+from charlstm.training.events import Compiling, Event, Notice, Stopped
+from charlstm.training.loop import Trainer
+from charlstm.training.plan import TrainPlan
+from charlstm.training.rank import rank_from_environment
+from charlstm.training.replicate import receive_run
+from charlstm.training.result import TrainedRun
+from charlstm.training.resume import resume_run
+from charlstm.training.setup import new_run
+
+
+def log_notice(text: str) -> None:
+    """Report a notice through Python's logging, to the logger `charlstm`."""
+    logging.getLogger("charlstm").info(text)
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Who is told what during set-up.
+
+    Attributes:
+        notice: receives, in a sentence, what was chosen, reduced or passed over.
+        warning: the same for what a resumed run changes or finds damaged.
+        details: receives a line for each file of a folder that is read or skipped; None: nobody.
+        reading: receives how far the reading of the text is.
+        choice: receives the configuration with what was chosen automatically, and why.
+        compiling: receives the progress of compilation.
+        ready: called with the trainer when nothing can fail any more.
+    """
+
+    notice: Notice = log_notice
+    warning: Notice = log_notice
+    details: Notice | None = None
+    reading: ReadingProgress | None = None
+    choice: Callable[[Config, Choice], None] | None = None
+    compiling: Callable[[Compiling], None] | None = None
+    ready: Callable[[Trainer], None] | None = None
+
+
+class Training:
+    """A run that is being trained: an iterator of its events, see `charlstm.training.events`.
+
+    Args:
+        trainer: the run, set up.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self._stopped = ""
+        self._events = self._run()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def _run(self) -> Iterator[Event]:
+        for event in self.trainer.train():
+            if isinstance(event, Stopped):
+                self._stopped = event.reason
+            yield event
+        leave_group()
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.trainer.run.folder
+
+    def stop(self) -> None:
+        """Finish the step, save, and end; from another thread or a signal handler, too."""
+        self.trainer.request_stop()
+
+    @property
+    def result(self) -> TrainedRun:
+        """What the training ended with.
+
+        Raises:
+            RunError: it has not ended.
+        """
+        if not self._stopped:
+            raise RunError("the training has not ended: iterate over its events first.")
+        return TrainedRun.from_progress(
+            self.folder, self._stopped, self.trainer.progress, self.trainer.stopwatch.seconds
+        )
+
+
+def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
+    """Read the text, set up the run, and share it with the processes that torchrun has started.
+
+    Raises:
+        CharlstmError: of the kind that fits what is wrong.
+    """
+    to = callbacks or Callbacks()
+    if plan.run is None:
+        for sentence in without_effect(plan.config, plan.given):
+            to.notice(sentence)
+    group = join_group(to.notice)
+    wanted = plan.given.get("processes", 0)
+    if wanted > 1 and wanted != group.size:
+        raise ConfigError(
+            f"--processes {wanted}: there is {group.size} process. From Python, start the program "
+            f"with torchrun --nproc-per-node {wanted}."
+            if group.size == 1
+            else f"--processes {wanted}: torchrun started {group.size}. Leave the option out, or "
+            "start charlstm without torchrun."
+        )
+    if plan.run is not None:
+        trainer = resume_run(
+            plan.run, plan.given, plan.texts,
+            notice=to.warning, progress=to.reading, group=group, begun=plan.begun,
+            on_ready=to.ready, on_compile=to.compiling, more=plan.more,
+        )  # fmt: skip
+    else:
+        source = None if plan.text is None else source_from_text(plan.text, plan.config.text)
+        trainer = new_run(
+            plan.texts, plan.config, runs_dir=plan.runs_dir, name=plan.name, source=source,
+            notice=to.notice, details=to.details, progress=to.reading, group=group,
+            given=plan.given if plan.chooses else None, on_choice=to.choice,
+            begun=plan.begun, on_ready=to.ready, on_compile=to.compiling,
+        )  # fmt: skip
+    return Training(trainer)
+
+
+def start_worker(notice: Notice = log_notice) -> Training | None:
+    """Take part in a training whose leader is another process; the leader's options count.
+
+    Returns:
+        The training, or None where fewer processes are faster and this one is not needed.
+
+    Raises:
+        DistributedError: another process is gone.
+        CharlstmError: what the leader sends cannot be used here.
+    """
+    trainer = receive_run(join_group(notice))
+    return None if trainer is None else Training(trainer)
+
+
+def start_any(plan: TrainPlan, notice: Notice | None = None) -> Training:
+    """`start`, or `start_worker` in a process that torchrun has started to follow another one.
+
+    Raises:
+        CharlstmError: of the kind that fits what is wrong.
+    """
+    notice = notice or log_notice
+    info = rank_from_environment()
+    if info is None or info.rank == 0:
+        return start(plan, Callbacks(notice=notice, warning=notice))
+    training = start_worker(notice)
+    if training is None:
+        raise DistributedError("fewer processes are faster: this one is not needed.")
+    return training
