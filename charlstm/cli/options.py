@@ -204,7 +204,7 @@ def _option(
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
         if meta["chosen"]:
-            notes.append("default: chosen for text and time")
+            notes.append("default: chosen automatically")
         elif meta["shown_default"]:
             notes.append(f"default: {meta['shown_default']}")
         elif spec.default is not None:

@@ -13,13 +13,13 @@ class DynamicConfig(Section):
 
     dynamic_rate: float = option(
         8e-4,
-        "How far each window moves the weights (--dynamic).",
+        "Learning rate of the step after each window (--dynamic).",
         group="Dynamic",
         within=Range(0, 1),
     )
     dynamic_decay: float = option(
         5e-3,
-        "How far they lean back to what was trained after each window (--dynamic).",
+        "Decay towards the trained weights after each window (--dynamic).",
         group="Dynamic",
         within=Range(0, 1),
     )

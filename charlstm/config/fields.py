@@ -71,8 +71,8 @@ def option(
         flag: the option's name where it is not the field's name with dashes.
         on_resume: whether a resumed run may change it.
         zero: a word that stands for 0 on the command line.
-        chosen: whether the command line chooses a value for text and time where none is given,
-            and no recipe; `default` is what stands elsewhere.
+        chosen: whether a value is chosen automatically, from corpus size and time budget, where
+            neither it nor a recipe is given; `default` counts elsewhere.
         short: a second name of one letter, such as `-n`.
         metavar: what stands for the value in help; FILE makes the value a path.
         negatable: whether a flag has a negative form, `--no-...`.

@@ -22,7 +22,7 @@ class FillConfig(Section):
     )
     sweeps: int = option(
         10,
-        "How often every blank is drawn anew, given all others.",
+        "How often each blank is drawn anew, given all others.",
         group="Filling",
         within=Range(0, 100_000),
     )

@@ -28,15 +28,15 @@ class ModelConfig(Section):
         choices=("forward", "both"),
     )
     num_layers: int = option(
-        1, "Layers, one above the other.", group="Model", within=Range(1, 64), flag="--layers"
+        1, "Layers, stacked.", group="Model", within=Range(1, 64), flag="--layers"
     )
     hidden_size: int = option(
         512, "Units in each layer.", group="Model", within=Range(1, 65536), chosen=True
     )
     embedding: int = option(
         0,
-        "Learn a vector of N numbers for each character in place of its one-hot (0): fewer "
-        "weights where there are many characters, and often quicker to learn.",
+        "Learn a vector of N numbers for each character in place of its one-hot vector (0): "
+        "fewer weights where there are many characters.",
         group="Model",
         within=Range(0, 65536),
         chosen=True,
@@ -54,49 +54,51 @@ class ModelConfig(Section):
     )
     layer_norm: bool = option(
         False,
-        "Normalise what a layer passes up: steadies deep stacks (two layers unless --layers is "
-        "given).",
+        "Layer normalisation of each layer's output: stabilises deep stacks (two layers unless "
+        "--layers is given).",
         group="Model",
     )
     dropout: float = option(
         0.2,
-        "Share of activations dropped between layers and before the softmax in training: "
-        "against learning a small text by heart.",
+        "Fraction of activations dropped between layers and before the softmax in training, "
+        "against overfitting.",
         group="Regularisation",
         within=FRACTION,
         chosen=True,
     )
     locked_dropout: float = option(
         0.0,
-        "The same with one mask for a whole window, so that a unit stays dropped: stronger.",
+        "Dropout with one mask for a whole window, so that a unit stays dropped: stronger than "
+        "--dropout.",
         group="Regularisation",
         within=FRACTION,
     )
     input_dropout: float = option(
         0.0,
-        "Share of whole characters hidden from the first layer: against leaning on the last few.",
+        "Fraction of characters hidden from the first layer in training, against overfitting to "
+        "the last few.",
         group="Regularisation",
         within=FRACTION,
     )
     recurrent_dropout: float = option(
         0.0,
-        "Share of recurrent weights dropped for a window: against learning long passages by heart.",
+        "Fraction of recurrent weights dropped for a window, against overfitting.",
         group="Regularisation",
         within=FRACTION,
         chosen=True,
     )
     logit_scale: float = option(
         1.0,
-        "Multiplies the logits once the network is trained: below 1, what was read many times "
-        "does not make it surer than new text bears out.",
+        "Scales logits after training; values below 1 make predictions less confident "
+        "(temperature scaling).",
         group="Regularisation",
         within=Range(0, 10, open_low=True),
         chosen=True,
     )
     zoneout: float = option(
         0.0,
-        "Share of units that keep their old state at a step: trains long memory (for --cell "
-        "peephole, which is used unless --cell is given).",
+        "Fraction of units that keep their previous state at a step: trains long memory (for "
+        "--cell peephole, which is used unless --cell is given).",
         group="Regularisation",
         within=FRACTION,
     )

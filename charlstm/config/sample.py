@@ -30,7 +30,7 @@ class SampleConfig(Section):
     )
     min_p: float = option(
         0.0,
-        "Drop characters below this share of the likeliest one's probability.",
+        "Drop characters below this fraction of the likeliest one's probability.",
         group="Sampling",
         within=Range(0, 1),
     )

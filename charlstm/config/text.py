@@ -47,13 +47,14 @@ class TextConfig(Section):
     )
     val_fraction: float = option(
         0.1,
-        "Share of the text held out for validation: its last part, before the test part.",
+        "Fraction of the text held out for validation: its last part, before the test part.",
         group="Text",
         within=FRACTION,
     )
     test_fraction: float = option(
         0.0,
-        "Share of the text held out for a test: the very last part, never looked at.",
+        "Fraction of the text held out as a test set: the very last part, which training never "
+        "reads.",
         group="Text",
         within=FRACTION,
     )

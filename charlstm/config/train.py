@@ -10,11 +10,11 @@ from charlstm.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainConfig(Section):
-    """How the network learns, and what is kept on the way."""
+    """How the network learns, and what is kept during training."""
 
     epochs: int = option(
         0,
-        "Passes over the training text (0: chosen from its size, and said).",
+        "Epochs: how often the training text is read (0: chosen automatically).",
         group="Training",
         within=COUNT_OR_ZERO,
         on_resume=True,
@@ -22,8 +22,8 @@ class TrainConfig(Section):
     )
     minutes: float = option(
         0.0,
-        "Train for that long, all told, and decay the rate to 0 just then; the model and what "
-        "is not given are chosen to fit (0: train for --epochs).",
+        "Train for this long in total; the learning rate decays to 0 at the end, and what is "
+        "not given is chosen to fit (0: train for --epochs).",
         group="Training",
         within=Range(0, 1e6),
         on_resume=True,
@@ -76,7 +76,7 @@ class TrainConfig(Section):
     )
     decay_after: float | None = option(
         None,
-        "When decay begins: a share of the run (linear, cosine; default 0.4) or an epoch "
+        "When decay begins: a fraction of the run (linear, cosine; default 0.4) or an epoch "
         "(step; default --decay-every).",
         group="Optimizer",
         within=COUNT_OR_ZERO,
@@ -92,55 +92,54 @@ class TrainConfig(Section):
     )
     weight_decay: float = option(
         0.01,
-        "Pull of matrices towards zero, decoupled from the gradient: against large weights. "
-        "Biases, peepholes and norms are exempt.",
+        "Decoupled weight decay of matrices. Biases, peepholes and norms are exempt.",
         group="Regularisation",
         within=Range(0, 1e6),
         chosen=True,
     )
     l1: float = option(
         0.0,
-        "Pull of matrices towards exact zeros, a step's being this times the rate: for sparse "
-        "weights.",
+        "Shrink matrices towards exact zeros, in each step by this times the learning rate "
+        "(L1): for sparse weights.",
         group="Regularisation",
         within=Range(0, 1e6),
     )
     average: float = option(
         0.0,
-        "Average the weights over the last share of the run; the best checkpoint takes the "
+        "Average the weights over the last fraction of the run; the best checkpoint takes the "
         "average where it predicts better.",
         group="Regularisation",
         within=FRACTION,
     )
     label_smoothing: float = option(
         0.0,
-        "Share of each target spread over all characters: against overconfidence. Losses that "
-        "are shown stay without it.",
+        "Fraction of each target spread over all characters, against overconfidence. Reported "
+        "losses are without it.",
         group="Regularisation",
         within=FRACTION,
     )
     beta1: float = option(
         0.9,
-        "Memory of the gradient: Adam's beta1, the momentum of sgd.",
+        "Decay of the gradient's moving average: Adam's beta1, the momentum of sgd.",
         group="Optimizer",
         within=FRACTION,
     )
     beta2: float = option(
         0.99,
-        "Memory of the squared gradient: Adam's beta2, RMSprop's alpha.",
+        "Decay of the squared gradient's moving average: Adam's beta2, RMSprop's alpha.",
         group="Optimizer",
         within=FRACTION,
     )
     clip_norm: float = option(
         1.0,
-        "Scale the gradient down to this norm (0: leave it).",
+        "Scale the gradient down to this norm (0: no limit).",
         group="Optimizer",
         within=BOUND,
         on_resume=True,
     )
     clip_value: float = option(
         0.0,
-        "Clamp each gradient to +- this value (0: leave it).",
+        "Clamp each gradient to +- this value (0: no limit).",
         group="Optimizer",
         within=BOUND,
         on_resume=True,
@@ -154,8 +153,8 @@ class TrainConfig(Section):
     )
     precision: str = option(
         "auto",
-        "Number format of the products; auto is bfloat16 where a probe finds it faster. tf32 is "
-        "for NVIDIA GPUs.",
+        "Number format of matrix products; auto is bfloat16 where a probe finds it faster. tf32 "
+        "is for NVIDIA GPUs.",
         group="Machine",
         choices=("auto", "float32", "tf32", "bfloat16"),
     )
@@ -169,7 +168,7 @@ class TrainConfig(Section):
     )
     processes: int = option(
         1,
-        "Processes that share the work (auto: as many as a short measurement finds fastest). "
+        "Processes that divide each batch (auto: as many as a short measurement finds fastest). "
         "torchrun sets its own number.",
         group="Machine",
         within=Range(0, 1024),
@@ -219,5 +218,5 @@ class TrainConfig(Section):
         if self.schedule in ("linear", "cosine") and (self.decay_after or 0) > 1:
             raise ConfigError(
                 f"--decay-after {self.decay_after:g} is out of range; with --schedule "
-                f"{self.schedule} it is a share of the run, allowed: 0 <= x <= 1."
+                f"{self.schedule} it is a fraction of the run, allowed: 0 <= x <= 1."
             )

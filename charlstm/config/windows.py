@@ -27,16 +27,16 @@ class WindowConfig(Section):
     )
     grow: float = option(
         0.0,
-        "Share of the run over which windows grow: quarters of a window at first, then halves, "
-        "then whole ones. Short ones learn faster while there is little to remember.",
+        "Fraction of the run with shorter windows: quarters of a window at first, then halves, "
+        "then whole ones (a window-length curriculum).",
         group="Windows",
         within=Range(0, 1),
         chosen=True,
     )
     reset: float = option(
         0.0,
-        "Share of windows that a stream begins from a zero state: teaches what to do with "
-        "little before it (streams only).",
+        "Fraction of windows that a stream begins from a zero state: trains predictions from "
+        "short contexts (streams only).",
         group="Windows",
         within=FRACTION,
         chosen=True,
