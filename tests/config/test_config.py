@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import charlstm.config
 from charlstm.cells import CELLS, TRAINING_KERNEL_CELLS
 from charlstm.config import (
     SECTIONS,
@@ -30,6 +31,13 @@ from charlstm.planner.presets import RECIPES, recipe
 def test_json_round_trip() -> None:
     config = Config().override({"hidden_size": 7, "lr": 0.1, "val_fraction": 0.0})
     assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_sections_are_imported_when_used() -> None:
+    assert {charlstm.config.__getattr__(name).__name__ for name in charlstm.config.__all__
+            if name != "SECTIONS"} == set(charlstm.config.__all__) - {"SECTIONS"}  # fmt: skip
+    with pytest.raises(AttributeError, match="NoConfig"):
+        charlstm.config.__getattr__("NoConfig")
 
 
 def test_names_are_unique_over_sections() -> None:
