@@ -59,13 +59,13 @@ def command(
     files, folders or - for stdin; without them, the validation part of the run's own text is
     used. The state is carried over the whole text; its first character is read, not predicted.
     """
+    if not texts:
+        _check_no_reading_options(given(options, [TextConfig, InputConfig]))
     config = EvalConfig(**given(options, [EvalConfig]))
     text_config = TextConfig(**given(options, [TextConfig]))
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
         raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
-    if not texts:
-        _check_no_reading_options(given(options, [TextConfig, InputConfig]))
     how = dynamic_config(dynamic, options)
     if how is not None and config.cold_window:
         raise ConfigError("--dynamic learns from a text in its order: leave --protocol cold out.")
