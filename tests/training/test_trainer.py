@@ -4,7 +4,7 @@ import doctest
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +105,26 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
-def test_resume_is_exact_from_anywhere(start: Start, options: dict[str, Any]) -> None:
+def test_resume_is_exact(start: Start, options: dict[str, Any]) -> None:
+    """After a few steps; tests/system stops everywhere."""
+    check_resume(start, options, lambda _trainer: [7])
+
+
+def check_resume(
+    start: Start, options: dict[str, Any], stops: Callable[[Trainer], Iterable[int]]
+) -> None:
+    """A run that is stopped and resumed ends in the same bits as one that is not.
+
+    Args:
+        start: starts a run.
+        options: of the runs.
+        stops: the steps to stop at, for the run that was not stopped.
+    """
     if options.get("kernel") == "compiled":
         pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
     whole = start("whole", **options)
     assert finish(whole) == "finished"
-    total = whole.progress.step
-    per_epoch = whole.windows.batches_per_epoch
-    for stop in (0, 1, 7, 20, per_epoch - 1, per_epoch, per_epoch + 1, total - 1, total):
+    for stop in stops(whole):
         parts = start(f"parts-{stop}", **options)
         run_until(parts, stop)
         again = resume(parts)
@@ -128,18 +140,6 @@ def run_until(trainer: Trainer, stop: int) -> None:
     for event in trainer.train():
         if isinstance(event, Stepped) and event.step == stop:
             trainer.request_stop()
-
-
-def test_every_step_can_be_the_last(start: Start) -> None:
-    """Save and resume after each step, one long chain."""
-    whole = start("whole", epochs=2)
-    finish(whole)
-    chain = start("chain", epochs=2)
-    for _ in range(whole.progress.step):
-        run_until(chain, chain.progress.step + 1)
-        chain = resume(chain)
-    finish(chain)
-    assert_same_end(whole, chain)
 
 
 def test_a_run_that_dies_without_a_word_is_rewound(start: Start) -> None:
