@@ -12,10 +12,10 @@ from typing import IO, Any
 
 import torch
 
-from charlstm.config import Config, TrainConfig
+from charlstm.config import Config
 from charlstm.errors import RunError
 from charlstm.format.files import replace_file
-from charlstm.planner.fitted import ALWAYS, DEFAULT_MINUTES, REFERENCE
+from charlstm.planner.fitted import ALWAYS, DEFAULT_MINUTES
 from charlstm.planner.rules import Choice, choose, implied
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
@@ -43,7 +43,7 @@ from charlstm.training.memory import keep_freed_memory
 from charlstm.training.process_group import ProcessGroup
 from charlstm.training.replicate import choose_processes, send_run
 from charlstm.training.saving import Saver
-from charlstm.training.speed import speed_of
+from charlstm.training.speed import reference, speed_of
 from charlstm.training.state import TrainState
 
 # How much training a text gets where nothing is said: about six million characters, which a
@@ -277,16 +277,6 @@ def _choose(
         compiled=compiled, repeated=repeated, processes=group.size,
     )  # fmt: skip
     return config.override(choice.overrides), choice
-
-
-def reference(train: TrainConfig) -> Config:
-    """The configuration whose speed is measured: the reference model on the machine as configured.
-
-    Nothing but `train`'s machine options and its optimizer is taken over, so that the reference
-    is the same whatever model is asked for, and no option can contradict it.
-    """
-    names = ("precision", "kernel", "threads", "optimizer")
-    return Config().override({**REFERENCE, **{name: getattr(train, name) for name in names}})
 
 
 def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:

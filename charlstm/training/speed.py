@@ -6,8 +6,9 @@ import time
 
 import torch
 
-from charlstm.config import Config
+from charlstm.config import Config, TrainConfig
 from charlstm.nn.network import CharLSTM
+from charlstm.planner.fitted import REFERENCE
 from charlstm.training.device import divide_threads, product_type
 from charlstm.training.optim import losses, make_optimizer
 from charlstm.training.process_group import ProcessGroup
@@ -42,6 +43,16 @@ def fastest_count(
         seconds = group.all_reduce([taken if group.is_leader else 0.0])[0]
         speeds[count] = config.windows.batch_size * config.windows.maxlen / seconds
     return max(speeds, key=speeds.__getitem__), speeds
+
+
+def reference(train: TrainConfig) -> Config:
+    """The configuration whose speed is measured: the reference model on the machine as configured.
+
+    Only the machine options and the optimizer of `train` are used: the reference is the same for
+    every model, and no option can contradict it.
+    """
+    names = ("precision", "kernel", "threads", "optimizer")
+    return Config().override({**REFERENCE, **{name: getattr(train, name) for name in names}})
 
 
 def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
