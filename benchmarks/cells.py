@@ -20,7 +20,7 @@ from charlstm.cells import CELLS
 from charlstm.config import ModelConfig, SampleConfig, TrainConfig
 from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
-from charlstm.nn.cells import Cell, one_hot
+from charlstm.nn.cell import Cell, one_hot
 from charlstm.nn.network import CharLSTM
 from charlstm.training.device import pick_precision, product_type
 from charlstm.training.optim import make_optimizer

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from charlstm.config import ModelConfig
 from charlstm.inference.cells import Floats
 from charlstm.inference.engine import Engine, Session
+from charlstm.inference.number_formats import quantize, to_float32, to_type
 from charlstm.inference.weights import weight_shapes
-from charlstm.kernels.elementary import BYTE_SCALE, BYTE_ZERO
 from charlstm.kernels.lstm_sampling import generate
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, pack
 from charlstm.processors import available_processors
@@ -76,7 +76,7 @@ class FastWriter:
         self._h = np.zeros((2, engine.num_layers, streams, depth), dtype=self._dtype)
         for h, state in zip(self._h[1], session.cells, strict=True):
             rows = _rows(state.h_one, streams).T
-            h[:, : rows.shape[1]] = _to_type(rows, self._dtype)
+            h[:, : rows.shape[1]] = to_type(rows, self._dtype)
         self._h[0] = self._h[1]  # with its ones
         self._counter = np.zeros(2, dtype=np.int64)
         self._has_few_streams = streams < 2 * _MIN_STREAMS
@@ -120,9 +120,9 @@ class FastWriter:
             matrix = np.zeros((self._h.shape[3], len(chosen)), dtype=np.float32)
             matrix[: hidden + 1] = columns[:, chosen]
             if dtype == np.uint8:
-                converted, scales[layer, :, : len(chosen)] = _quantize(matrix, hidden)
+                converted, scales[layer, :, : len(chosen)] = quantize(matrix, hidden)
             else:
-                converted = _to_type(matrix, dtype)
+                converted = to_type(matrix, dtype)
             room = empty_panels(len(matrix), len(chosen), converted)
             pack(converted, room, 0, len(room))
             packed.append(room.reshape(-1))
@@ -208,7 +208,7 @@ class FastWriter:
             self._h[done % 2] = last
             hidden = self._session.engine.hidden_size
             for h, state in zip(last, self._session.cells, strict=True):
-                _rows(state.h_one, self._session.streams)[:hidden] = _to_float32(h[:, :hidden]).T
+                _rows(state.h_one, self._session.streams)[:hidden] = to_float32(h[:, :hidden]).T
             for part in self._parts:
                 self._exchange(part, store=True)
         return done
@@ -224,47 +224,6 @@ def _depth(engine: Engine, dtype: np.dtype[Any]) -> int:
     """H + 1, rounded up to a whole number of words."""
     values_per_word = 4 // dtype.itemsize
     return -(-(engine.hidden_size + 1) // values_per_word) * values_per_word
-
-
-def _to_type(values: Floats, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """float32 as a type of h, rounded to the nearest; ties to even in bfloat16."""
-    if dtype == np.uint8:
-        bytes_: NDArray[Any] = np.floor(values * BYTE_SCALE + (BYTE_ZERO + 0.5)).astype(dtype)
-        return bytes_
-    if dtype == np.uint16:
-        bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-        upper: NDArray[Any] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(dtype)
-        return upper
-    return values
-
-
-def _to_float32(h: NDArray[Any]) -> Floats:
-    """A type of h as float32."""
-    if h.dtype == np.uint8:
-        return (h.astype(np.float32) - np.float32(BYTE_ZERO)) / np.float32(BYTE_SCALE)
-    if h.dtype == np.uint16:
-        return (h.astype(np.uint32) << 16).view(np.float32)
-    return h
-
-
-def _quantize(matrix: Floats, hidden: int) -> tuple[NDArray[np.int8], Floats]:
-    """Columns of products as int8, with a scale for each column.
-
-    Args:
-        matrix: (K, N), the biases in row `hidden`, zeros below.
-        hidden: H.
-
-    Returns:
-        (K, N), int8, each column's largest number 127; and scales (2, N), see `generate`.
-    """
-    weights = matrix[:hidden]
-    largest = np.abs(weights).max(axis=0, initial=0)
-    scale = np.where(largest > 0, largest / 127, 1)
-    converted = np.zeros(matrix.shape, dtype=np.int8)
-    converted[:hidden] = np.rint(weights / scale)
-    factors = scale / BYTE_SCALE
-    offsets = matrix[hidden] - factors * BYTE_ZERO * converted.sum(axis=0, dtype=np.int64)
-    return converted, np.stack([factors, offsets]).astype(np.float32)
 
 
 _MIN_STREAMS = 4  # for each thread

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from charlstm import layers as specs
 from charlstm.config import ModelConfig
-from charlstm.nn.cells import CELL_MODULES, Cell, one_hot
+from charlstm.nn.cell import Cell, one_hot
+from charlstm.nn.cells import CELL_MODULES
 from charlstm.nn.dropout import Masks, Shard
 from charlstm.nn.layer import Layer, State
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from charlstm.cells import CELLS, ZONEOUT_CELLS
-from charlstm.nn.cells import CELL_MODULES, Cell, PeepholeCell, one_hot
+from charlstm.nn.cell import Cell, one_hot
+from charlstm.nn.cells import CELL_MODULES, PeepholeCell
 from tests.equations import evaluate
 
 # Tiny and unequal, so that no two sizes can be mistaken for each other.

@@ -19,7 +19,8 @@ from charlstm.kernels.availability import unavailable
 from charlstm.kernels.lstm_windows import add_rows
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, multiply, pack, pack_transposed
 from charlstm.nn import threads
-from charlstm.nn.cells import CELL_MODULES, one_hot
+from charlstm.nn.cell import one_hot
+from charlstm.nn.cells import CELL_MODULES
 from charlstm.nn.kernel_ops import dropout
 from charlstm.nn.threads import parallel_for
 

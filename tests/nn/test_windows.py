@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from charlstm.nn.bptt import gru_window, peephole_window, rows_of
+from charlstm.nn.gru_window import gru_window
+from charlstm.nn.peephole_window import peephole_window
+from charlstm.nn.rows import rows_of
 
 TIME, BATCH, HIDDEN = 4, 3, 2
 
@@ -31,23 +33,23 @@ def gru_arguments(dtype: torch.dtype = torch.float64, hidden: int = HIDDEN) -> l
     return [normal(*shape, dtype=dtype) for shape in shapes]
 
 
-def test_peephole_s_way_back() -> None:
+def test_peephole_gradients() -> None:
     assert torch.autograd.gradcheck(peephole_window, peephole_arguments())
 
 
-def test_peephole_s_way_back_with_zoneout() -> None:
-    kept = (torch.rand(2, TIME, BATCH, HIDDEN, dtype=torch.float64) < 0.4).double()
-    for keepers in (kept, torch.full_like(kept, 0.3)):
-        arguments = [*peephole_arguments(), keepers[0], keepers[1]]
+def test_peephole_gradients_with_zoneout() -> None:
+    mask = (torch.rand(2, TIME, BATCH, HIDDEN, dtype=torch.float64) < 0.4).double()
+    for masks in (mask, torch.full_like(mask, 0.3)):
+        arguments = [*peephole_arguments(), masks[0], masks[1]]
         assert torch.autograd.gradcheck(peephole_window, arguments)
 
 
-def test_gru_s_way_back() -> None:
+def test_gru_gradients() -> None:
     assert torch.autograd.gradcheck(gru_window, gru_arguments())
 
 
 @pytest.mark.parametrize("size", [3, 2000], ids=["product", "row by row"])
-def test_rows_way_back(size: int) -> None:
+def test_rows_gradients(size: int) -> None:
     ids = torch.tensor([[0, 2, 2], [1, 0, 2]])
     table = normal(size, 4)
     weights = torch.randn(2, 3, 4, dtype=torch.float64)

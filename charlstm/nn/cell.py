@@ -1,0 +1,161 @@
+"""What every recurrent cell has in common (torch): weights, products, windows by equations."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from charlstm.cells import CellSpec
+from charlstm.nn.dropout import Masks, Shard
+from charlstm.nn.layer import Layer, State
+from charlstm.nn.rows import rows_of
+
+
+class Cell(Layer):
+    """One recurrent layer.
+
+    A subclass needs `spec` and `equations`; it may have a faster `window`.
+
+    Attributes:
+        spec: the cell's record.
+        compiled: whether `window` may run kernels (`charlstm.nn.kernel_ops`), on a CPU.
+        weight_ih: (G * H, inputs).
+        weight_hh: (G * H, H).
+        bias: the gates' blocks and the record's `extra_biases`.
+        zoneout: the probability, for cells that have it.
+        weight_dropout: the probability that a weight of `weight_hh` is zeroed, in training.
+        generator: draws zoneout's masks.
+        shard: which of the streams these are, if other processes read the others.
+    """
+
+    spec: ClassVar[CellSpec]
+
+    def __init__(self, inputs: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.compiled = False
+        self.zoneout = 0.0
+        self.weight_dropout = 0.0
+        self.generator: torch.Generator | None = None
+        self.shard: Shard | None = None
+        for name, shape in self.spec.weight_shapes(inputs, hidden_size).items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+
+    if TYPE_CHECKING:
+        weight_ih: nn.Parameter
+        weight_hh: nn.Parameter
+        bias: nn.Parameter
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw weights: inputs uniform within 1/sqrt(H), each recurrent block orthogonal.
+
+        An orthogonal block preserves the norm of what it multiplies (Saxe et al. 2014). The bias of
+        a forget gate is 1 (Jozefowicz et al. 2015); other biases and extra weights are 0.
+        """
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        spec = self.spec
+        with torch.no_grad():
+            self.weight_ih.uniform_(-bound, bound, generator=generator)
+            for block in self.weight_hh.chunk(spec.num_gates):
+                nn.init.orthogonal_(block, generator=generator)
+            self.bias.zero_()
+            if spec.forget_gate is not None:
+                self.bias.view(spec.num_biases, -1)[spec.gates.index(spec.forget_gate)] = 1.0
+            for name in spec.extra_weights:
+                self.get_parameter(name).zero_()
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """As in the record."""
+        return self.spec.state
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros."""
+        zeros = self.bias.new_zeros(batch_size, self.hidden_size)
+        return tuple(zeros for _ in self.spec.state)
+
+    def forward(
+        self, xs: Tensor, state: State, masks: Masks, vectors: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`window`, with dropout of the recurrent weights."""
+        if self.zoneout:
+            self.generator, self.shard = masks.generator, masks.shard
+        weight_hh = masks.weights(self.weight_hh, self.weight_dropout)
+        return self.window(xs, state, weight_hh, vectors)
+
+    @abstractmethod
+    def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:
+        """One step.
+
+        Args:
+            wx: W x, (B, G * H).
+            uh: U h, (B, G * H).
+            state: (B, H) each, in the record's order.
+
+        Returns:
+            The next state.
+        """
+
+    def window(
+        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """A whole window, in the fastest way that the cell has.
+
+        Args:
+            xs: (T, B, inputs). Or, if the cell takes ids, ids (T, B), int64.
+            state: B streams' state; not changed.
+            weight_hh: the recurrent weights after weight dropout, in the type of the products.
+            vectors: with ids: what they stand for, (V, inputs); None: one-hot rows.
+
+        Returns:
+            Outputs (T, B, H) and the next state.
+        """
+        return self.step_window(xs, state, weight_hh, vectors)
+
+    def step_window(
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor | None = None,
+        vectors: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """`window` by the equations, one step after the other; weight_hh None: the cell's own."""
+        weight_hh = self.weight_hh if weight_hh is None else weight_hh
+        dtype, exact = weight_hh.dtype, state[0].dtype
+        outputs = []
+        for wx in input_products(xs, self.weight_ih, None, dtype, vectors):
+            uh = functional.linear(state[0].to(dtype), weight_hh)
+            state = self.equations(wx.to(exact), uh.to(exact), state)
+            outputs.append(state[0])
+        return torch.stack(outputs), state
+
+    def step(self, x: Tensor, state: State) -> State:
+        """One step by the equations: inputs (B, inputs) and a state -> the next state."""
+        return self.step_window(x[None], state)[1]
+
+
+def product_table(weight: Tensor, vectors: Tensor | None) -> Tensor:
+    """W x for each id, (V, G * H); for one-hot rows these are the columns of W."""
+    return weight.T if vectors is None else vectors.to(weight.dtype) @ weight.T
+
+
+def input_products(
+    xs: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, vectors: Tensor | None
+) -> Tensor:
+    """W x + b for a whole window, (T, B, G * H): one product for rows, a look-up for ids."""
+    if xs.dtype == torch.int64:
+        table = product_table(weight, vectors)
+        return rows_of((table if bias is None else table + bias).to(dtype), xs)
+    added = None if bias is None else bias.to(dtype)
+    return functional.linear(xs.to(dtype), weight.to(dtype), added)
+
+
+def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Ids of any shape -> rows of zeros with a single one, along a new last axis."""
+    rows = torch.zeros(*ids.shape, size, dtype=dtype, device=ids.device)
+    return rows.scatter_(-1, ids[..., None], 1.0)

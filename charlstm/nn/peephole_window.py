@@ -1,0 +1,202 @@
+"""A whole window of peephole LSTM with a hand-written backward pass.
+
+Over steps t = 1..T, with a = W x + b for the whole window in one product, zoneout masks k_h and k_c
+(0 without zoneout), and everything elementwise but U h:
+
+    i = sigma(a_i + U_i h + p_i c)          f = sigma(a_f + U_f h + p_f c)
+    g = tanh(a_g + U_g h)                   s = f c + i g
+    o = sigma(a_o + U_o h + p_o s)          u = tanh(s)
+    c' = k_c c + (1 - k_c) s                h' = k_h h + (1 - k_h) o u
+
+Backward, from dh' (of this step's output and of the step after) and dc':
+
+    da_o = (1 - k_h) dh' u o (1 - o)
+    ds   = (1 - k_c) dc' + (1 - k_h) dh' o (1 - u^2) + da_o p_o
+    da_i = ds g i (1 - i)       da_f = ds c f (1 - f)       da_g = ds i (1 - g^2)
+    dc   = k_c dc' + ds f + da_i p_i + da_f p_f
+    dh   = k_h dh' + U^T da
+
+Every factor beside dh', dc' and ds is known in the forward pass. So they are computed there, while
+gates are still in the processor's cache, and stored in place of the gates:
+
+    M_o = (1 - k_h) u o (1 - o)         N = (1 - k_h) o (1 - u^2) + M_o p_o
+    M_i = g i (1 - i)     M_f = c f (1 - f)     M_g = i (1 - g^2)     R = f + M_i p_i + M_f p_f
+
+and a step back is da_o = dh' M_o, ds = (1 - k_c) dc' + dh' N, da_ifg = ds M_ifg,
+dc = k_c dc' + ds R, and one product. The gradients of weights sum over all steps at once:
+dU = sum over t of da_t h_(t-1)^T is one product, dp_i = sum da_i c, dp_f = sum da_f c,
+dp_o = sum da_o s. `a`'s gradient is da itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charlstm.nn.buffers import (
+    Saved,
+    buffers,
+    sigmoid_backward,
+    state_type,
+    tanh_backward,
+    tanh_of,
+)
+
+
+def peephole_window(
+    inputs: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_hh: Tensor,
+    peephole: Tensor,
+    zoneout_mask_h: Tensor | None = None,
+    zoneout_mask_c: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A window of peephole LSTM: see the module's head.
+
+    Args:
+        inputs: a = W x + b, (T, B, 4H), gates i, f, g, o.
+        h, c: the state, (B, H).
+        weight_hh: U, (4H, H), in the type of the products.
+        peephole: p_i, p_f, p_o, (3H,).
+        zoneout_mask_h, zoneout_mask_c: the fraction that each unit keeps of its old h and c,
+            (T, B, H) each; both or neither.
+
+    Returns:
+        Outputs (T, B, H), and the last h and c, in float32 or better.
+    """
+    out: tuple[Tensor, Tensor, Tensor] = _PeepholeWindow.apply(  # type: ignore[no-untyped-call]
+        inputs, h, c, weight_hh, peephole, zoneout_mask_h, zoneout_mask_c, torch.is_grad_enabled()
+    )
+    return out
+
+
+class _PeepholeWindow(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0915 - one loop, in the order of the equations
+        ctx: Any,
+        inputs: Tensor,
+        h: Tensor,
+        c: Tensor,
+        weight_hh: Tensor,
+        peephole: Tensor,
+        zoneout_mask_h: Tensor | None,
+        zoneout_mask_c: Tensor | None,
+        has_backward: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        steps, batch, _ = inputs.shape
+        hidden = weight_hh.shape[1]
+        product, exact = weight_hh.dtype, state_type(weight_hh)
+        p_i, p_f, p_o = peephole.to(exact).view(3, hidden)
+        p_if = peephole[: 2 * hidden].to(exact).view(2, hidden)
+        hs = buffers.take((steps + 1, batch, hidden), inputs, product)
+        cs = buffers.take((steps + 1, batch, hidden), inputs, exact)
+        outputs = torch.empty((steps, batch, hidden), dtype=exact, device=inputs.device)
+        hs[0], cs[0] = h, c
+        new_cs = cs[1:]
+        if zoneout_mask_c is not None:
+            new_cs = buffers.take((steps, batch, hidden), inputs, exact)
+        # M_i, M_f, M_g, M_o, N, R of every step.
+        saved_steps = steps if has_backward else 1
+        factors = buffers.take((saved_steps, batch, 6, hidden), inputs, exact)
+        each = [block.unbind() * (steps // saved_steps) for block in factors.unbind(2)]
+        # One step's gates and u; views of them and of all steps are made once, for in the loop
+        # each would cost as much as a sum.
+        acts = buffers.take((batch, 5, hidden), inputs, exact)
+        i, f, g, o, u = acts.unbind(1)
+        ifgo, if_, ifg, ou = acts[:, :4], acts[:, :2], acts[:, :3], acts[:, 3:]
+        arguments = buffers.take((batch, 4 * hidden), inputs, product)
+        by_gate = arguments.view(batch, 4, hidden)
+        transposed = weight_hh.t().contiguous()
+        last_h = h.to(exact)
+        loop = zip(
+            inputs.unbind(), hs.unbind()[:-1], hs.unbind()[1:], cs.unbind()[:-1], new_cs.unbind(),
+            outputs.unbind(), cs[:, :, None].unbind()[:-1], *each, strict=True,
+        )  # fmt: skip
+        for t, (a, old_h, new_h, old_c, s, out, c_wide, m_i, m_f, m_g, m_o, n, r) in enumerate(
+            loop
+        ):
+            torch.addmm(a, old_h, transposed, out=arguments)
+            ifgo.copy_(by_gate)
+            if_.addcmul_(c_wide, p_if)
+            g.mul_(2)
+            ifg.sigmoid_()
+            tanh_of(g)
+            torch.mul(f, old_c, out=s)
+            s.addcmul_(i, g)
+            torch.mul(s, 2, out=u)
+            o.addcmul_(s, p_o)
+            ou.sigmoid_()
+            tanh_of(u)
+            torch.mul(o, u, out=out)
+            if has_backward:
+                sigmoid_backward(u, o, grad_input=m_o)
+                tanh_backward(o, u, grad_input=n)
+                if zoneout_mask_h is not None:
+                    m_o.mul_(1 - zoneout_mask_h[t])
+                    n.mul_(1 - zoneout_mask_h[t])
+                n.addcmul_(m_o, p_o)
+                sigmoid_backward(g, i, grad_input=m_i)
+                sigmoid_backward(old_c, f, grad_input=m_f)
+                tanh_backward(i, g, grad_input=m_g)
+                torch.addcmul(f, m_i, p_i, out=r).addcmul_(m_f, p_f)
+            if zoneout_mask_h is not None and zoneout_mask_c is not None:
+                out.lerp_(last_h, zoneout_mask_h[t])
+                torch.lerp(s, old_c, zoneout_mask_c[t], out=cs[t + 1])
+                last_h = out
+            new_h.copy_(out)
+        final_c = cs[steps].clone()
+        buffers.give(arguments, acts)
+        ctx.saved = Saved(factors, hs, cs, *([] if zoneout_mask_c is None else [new_cs]))
+        ctx.save_for_backward(weight_hh, peephole, zoneout_mask_h, zoneout_mask_c)
+        return outputs, outputs[-1].clone(), final_c
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        d_outputs, dh_last, dc_last = gradients
+        weight_hh, peephole, zoneout_mask_h, zoneout_mask_c = ctx.saved_tensors
+        factors, hs, cs = ctx.saved.tensors[:3]
+        new_cs = cs[1:] if zoneout_mask_c is None else ctx.saved.tensors[3]
+        steps, batch, _, hidden = factors.shape
+        product, exact = weight_hh.dtype, factors.dtype
+        d_acts = torch.empty((steps, batch, 4 * hidden), dtype=product, device=factors.device)
+        # One step's da, before it is rounded to the type of the products.
+        da = buffers.take((batch, 4 * hidden), factors, exact)
+        da_ifg, da_o = da.view(batch, 4, hidden)[:, :3], da.view(batch, 4, hidden)[:, 3]
+        back = buffers.take((batch, hidden), factors, product)
+        dh = dh_last.to(exact, copy=True)
+        dc = dc_last.to(exact, copy=True)
+        dc_wide = dc[:, None]
+        loop = zip(
+            range(steps), d_outputs.to(exact).unbind(), factors[:, :, :3].unbind(),
+            *(block.unbind() for block in factors.unbind(2)[3:]), d_acts.unbind(), strict=True,
+        )  # fmt: skip
+        for t, d_out, m_ifg, m_o, n, r, d_act in reversed(list(loop)):
+            dh.add_(d_out)
+            torch.mul(dh, m_o, out=da_o)
+            if zoneout_mask_h is None or zoneout_mask_c is None:
+                dc.addcmul_(dh, n)  # this is ds
+                torch.mul(m_ifg, dc_wide, out=da_ifg)
+                dc.mul_(r)
+            else:
+                ds = (dc * (1 - zoneout_mask_c[t])).addcmul_(dh, n)
+                torch.mul(m_ifg, ds[:, None], out=da_ifg)
+                dc.mul_(zoneout_mask_c[t]).addcmul_(ds, r)
+            d_act.copy_(da)
+            torch.mm(d_act, weight_hh, out=back)
+            if zoneout_mask_h is None:
+                dh.copy_(back)
+            else:
+                dh.mul_(zoneout_mask_h[t]).add_(back)
+        flat = d_acts.view(steps * batch, 4 * hidden)
+        d_weight = torch.mm(flat.t(), hs[:-1].view(steps * batch, hidden))
+        gates = d_acts.view(steps, batch, 4, hidden)
+        d_peephole = [
+            torch.mul(gates[:, :, gate], seen).sum((0, 1), dtype=exact)
+            for gate, seen in ((0, cs[:-1]), (1, cs[:-1]), (3, new_cs))
+        ]
+        buffers.give(da, back)
+        weights = (d_weight, torch.cat(d_peephole).to(peephole.dtype))
+        return d_acts, dh, dc, *weights, None, None, None
