@@ -49,9 +49,10 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not a model's.
     """
-    from charlstm.format.checkpoint import Checkpoint, load_meta, unusable
+    from charlstm.format.checkpoint import Checkpoint, load_meta
     from charlstm.format.metadata import read_meta
     from charlstm.format.progress import Progress
+    from charlstm.format.versions import unusable
     from charlstm.inference.weights import check_weights
     from charlstm.runs.folder import Run
     from charlstm.runs.maturity import hardly_trained

@@ -60,8 +60,9 @@ def _summary(run: Run) -> dict[str, Any]:
     """
     from charlstm.cli.info import progress_facts
     from charlstm.config import Config
-    from charlstm.format.checkpoint import load_meta, unusable
+    from charlstm.format.checkpoint import load_meta
     from charlstm.format.progress import Progress
+    from charlstm.format.versions import unusable
     from charlstm.runs.find import first_readable
     from charlstm.runs.manage import contents
 

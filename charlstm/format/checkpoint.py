@@ -31,8 +31,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm import __version__
-from charlstm.errors import CharlstmError, CheckpointError, UnknownOptionError
+from charlstm.errors import CheckpointError
 from charlstm.format.files import replace_file, retry_while_shared
 from charlstm.format.migrations import FORMAT, MIGRATIONS, migrate
 
@@ -135,38 +134,6 @@ def load_meta(path: Path) -> dict[str, Any]:
     """
     with _open(path) as file, _damage_reported(path):
         return _read_directory(path, file)[2]
-
-
-def unusable(
-    path: Path, meta: Mapping[str, Any], error: CharlstmError, *, damaged: bool = False
-) -> CheckpointError:
-    """The error to report where a whole checkpoint does not hold what this version can use.
-
-    Args:
-        path: the file.
-        meta: what it says of itself.
-        error: what is wrong with its contents.
-        damaged: whether only damage, or a newer version, can be the reason.
-    """
-    written = str(meta.get("charlstm"))[:20]
-    newer = _version(written) > _version(__version__)
-    if not newer and not isinstance(error, UnknownOptionError):
-        what = f"{path} is not an intact checkpoint" if damaged else str(path)
-        return CheckpointError(f"{what}: {error}")
-    # A version in development has the number of the release before it or after it.
-    who = f"a newer charlstm ({written}); this is {__version__}"
-    if not newer:
-        who = f"a newer charlstm than this {__version__}"
-    reason = str(error).partition("\n")[0]
-    return CheckpointError(
-        f"{path} was written by {who}: {reason}\nInstall a newer charlstm to use it."
-    )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """The numbers that a version begins with, for comparison; none where it is no version."""
-    match = re.match(r"\d{1,6}(\.\d{1,6})*", text, re.ASCII)
-    return tuple(map(int, match[0].split("."))) if match else ()
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from charlstm.config import Config
 from charlstm.errors import CharlstmError
-from charlstm.format.checkpoint import Checkpoint, unusable
+from charlstm.format.checkpoint import Checkpoint
+from charlstm.format.versions import unusable
 from charlstm.text.tokenizer import CharTokenizer
 
 

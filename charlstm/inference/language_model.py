@@ -25,8 +25,9 @@ from charlstm.errors import (
     UnknownCharacterError,
     quoted,
 )
-from charlstm.format.checkpoint import Checkpoint, unusable
+from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
+from charlstm.format.versions import unusable
 from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.sampling import (

@@ -12,9 +12,10 @@ import torch
 from charlstm.config import SECTIONS, Config, MoreConfig
 from charlstm.config.fields import flag_of
 from charlstm.errors import CheckpointError, RunError
-from charlstm.format.checkpoint import Checkpoint, unusable
+from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress
+from charlstm.format.versions import unusable
 from charlstm.inference.own_text import read_own_text
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run

@@ -107,12 +107,10 @@ def new_run(
     device = pick_device(config.train.device, group.local_rank)
     check_machine(config.train.precision, config.train.kernel, device)
     first = source.name if source is not None else arguments[0]
-    first = "stdin" if first == "-" else first
     watch = CompileWatch(on_compile)
-    with _new_folder(runs_dir, name, first) as (run, lock):
-        if source is not None:
-            sources, skipped = [source], dict[str, int]()
-        else:
+    with _new_folder(runs_dir, name, "stdin" if first == "-" else first) as (run, lock):
+        sources, skipped = [source] if source is not None else [], dict[str, int]()
+        if not sources:
             sources, skipped = _find(arguments, config, runs_dir, notice, details)
         corpus = load_corpus(sources, config.text, progress=progress)
         for hint in hints(sources, corpus.tokenizer, config.text):
