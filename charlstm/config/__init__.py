@@ -1,4 +1,4 @@
-"""Every option, once: its default, help, range and choices are on a field of these dataclasses.
+"""Configuration dataclasses: each option's default, help, range and choices are on one field.
 
 The command line builds its options from the fields, a checkpoint stores them as JSON, and the
 library takes the dataclasses. Nothing here imports anything heavy, and a section is imported when

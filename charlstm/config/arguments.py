@@ -1,14 +1,14 @@
-"""One rule for the types of arguments that the library's callers give.
+"""Type checks for the arguments of public functions.
 
 A decorated function checks each argument against its annotation:
 
-- `int` and `float` take Python's and numpy's numbers, but no bool; `float` takes a whole number.
-- `bool` takes Python's and numpy's.
-- `str`, and any other class, takes its instances.
-- `str | os.PathLike[str]` takes both, and passes a text on.
-- `X | None` takes None, too. `Any` takes everything: the function itself has to check it.
+- `int` and `float` accept Python and numpy numbers, but no bool. `float` also accepts an int.
+- `bool` accepts Python and numpy bools.
+- `str`, and any other class, accepts its instances.
+- `str | os.PathLike[str]` accepts both; the function receives a str.
+- `X | None` also accepts None. `Any` accepts everything: the function itself must check it.
 
-Nothing else is converted: not "3" to 3, nor 2.0 to 2, nor bytes to a text.
+Nothing else is converted: not "3" to 3, nor 2.0 to 2, nor bytes to a str.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ R = TypeVar("R")
 
 
 def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that checks its arguments, and receives them as the annotated types.
+    """Decorate a function to check its arguments and convert them to the annotated types.
 
     Raises (when called):
-        ArgumentTypeError: an argument has another type than its annotation says.
+        ArgumentTypeError: an argument's type does not match its annotation.
     """
     signature = inspect.signature(function)
 
     @functools.cache
     def hints() -> dict[str, Any]:
-        return typing.get_type_hints(function)  # later than here, when all names are defined
+        return typing.get_type_hints(function)  # deferred: some names are defined later
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             bound = signature.bind(*args, **kwargs)
-        except TypeError:  # too many, too few: Python's own message names the function
+        except TypeError:  # wrong number: Python's own message names the function
             return function(*args, **kwargs)
         for name, value in bound.arguments.items():
             if name in hints() and signature.parameters[name].kind not in _VARIADIC:
@@ -64,7 +64,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         choices.remove(types.NoneType)
         if value is None:
             return None
-    if len(choices) > 1:  # the one union that there is
+    if len(choices) > 1:  # str | os.PathLike[str], the only union in use
         return check_path(name, value, optional=optional)
     if choices[0] is Any:
         return value

@@ -1,4 +1,4 @@
-"""How weights follow the text that is read (`--dynamic`)."""
+"""Options of dynamic evaluation (`--dynamic`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from charlstm.config.fields import Range, Section, option
 
 @dataclass(frozen=True)
 class DynamicConfig(Section):
-    """How weights follow the text that is read (`--dynamic`)."""
+    """Options of dynamic evaluation: the model is fine-tuned on the text as it reads it."""
 
     dynamic_rate: float = option(
         8e-4,
-        "Learning rate of the step after each window (--dynamic).",
+        "Learning rate of the update after each window (--dynamic).",
         group="Dynamic",
         within=Range(0, 1),
     )
@@ -25,7 +25,7 @@ class DynamicConfig(Section):
     )
     dynamic_window: int = option(
         32,
-        "Characters in a window (--dynamic).",
+        "Window length in characters (--dynamic).",
         group="Dynamic",
         within=Range(1, 1_000_000),
     )

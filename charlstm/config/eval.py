@@ -1,4 +1,4 @@
-"""What `charlstm eval` measures, and how."""
+"""Options of `eval`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _DEFAULT_WINDOW = 64
 
 @dataclass(frozen=True)
 class EvalConfig(Section):
-    """Which text is scored, and from which state."""
+    """Options of evaluation: the text and the initial state."""
 
     split: str | None = option(
         None,
-        "Without TEXTS: which part of the run's own text.",
+        "Without TEXTS: the part of the run's own text to evaluate on.",
         group="Evaluation",
         choices=("val", "test", "train"),
         shown_default="val",
     )
     protocol: str = option(
         "carried",
-        "Carry the state over the whole text, or start each window from the zero state (cold).",
+        "Carry the state over the whole text, or start each window from a zero state (cold).",
         group="Evaluation",
         choices=("carried", "cold"),
     )
     window: int | None = option(
         None,
-        "Characters in a cold window.",
+        "Window length of --protocol cold, in characters.",
         group="Evaluation",
         within=Range(1, 1_000_000),
         shown_default=str(_DEFAULT_WINDOW),
@@ -38,11 +38,11 @@ class EvalConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.window is not None and self.protocol == "carried":
-            raise ConfigError("--window is for --protocol cold: add that, or leave it out.")
+            raise ConfigError("--window requires --protocol cold: add it, or omit --window.")
 
     @property
     def cold_window(self) -> int:
-        """Characters in a cold window; 0 where the state is carried."""
+        """Window length of the cold protocol; 0 for the carried protocol."""
         if self.protocol == "carried":
             return 0
         return _DEFAULT_WINDOW if self.window is None else self.window

@@ -1,4 +1,4 @@
-"""Dataclass fields that know their option: help, range, name, and how they become JSON."""
+"""Dataclass fields that describe options: help, range and flag; conversion to and from JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from charlstm.errors import ArgumentTypeError, ConfigError, UnknownOptionError
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers an option may take: from `low` to `high`, each end included unless open."""
+    """The interval of allowed values: from `low` to `high`, each end included unless open."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ def _shown(bound: float) -> str:
 FRACTION = Range(0, 1, open_high=True)
 COUNT = Range(1, 2**31 - 1)
 COUNT_OR_ZERO = Range(0, 2**31 - 1)
-BOUND = Range(0, 1e30)  # for numbers that float32 must hold, and their squares' sums float64
+BOUND = Range(0, 1e30)  # fits in float32; sums of its squares fit in float64
 
 
 def option(
@@ -60,19 +60,19 @@ def option(
     negatable: bool = True,
     shown_default: str = "",
 ) -> Any:
-    """A dataclass field with what the command line must know of it.
+    """A dataclass field with the metadata from which its command-line option is built.
 
     Args:
         default: the default value.
-        text: one line of help.
-        group: the heading it stands under in `--help`.
-        within: the allowed numbers.
-        choices: the allowed words.
-        flag: the option's name where it is not the field's name with dashes.
+        text: the help text.
+        group: its section in `--help`.
+        within: the allowed interval.
+        choices: the allowed values of a str.
+        flag: the option's name, if it is not the field's name with dashes.
         on_resume: whether a resumed run may change it.
-        zero: a word that stands for 0 on the command line.
-        chosen: whether a value is chosen automatically, from corpus size and time budget, where
-            neither it nor a recipe is given; `default` counts elsewhere.
+        zero: a word for 0 on the command line.
+        chosen: whether `train` without a recipe chooses the value automatically if it is not
+            given. Otherwise `default` applies.
         short: a second name of one letter, such as `-n`.
         metavar: what stands for the value in help; FILE makes the value a path.
         negatable: whether a flag has a negative form, `--no-...`.
@@ -106,7 +106,7 @@ def _types(section: type) -> dict[str, Any]:
 
 
 def type_of(section: type, name: str) -> type:
-    """The plain type of a field: int, float, str, bool or tuple; `int | None` gives int."""
+    """The type of a field: int, float, str, bool or tuple; `int | None` gives int."""
     hint = _types(section)[name]
     if isinstance(hint, types.UnionType):
         hint = next(t for t in typing.get_args(hint) if t is not type(None))
@@ -115,7 +115,7 @@ def type_of(section: type, name: str) -> type:
 
 
 class Section:
-    """What the option groups share: validation on construction, JSON in and out."""
+    """Base class of the configuration dataclasses: validation on construction, JSON conversion."""
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -126,10 +126,11 @@ class Section:
 
     @classmethod
     def checked(cls, spec: dataclasses.Field[Any], value: Any) -> Any:
-        """The value as the field's plain type, if it may be the field's.
+        """The value, checked and converted to the field's type.
 
         Raises:
-            ConfigError: it may not.
+            ArgumentTypeError: the value has the wrong type.
+            ConfigError: the value is out of range, or not one of the choices.
         """
         flag, kind = flag_of(spec), type_of(cls, spec.name)
         name = f"{spec.name} ({flag})"
@@ -143,14 +144,14 @@ class Section:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], base: Self | None = None) -> Self:
-        """A section with some fields given by name, as keyword arguments are.
+        """A section with some fields replaced.
 
         Args:
             options: values by field.
-            base: what the other fields are; None: the defaults.
+            base: provides the other fields; None: the defaults.
 
         Raises:
-            ArgumentTypeError: there is no such field, or a value has the wrong type.
+            ArgumentTypeError: a field does not exist, or a value has the wrong type.
             ConfigError: a value is out of range.
         """
         names = [spec.name for spec in dataclasses.fields(cls)]  # type: ignore[arg-type]
@@ -167,11 +168,11 @@ class Section:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Rebuild from `to_json`'s object; absent fields take their defaults.
+        """A section from the object of `to_json`; absent fields take their defaults.
 
         Raises:
-            UnknownOptionError: there is no such field.
-            ConfigError: a wrong type, or a value out of range.
+            UnknownOptionError: a field does not exist.
+            ConfigError: a value has the wrong type, or is out of range.
         """
         if not isinstance(data, Mapping):
             raise ConfigError(f"{cls.__name__} must be an object, not {type(data).__name__}.")
@@ -194,17 +195,17 @@ def check_choice(flag: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> Any:
-    """The value as `kind`, if it is one: the rule that `charlstm.config.arguments` states.
+    """The value converted to `kind`, by the rules in `charlstm.config.arguments`.
 
     Args:
-        name: the argument's or field's, for the message.
-        value: what was given.
-        kind: int, float, bool, str, tuple (of texts, for which a list or one text may stand), or
-            any class.
-        optional: whether the caller takes None, too, which the message then says.
+        name: name of the argument or field, for the message.
+        value: the value.
+        kind: int, float, bool, str, any class, or tuple. A tuple has str elements; a list or a
+            single str is converted to it.
+        optional: whether the caller also accepts None; the message mentions it.
 
     Raises:
-        ArgumentTypeError: it is not one.
+        ArgumentTypeError: the value has another type.
     """
     wanted = _WANTED.get(kind) or _Wanted(kind, f"a {kind.__name__}", lambda value: value)
     if kind is tuple and isinstance(value, str):
@@ -212,7 +213,7 @@ def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> 
     number = kind in (int, float)
     if kind is bool and (type(value).__module__, type(value).__name__) in _NUMPY_BOOLS:
         value = bool(value)
-    # A bool, though Python counts it among the ints, is not taken for a number.
+    # bool is a subclass of int, but not accepted as a number.
     good = isinstance(value, wanted.kind) and not (number and isinstance(value, bool))
     if not good or (kind is tuple and not all(isinstance(part, str) for part in value)):
         end = " or None" if optional else ""
@@ -220,14 +221,14 @@ def check_type(name: str, value: Any, kind: type, *, optional: bool = False) -> 
     return wanted.convert(value)
 
 
-# Named here, as this module does without numpy: its bool before version 2.0 and since.
+# By name, so that this module does not import numpy: its bool before and since version 2.0.
 _NUMPY_BOOLS = (("numpy", "bool_"), ("numpy", "bool"))
 
 
 def _float(value: Any) -> float:
     try:
         return float(value)
-    except OverflowError:  # a whole number that is larger than any float
+    except OverflowError:  # an int larger than any float
         return math.inf if value > 0 else -math.inf
 
 
@@ -248,17 +249,17 @@ _WANTED: dict[type, _Wanted] = {
 
 
 def describe_value(value: object) -> str:
-    """A value and its type, for a message."""
+    """A value and its type, for an error message."""
     return "None" if value is None else f"{_short(value)} ({type(value).__name__})"
 
 
 def _short(value: object) -> str:
-    """A value for a message, whatever its size."""
+    """A value for an error message, abbreviated."""
     if isinstance(value, int) and value.bit_length() > 64:
-        return "a number of more than 64 bits"  # Python refuses to write out the largest
+        return "a number of more than 64 bits"  # str() raises ValueError for very large ints
     if isinstance(value, (str, bytes)):
         value = value[:100]
     text = str(value) if isinstance(value, numbers.Real) else repr(value)
-    if "\n" in text:  # as an array's has
+    if "\n" in text:  # the repr of an array
         text = " ".join(text.split())
     return text if len(text) <= 80 else text[:80] + "..."

@@ -1,4 +1,4 @@
-"""How blanks are filled in."""
+"""Options of `fill`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from charlstm.errors import ConfigError
 
 @dataclass(frozen=True)
 class FillConfig(Section):
-    """How blanks are filled in."""
+    """Options of filling in blanks."""
 
     blank: str = option("_", "The character that stands for a blank.", group="Filling")
     temperature: float = option(
         0.8,
-        "Divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest.",
+        "Sampling temperature: divides the logits; 0: always the most likely character.",
         group="Filling",
         within=Range(0, 100),
         flag="--temp",
     )
     sweeps: int = option(
         10,
-        "How often each blank is drawn anew, given all others.",
+        "Gibbs sampling sweeps: each resamples every blank, given all others.",
         group="Filling",
         within=Range(0, 100_000),
     )
     seed: int | None = option(
         None,
-        "The same seed, options and model give the same text, on the same machine with the same "
-        "packages and number of processors (default: a new seed each time).",
+        "Random seed (default: a new one each time). Output is reproducible on the same machine "
+        "with the same packages and number of processors.",
         group="Filling",
         within=Range(0, 2**63 - 1),
     )

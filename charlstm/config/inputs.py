@@ -1,4 +1,4 @@
-"""How commands read the texts that they are given: prompts, texts with blanks, texts to score."""
+"""Options of reading prompts, texts with blanks, and texts to evaluate on."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ UNKNOWN_POLICIES = ("error", "skip", "replace", "map")
 
 @dataclass(frozen=True)
 class InputConfig(Section):
-    """What a text's characters stand for."""
+    """Options of interpreting the characters of a text."""
 
     unknown: str = option(
         "error",
-        "What to do with characters the model does not know: error; skip; replace (by U+FFFD or a "
-        "space); or map: write them as the model's text has them, such as a straight quotation "
-        "mark for a curly one.",
+        "Handling of characters outside the vocabulary: error; skip; replace (by U+FFFD or a "
+        "space); or map (to an equivalent, such as a straight quotation mark for a curly one).",
         group="Text",
         choices=UNKNOWN_POLICIES,
     )
     escapes: bool | None = option(
         None,
         "Read \\n as a newline and \\t as a tab (also \\r, \\0, \\\\, \\xHH, \\uHHHH and "
-        "\\UHHHHHHHH) in texts given as options or arguments; not in files.",
+        "\\UHHHHHHHH) in options and arguments, not in files.",
         group="Text",
     )
 
 
 @dataclass(frozen=True)
 class PromptConfig(Section):
-    """Where the text to continue comes from."""
+    """Options of the prompt."""
 
     prompt: str | None = option(None, "Text to continue.", group="Prompt")
     prompt_file: str | None = option(
         None,
-        "The same from a file (- for stdin). A single line's final newline is not part of it.",
+        "Read the text to continue from a file (- for stdin). The final newline of a single line "
+        "is removed.",
         group="Prompt",
         metavar="FILE",
     )

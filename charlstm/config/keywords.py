@@ -12,17 +12,20 @@ from charlstm.errors import ArgumentTypeError
 
 
 def options_from_keywords(keywords: Mapping[str, Any], *kinds: type[Section]) -> dict[str, Any]:
-    """The options' values by field.
+    """Convert keyword arguments to field values.
 
-    An option has its name on the command line (`layers` for `--layers`) or its field's
-    (`num_layers`). None stands for an option that is not given.
+    A keyword is the option's name on the command line (`layers` for `--layers`) or its field's
+    name (`num_layers`). Options with the value None are treated as not given.
 
     Args:
         keywords: values by name.
-        kinds: the dataclasses whose fields may be given; their names are unique.
+        kinds: the dataclasses of the fields; field names must be unique across them.
+
+    Returns:
+        Values by field name.
 
     Raises:
-        ArgumentTypeError: there is no such option, or one is given by both its names.
+        ArgumentTypeError: an option is unknown, or is given by both its names.
     """
     fields = {spec.name: spec for kind in kinds for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
     by_flag = {_keyword(spec): spec for spec in fields.values()}

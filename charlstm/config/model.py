@@ -1,4 +1,4 @@
-"""The network's shape, and what regularises it."""
+"""Options of the network: architecture and regularisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from charlstm.errors import ConfigError
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """The network's shape."""
+    """Options of the network: architecture and regularisation."""
 
     cell: str = option(
         "lstm",
@@ -22,98 +22,96 @@ class ModelConfig(Section):
     )
     direction: str = option(
         "forward",
-        "Read from left to right, or from both sides of each character (both: for `charlstm "
-        "fill`; such a model cannot write left to right).",
+        "Reading direction: forward, or both (bidirectional, for `charlstm fill`; cannot be used "
+        "with `charlstm sample`).",
         group="Model",
         choices=("forward", "both"),
     )
     num_layers: int = option(
-        1, "Layers, stacked.", group="Model", within=Range(1, 64), flag="--layers"
+        1, "Number of recurrent layers.", group="Model", within=Range(1, 64), flag="--layers"
     )
     hidden_size: int = option(
-        512, "Units in each layer.", group="Model", within=Range(1, 65536), chosen=True
+        512, "Number of units in each layer.", group="Model", within=Range(1, 65536), chosen=True
     )
     embedding: int = option(
         0,
-        "Learn a vector of N numbers for each character in place of its one-hot vector (0): "
-        "fewer weights where there are many characters.",
+        "Size of a learned embedding vector for each character (0: one-hot input). Saves weights "
+        "for large vocabularies, and often trains faster.",
         group="Model",
         within=Range(0, 65536),
         chosen=True,
     )
     residual: bool = option(
         False,
-        "Add each layer's input to its output, from the second layer on: for deep stacks (two "
-        "layers unless --layers is given).",
+        "Residual connections: add each layer's input to its output, from the second layer on "
+        "(implies --layers 2 if it is not given).",
         group="Model",
     )
     dense_output: bool = option(
         False,
-        "All layers feed the softmax, not the last alone (two layers unless --layers is given).",
+        "Feed the outputs of all layers to the softmax, not only the last (implies --layers 2 if "
+        "it is not given).",
         group="Model",
     )
     layer_norm: bool = option(
         False,
-        "Layer normalisation of each layer's output: stabilises deep stacks (two layers unless "
-        "--layers is given).",
+        "Layer normalisation between layers, for deep stacks (implies --layers 2 if it is not "
+        "given).",
         group="Model",
     )
     dropout: float = option(
         0.2,
-        "Fraction of activations dropped between layers and before the softmax in training, "
-        "against overfitting.",
+        "Dropout probability between layers and before the softmax.",
         group="Regularisation",
         within=FRACTION,
         chosen=True,
     )
     locked_dropout: float = option(
         0.0,
-        "Dropout with one mask for a whole window, so that a unit stays dropped: stronger than "
-        "--dropout.",
+        "Dropout probability with one mask for all steps of a window (variational dropout).",
         group="Regularisation",
         within=FRACTION,
     )
     input_dropout: float = option(
         0.0,
-        "Fraction of characters hidden from the first layer in training, against overfitting to "
-        "the last few.",
+        "Dropout probability of whole input characters.",
         group="Regularisation",
         within=FRACTION,
     )
     recurrent_dropout: float = option(
         0.0,
-        "Fraction of recurrent weights dropped for a window, against overfitting.",
+        "Dropout probability of recurrent weights, with one mask for each window (weight drop).",
         group="Regularisation",
         within=FRACTION,
         chosen=True,
     )
     logit_scale: float = option(
         1.0,
-        "Scales logits after training; values below 1 make predictions less confident "
-        "(temperature scaling).",
+        "Scales logits after training; values below 1 make predictions less confident (temperature "
+        "scaling).",
         group="Regularisation",
         within=Range(0, 10, open_low=True),
         chosen=True,
     )
     zoneout: float = option(
         0.0,
-        "Fraction of units that keep their previous state at a step: trains long memory (for "
-        "--cell peephole, which is used unless --cell is given).",
+        "Probability that a unit keeps its previous state at a step (implies --cell peephole if "
+        "--cell is not given).",
         group="Regularisation",
         within=FRACTION,
     )
 
     @property
     def stack_width(self) -> int:
-        """How many numbers a stack of layers gives to the softmax for each character."""
+        """Size of the input of the output layer."""
         return self.hidden_size * (self.num_layers if self.dense_output else 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.zoneout and self.cell not in ZONEOUT_CELLS:
             raise ConfigError(
-                f"--zoneout {self.zoneout:g} needs --cell {' or '.join(ZONEOUT_CELLS)}: the other "
-                "cells run in kernels that take no masks at each step."
+                f"--zoneout {self.zoneout:g} is not supported by --cell {self.cell}; use --cell "
+                f"{' or '.join(ZONEOUT_CELLS)}."
             )
         for name, flag in (
             ("residual", "--residual"),
@@ -122,6 +120,5 @@ class ModelConfig(Section):
         ):
             if getattr(self, name) and self.num_layers < 2:
                 raise ConfigError(
-                    f"{flag} works between layers of equal size; with --layers 1 there is "
-                    "nothing for it: give --layers 2 or more."
+                    f"{flag} has no effect with --layers 1; allowed: --layers 2 or more."
                 )

@@ -1,4 +1,4 @@
-"""How many texts a command writes, and what stands around them."""
+"""Options of the output of `sample` and `fill`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SAMPLES = Range(1, 4096)
 
 @dataclass(frozen=True)
 class OutputConfig(Section):
-    """What is written beside the generated text."""
+    """Options of output: number of samples, prompt and separator."""
 
     no_prompt: bool = option(
-        False, "Leave the prompt out of the output.", group="Output", negatable=False
+        False, "Do not include the prompt in the output.", group="Output", negatable=False
     )
     samples: int | None = option(
         None,
-        "Samples, generated side by side.",
+        "Number of samples, generated in one batch.",
         group="Output",
         within=SAMPLES,
         short="-n",
@@ -26,7 +26,7 @@ class OutputConfig(Section):
     )
     separator: str | None = option(
         None,
-        "What follows each text of -n N.",
+        "Text after each sample of -n N.",
         group="Output",
         shown_default="a newline, or on a terminal a heading before each",
     )

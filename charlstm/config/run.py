@@ -1,4 +1,4 @@
-"""All that shapes a training run: the sections together, checked against each other."""
+"""The configuration of a training run: all sections, checked against each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from charlstm.errors import ConfigError, UnknownOptionError
 
 @dataclass(frozen=True)
 class Config:
-    """All that shapes a training run."""
+    """The configuration of a training run."""
 
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -30,28 +30,30 @@ class Config:
             check_type(name, getattr(self, name), kind)
         if self.train.kernel == "compiled" and self.model.cell not in TRAINING_KERNEL_CELLS:
             raise ConfigError(
-                f"--kernel compiled is for --cell {' and '.join(TRAINING_KERNEL_CELLS)}, not for "
-                f"{self.model.cell}; use --kernel auto or torch."
+                f"--kernel compiled does not support --cell {self.model.cell}; allowed: "
+                f"{', '.join(TRAINING_KERNEL_CELLS)}. Use --kernel auto or torch."
             )
         if self.model.direction == "both" and self.windows.targets == "last":
             raise ConfigError(
-                "--direction both needs --targets all (recipes may set last): after a window's "
-                "last character there is nothing to read from the right."
+                "--direction both does not support --targets last (which recipes may set); use "
+                "--targets all."
             )
 
     def to_json(self) -> dict[str, Any]:
-        """One JSON object a section."""
+        """A JSON object with one entry for each section."""
         return {name: getattr(self, name).to_json() for name in SECTIONS}
 
     @classmethod
     def from_json(cls, data: object) -> Config:
-        """Rebuild from `to_json`'s object.
+        """A configuration from the object of `to_json`.
 
         Raises:
-            ConfigError: as for a section.
+            ConfigError: as for `Section.from_json`.
         """
         if not isinstance(data, Mapping):
-            raise ConfigError(f"a configuration has the sections {', '.join(SECTIONS)}.")
+            raise ConfigError(
+                f"a configuration must be an object with the sections {', '.join(SECTIONS)}."
+            )
         if unknown := sorted(set(map(str, data)) - set(SECTIONS)):
             raise UnknownOptionError(f"a configuration has no section {unknown[0][:80]!r}.")
         sections: dict[str, Any] = {
@@ -60,7 +62,7 @@ class Config:
         return cls(**sections)
 
     def override(self, changes: Mapping[str, Any]) -> Config:
-        """A copy with fields of any section replaced; names are unique over all sections.
+        """A copy with fields of any section replaced; field names are unique across sections.
 
         Raises:
             ConfigError: a value is out of range.
@@ -74,9 +76,9 @@ class Config:
 
 
 def check_values(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as their fields' types, each checked by itself.
+    """The values converted to their fields' types, each checked on its own.
 
-    For a resumed run, as the options that they go with are not known yet.
+    For a resumed run, whose other options are not known yet.
 
     Raises:
         ConfigError: a value has the wrong type, or is out of range.

@@ -1,4 +1,4 @@
-"""How sources become one text, and how it is divided."""
+"""Options of reading and splitting the text."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from charlstm.errors import ConfigError
 
 @dataclass(frozen=True)
 class TextConfig(Section):
-    """How sources become one text, and how that text is divided."""
+    """Options of reading and splitting the text."""
 
     glob: str = option(
         "**/*.txt",
-        "Files taken from a folder, whatever their case; hidden ones only where a part of the "
-        "pattern begins with a dot.",
+        "Pattern of files to read in a folder, ignoring case. Hidden files match only where a part "
+        "of the pattern begins with a dot.",
         group="Text",
     )
     exclude: tuple[str, ...] = option(
         (),
-        "Files and folders left out of a folder: a pattern for a name, or for a path in it "
+        "Pattern of files and folders to skip in a folder: of a name, or of a path in it "
         "(repeatable).",
         group="Text",
     )
@@ -31,30 +31,29 @@ class TextConfig(Section):
     )
     encoding_errors: str = option(
         "strict",
-        "What to do with invalid bytes.",
+        "Handling of invalid bytes.",
         group="Text",
         choices=("strict", "replace", "ignore"),
     )
     keep_newlines: bool = option(
-        False, "Keep CRLF and CR line ends (otherwise each becomes LF).", group="Text"
+        False, "Keep CRLF and CR line endings (default: converted to LF).", group="Text"
     )
-    lowercase: bool = option(False, "Fold the text to lower case.", group="Text")
+    lowercase: bool = option(False, "Convert the text to lower case.", group="Text")
     min_count: int = option(
         1,
-        "Characters seen less often become one replacement character.",
+        "Replace characters that occur less often by one replacement character.",
         group="Text",
         within=COUNT,
     )
     val_fraction: float = option(
         0.1,
-        "Fraction of the text held out for validation: its last part, before the test part.",
+        "Fraction of the text held out for validation: the last part, before the test part.",
         group="Text",
         within=FRACTION,
     )
     test_fraction: float = option(
         0.0,
-        "Fraction of the text held out as a test set: the very last part, which training never "
-        "reads.",
+        "Fraction of the text held out for testing: the very last part, not used in training.",
         group="Text",
         within=FRACTION,
     )
@@ -64,5 +63,5 @@ class TextConfig(Section):
         if self.val_fraction + self.test_fraction >= 1:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction:g} and --test-fraction "
-                f"{self.test_fraction:g} leave no text to train on; allowed: a sum below 1."
+                f"{self.test_fraction:g} leave no training text; allowed: a sum below 1."
             )

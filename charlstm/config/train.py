@@ -1,4 +1,4 @@
-"""How the network learns, and what is kept."""
+"""Options of training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from charlstm.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainConfig(Section):
-    """How the network learns, and what is kept during training."""
+    """Options of training: length, optimizer, hardware, logging and checkpoints."""
 
     epochs: int = option(
         0,
-        "Epochs: how often the training text is read (0: chosen automatically).",
+        "Number of epochs (0: chosen automatically).",
         group="Training",
         within=COUNT_OR_ZERO,
         on_resume=True,
@@ -22,30 +22,29 @@ class TrainConfig(Section):
     )
     minutes: float = option(
         0.0,
-        "Train for this long in total; the learning rate decays to 0 at the end, and what is "
-        "not given is chosen to fit (0: train for --epochs).",
+        "Time budget of the run in minutes; the learning rate decays to 0 at its end. Options that "
+        "are not given are chosen to fit (0: train for --epochs).",
         group="Training",
         within=Range(0, 1e6),
         on_resume=True,
     )
     stop_after: int = option(
         0,
-        "Pause after this many epochs, to be resumed; the schedule still spans --epochs "
-        "(0: never).",
+        "Pause after this many epochs; the schedule still spans --epochs (0: never).",
         group="Training",
         within=COUNT_OR_ZERO,
         on_resume=True,
     )
     patience: int = option(
         0,
-        "Stop after this many evaluations without a new best (0: never). The best is kept.",
+        "Early stopping: stop after this many evaluations without improvement (0: never).",
         group="Training",
         within=COUNT_OR_ZERO,
         on_resume=True,
     )
     seed: int = option(
         1,
-        "Seed of the weights, the windows and dropout.",
+        "Random seed of initial weights, window order and dropout.",
         group="Training",
         within=COUNT_OR_ZERO,
     )
@@ -54,7 +53,7 @@ class TrainConfig(Section):
     )
     lr: float = option(
         0.008,
-        "Learning rate at its peak.",
+        "Peak learning rate.",
         group="Optimizer",
         within=Range(0, 1e6, open_low=True),
         on_resume=True,
@@ -62,31 +61,31 @@ class TrainConfig(Section):
     )
     schedule: str = option(
         "linear",
-        "Learning rate over time: constant; linear (flat until --decay-after, then "
-        "straight to 0 at the end); cosine (the same, along a half cosine); step (times "
-        "--decay-rate at epoch --decay-after and each --decay-every epochs from there).",
+        "Learning rate schedule: constant; linear (constant until --decay-after, then linear to "
+        "0); cosine (the same with a half cosine); step (multiplied by --decay-rate at epoch "
+        "--decay-after, then every --decay-every epochs).",
         group="Optimizer",
         choices=("constant", "linear", "cosine", "step"),
     )
     warmup: int = option(
         50,
-        "Steps over which the learning rate rises to its peak.",
+        "Steps over which the learning rate rises linearly to its peak.",
         group="Optimizer",
         within=COUNT_OR_ZERO,
     )
     decay_after: float | None = option(
         None,
-        "When decay begins: a fraction of the run (linear, cosine; default 0.4) or an epoch "
-        "(step; default --decay-every).",
+        "Start of decay: a fraction of the run (linear, cosine; default 0.4) or an epoch (step; "
+        "default --decay-every).",
         group="Optimizer",
         within=COUNT_OR_ZERO,
     )
     decay_every: int = option(
-        1, "Epochs between two decays of the step schedule.", group="Optimizer", within=COUNT
+        1, "Epochs between decays of the step schedule.", group="Optimizer", within=COUNT
     )
     decay_rate: float = option(
         0.5,
-        "Factor of one decay of the step schedule.",
+        "Factor of each decay of the step schedule.",
         group="Optimizer",
         within=Range(0, 1, open_low=True),
     )
@@ -99,77 +98,77 @@ class TrainConfig(Section):
     )
     l1: float = option(
         0.0,
-        "Shrink matrices towards exact zeros, in each step by this times the learning rate "
-        "(L1): for sparse weights.",
+        "L1 regularisation of matrices, for sparse weights: each step shrinks them by this times "
+        "the learning rate.",
         group="Regularisation",
         within=Range(0, 1e6),
     )
     average: float = option(
         0.0,
-        "Average the weights over the last fraction of the run; the best checkpoint takes the "
-        "average where it predicts better.",
+        "Average the weights over this last fraction of the run (0: never); the best checkpoint "
+        "holds the average if its validation loss is lower.",
         group="Regularisation",
         within=FRACTION,
     )
     label_smoothing: float = option(
         0.0,
-        "Fraction of each target spread over all characters, against overconfidence. Reported "
-        "losses are without it.",
+        "Label smoothing: the probability of each target spread over all characters. Reported "
+        "losses do not include it.",
         group="Regularisation",
         within=FRACTION,
     )
     beta1: float = option(
         0.9,
-        "Decay of the gradient's moving average: Adam's beta1, the momentum of sgd.",
+        "Decay rate of the gradient average: beta1 of Adam, momentum of sgd.",
         group="Optimizer",
         within=FRACTION,
     )
     beta2: float = option(
         0.99,
-        "Decay of the squared gradient's moving average: Adam's beta2, RMSprop's alpha.",
+        "Decay rate of the squared gradient average: beta2 of Adam, alpha of RMSprop.",
         group="Optimizer",
         within=FRACTION,
     )
     clip_norm: float = option(
         1.0,
-        "Scale the gradient down to this norm (0: no limit).",
+        "Clip the gradient norm to this value (0: off).",
         group="Optimizer",
         within=BOUND,
         on_resume=True,
     )
     clip_value: float = option(
         0.0,
-        "Clamp each gradient to +- this value (0: no limit).",
+        "Clip each gradient element to +- this value (0: off).",
         group="Optimizer",
         within=BOUND,
         on_resume=True,
     )
     device: str = option(
         "auto",
-        "Where to train.",
+        "Device to train on.",
         group="Machine",
         choices=("auto", "cpu", "cuda", "mps"),
         on_resume=True,
     )
     precision: str = option(
         "auto",
-        "Number format of matrix products; auto is bfloat16 where a probe finds it faster. tf32 "
-        "is for NVIDIA GPUs.",
+        "Number format of matrix products; auto: bfloat16 if a short measurement finds it faster, "
+        "else float32. tf32 is for NVIDIA GPUs.",
         group="Machine",
         choices=("auto", "float32", "tf32", "bfloat16"),
     )
     kernel: str = option(
         "auto",
-        "What computes LSTM windows on a CPU: torch, or compiled code (the extra charlstm[fast]); "
-        "auto is the compiled where it is there and a probe finds it faster.",
+        "LSTM implementation on a CPU: torch, or compiled by numba (the extra charlstm[fast]); "
+        "auto: compiled if it is available and a short measurement finds it faster.",
         group="Machine",
         choices=("auto", "torch", "compiled"),
         on_resume=True,
     )
     processes: int = option(
         1,
-        "Processes that divide each batch (auto: as many as a short measurement finds fastest). "
-        "torchrun sets its own number.",
+        "Number of data-parallel processes (auto: the number that a short measurement finds "
+        "fastest). torchrun sets its own number.",
         group="Machine",
         within=Range(0, 1024),
         on_resume=True,
@@ -177,15 +176,15 @@ class TrainConfig(Section):
     )
     threads: int = option(
         0,
-        "Processor threads (0: one for each available processor, divided among the processes).",
+        "Number of CPU threads (0: one for each available processor, divided among the processes).",
         group="Machine",
         within=Range(0, 4096),
         on_resume=True,
     )
     eval_every: int = option(
         0,
-        "Steps between evaluations within an epoch, whose end is evaluated in any case (0: "
-        "chosen, for long epochs only; under --minutes about ten times, evenly over the run).",
+        "Steps between evaluations; each epoch also ends with one (0: chosen automatically, for "
+        "long epochs only; with --minutes about ten in the whole run).",
         group="Run",
         within=COUNT_OR_ZERO,
         on_resume=True,
@@ -193,21 +192,21 @@ class TrainConfig(Section):
     log_every: int = option(100, "Steps between lines in metrics.jsonl.", group="Run", within=COUNT)
     sample_every: int = option(
         500,
-        "Steps between previews of the model's text (0: none).",
+        "Steps between previews of generated text (0: none).",
         group="Run",
         within=COUNT_OR_ZERO,
         on_resume=True,
     )
     save_every: int = option(
         0,
-        "Steps between saves (0: about a minute). Each evaluation saves, too.",
+        "Steps between checkpoints (0: about one a minute). Each evaluation also saves one.",
         group="Run",
         within=COUNT_OR_ZERO,
         on_resume=True,
     )
     keep: int = option(
         1,
-        "Numbered checkpoints kept beside best.npz and last.npz.",
+        "Number of step-numbered checkpoints to keep, in addition to best.npz and last.npz.",
         group="Run",
         within=COUNT_OR_ZERO,
         on_resume=True,

@@ -1,4 +1,4 @@
-"""How the training text is cut into windows."""
+"""Options of windows: how the training text is cut and batched."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ from charlstm.config.fields import COUNT, FRACTION, Range, Section, option
 
 @dataclass(frozen=True)
 class WindowConfig(Section):
-    """How the training text is cut into windows."""
+    """Options of windows: how the training text is cut and batched."""
 
     maxlen: int = option(
         32,
-        "Characters in a window: how far gradients flow back.",
+        "Window length in characters: the length of truncated backpropagation through time.",
         group="Windows",
         within=COUNT,
         chosen=True,
     )
-    batch_size: int = option(32, "Windows in a batch.", group="Windows", within=COUNT, chosen=True)
+    batch_size: int = option(
+        32, "Number of windows in a batch.", group="Windows", within=COUNT, chosen=True
+    )
     stateless: bool = option(
         False,
-        "Start each window from a zero state, windows shuffled. Otherwise the batch is "
-        "parallel streams whose state is carried from window to window.",
+        "Shuffle the windows and start each from a zero state. By default, a batch is parallel "
+        "streams whose state is carried from window to window.",
         group="Windows",
     )
     grow: float = option(
         0.0,
-        "Fraction of the run with shorter windows: quarters of a window at first, then halves, "
-        "then whole ones (a window-length curriculum).",
+        "Window-length curriculum: the fraction of the run that trains on chunks of a quarter, "
+        "then a half of a window, before whole windows. Short chunks train faster at first.",
         group="Windows",
         within=Range(0, 1),
         chosen=True,
     )
     reset: float = option(
         0.0,
-        "Fraction of windows that a stream begins from a zero state: trains predictions from "
-        "short contexts (streams only).",
+        "Probability that a stream starts a window from a zero state, which trains prediction with "
+        "little context (without --stateless only).",
         group="Windows",
         within=FRACTION,
         chosen=True,
     )
     step: int = option(
         3,
-        "Characters from one window's start to the next (--stateless only).",
+        "Stride: characters from one window's start to the next (--stateless only).",
         group="Windows",
         within=COUNT,
     )
     targets: str = option(
         "all",
-        "Learn to predict at every position of a window, or after its last only.",
+        "Positions with a loss: all of a window, or only its last.",
         group="Windows",
         choices=("all", "last"),
     )

@@ -126,18 +126,18 @@ def test_cold_windows(options: dict[str, Any], window: int) -> None:
 
 
 def test_nothing_is_left_to_train_on() -> None:
-    with pytest.raises(ConfigError, match="leave no text"):
+    with pytest.raises(ConfigError, match=r"--val-fraction .* --test-fraction"):
         Config().override({"val_fraction": 0.6, "test_fraction": 0.4})
 
 
 def test_both_directions_need_all_targets() -> None:
-    with pytest.raises(ConfigError, match="--direction both needs --targets all"):
+    with pytest.raises(ConfigError, match=r"--direction both .*--targets all"):
         Config().override({"direction": "both", "targets": "last"})
 
 
 @pytest.mark.parametrize("cell", sorted(set(CELLS) - set(TRAINING_KERNEL_CELLS)))
 def test_compiled_code_is_for_some_cells(cell: str) -> None:
-    with pytest.raises(ConfigError, match=f"--kernel compiled is for --cell .* not for {cell}"):
+    with pytest.raises(ConfigError, match=f"--kernel compiled .*--cell {cell}"):
         Config().override({"kernel": "compiled", "cell": cell})
 
 
