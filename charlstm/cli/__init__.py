@@ -1,6 +1,6 @@
-"""The command line: the only part that prints, and the only one that knows click.
+"""The command-line interface: the only package that imports click or prints.
 
-Each command's module is light; what it needs is imported when it runs, so `--help` is quick.
+Each command's module imports its heavy dependencies when it runs, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from charlstm.cli.options import ARGUMENTS, QuietHelp
 from charlstm.cli.signals import Stopped
 from charlstm.errors import CharlstmError, CompiledCodeWarning
 
-# In the order in which a person meets them.
+# In the order of `--help`.
 COMMANDS = {
     "train": ("charlstm.cli.train", "Train a model on a text, or continue a run."),
     "sample": ("charlstm.cli.sample", "Write text with a trained model."),
-    "fill": ("charlstm.cli.fill", "Fill in blanks with a model that reads both ways."),
+    "fill": ("charlstm.cli.fill", "Fill in blanks with a bidirectional model."),
     "eval": ("charlstm.cli.evaluate", "Measure how well a model predicts a text."),
-    "info": ("charlstm.cli.info", "Show what a run is, and how well it did."),
-    "runs": ("charlstm.cli.runs", "List all runs, those of one text together, the newest first."),
+    "info": ("charlstm.cli.info", "Show a run's configuration and results."),
+    "runs": ("charlstm.cli.runs", "List all runs, grouped by text, newest first."),
     "rename": ("charlstm.cli.rename", "Give a run another name."),
     "delete": ("charlstm.cli.delete", "Delete runs."),
     "cache": ("charlstm.cli.cache", "Show or clear the cache of large texts."),
@@ -37,21 +37,21 @@ COMMANDS = {
 
 
 class _Lazy(QuietHelp, click.Group):
-    """A group that imports a command's module only when that command is asked for."""
+    """A group that imports a command's module only when the command is used."""
 
     def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> click.Context:  # type: ignore[override]
-        """A context that remembers the arguments, for a command that starts itself anew."""
+        """A context that stores the arguments, for a command that restarts itself."""
         arguments = list(args)
         context = super().make_context(info_name, args, **extra)
         context.meta[ARGUMENTS] = arguments
         return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in order."""
+        """The names of all commands, in the order of `--help`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
+        """The command with that name; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
@@ -61,7 +61,7 @@ class _Lazy(QuietHelp, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first argument names; if there is none, suggests the nearest."""
+        """The command that the first argument names; otherwise a usage error with a suggestion."""
         name = args[0]
         if name not in COMMANDS and not (name.startswith("-") or ctx.resilient_parsing):
             near = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -70,7 +70,7 @@ class _Lazy(QuietHelp, click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List commands from the table, without importing them."""
+        """Write the list of commands without importing their modules."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -94,7 +94,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Terms such as nat, epoch and temperature: docs/glossary.md. A first model, step by "
-    "step: docs/tutorial.md. Exit codes: 0 done, 1 failure, 2 wrong usage, 129 closed terminal, "
+    "step: docs/tutorial.md. Exit codes: 0 success, 1 failure, 2 usage error, 129 closed terminal, "
     "130 Ctrl-C, 143 SIGTERM.",
 )
 @click.option(
@@ -107,11 +107,11 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 )
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def main(debug: bool) -> None:
-    """Train a character-level LSTM on your own text, and write text with it."""
+    """Train a character-level LSTM on your own text, and generate text with it."""
 
 
 def entry_point() -> NoReturn:
-    """Run the program; ends the process with a documented exit code."""
+    """Run the program and end the process with a documented exit code."""
     try:
         code = _run()
     except SystemExit as error:
@@ -120,9 +120,9 @@ def entry_point() -> NoReturn:
         sys.stderr.flush()
     number = code if isinstance(code, int) else 0
     if "torch" in sys.modules:
-        # Everything is saved, and once this is out, said. To take torch down in order takes a
-        # second that `--minutes` does not have; and its threads that spoke with other processes
-        # do not always end in order, and may abort what has succeeded.
+        # Everything is saved, and reported after this flush. An orderly shutdown of torch takes
+        # about a second, which `--minutes` does not include. Its communication threads may also
+        # abort the process at shutdown, although the command has succeeded.
         with suppress(output.ReaderGoneError, click.ClickException):
             output.flush()
         os._exit(number)
@@ -130,8 +130,8 @@ def entry_point() -> NoReturn:
 
 
 def _run() -> object:
-    """Run the program; its exit code."""
-    # Past `--`, and as an option's value, the word is not ours; a traceback does no harm then.
+    """Run the program and return its exit code."""
+    # This also matches after `--` or as an option's value, where a traceback does no harm.
     debug = "--debug" in sys.argv
     _fill_standard_descriptors()
     _show_warnings()
@@ -154,14 +154,14 @@ def _run() -> object:
         code = error.exit_code
     except Stopped as stop:
         if sys.stderr is not None and sys.stderr.isatty():
-            output.say("")  # the terminal has shown ^C
+            output.say("")  # new line: the terminal has shown ^C
         output.error(str(stop))
         code = stop.exit_code
     except (click.Abort, KeyboardInterrupt):
         output.error("stopped.")
         code = 130
     except output.ReaderGoneError:
-        # The reader has seen enough. What is still buffered must not fail again at exit.
+        # The reader has closed the pipe. Buffered data must not fail again at exit.
         output.discard()
         code = 0
     except OSError as error:
@@ -174,20 +174,20 @@ def _run() -> object:
         _trace(debug)
         if _is_out_of_memory(error):
             output.error(
-                "out of memory; ask for less at a time: in training a smaller --batch-size, "
-                "--maxlen or --hidden-size, otherwise a smaller -n."
+                "out of memory. Use a smaller --batch-size, --maxlen or --hidden-size in training, "
+                "otherwise a smaller -n."
             )
             return 1
         output.error(
             f"unexpected {type(error).__name__}: {error}\n"
-            "This is a fault of charlstm; --debug shows where."
+            "This is a fault of charlstm; --debug shows a traceback."
         )
         code = 1
     return code
 
 
 def _fill_standard_descriptors() -> None:
-    """Open closed descriptors 0, 1 and 2, lest a file opened later be taken for one of them."""
+    """Open closed descriptors 0, 1 and 2, so that no file opened later receives their number."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -196,7 +196,7 @@ def _fill_standard_descriptors() -> None:
 
 
 def _show_warnings() -> None:
-    """Show the library's own warnings as notices, once each; others as Python does."""
+    """Show each of the library's own warnings once, as a notice; show others as Python does."""
     show = warnings.showwarning
 
     def shown(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
@@ -210,7 +210,10 @@ def _show_warnings() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch (whose error has no type of its own on a CPU) says so."""
+    """Whether the error of Python, numpy or torch means that memory is exhausted.
+
+    On a CPU, torch raises a plain RuntimeError.
+    """
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
         and any(words in str(error) for words in ("allocate memory", "out of memory"))

@@ -1,4 +1,4 @@
-"""charlstm cache: the ids of large texts that are kept on disk."""
+"""charlstm cache: the on-disk cache of large encoded texts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from charlstm.cli.options import GroupedCommand, debug_option
 
 
 @click.command("cache", cls=GroupedCommand)
-@click.option("--clear", is_flag=True, help="Remove all that no process uses now.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an entry.")
+@click.option("--clear", is_flag=True, help="Remove all entries that no process is using.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per entry.")
 @debug_option
 def command(clear: bool, as_json: bool) -> None:
-    """Show the cache of large texts, the least recently used first, or clear it.
+    """Show the cache of large texts, least recently used first, or clear it.
 
-    A text whose characters take more than 32 MB is encoded once; later runs on it read the result.
+    A text whose ids take more than 32 MB is encoded once. Later runs on it read the cached ids.
     $CHARLSTM_CACHE_LIMIT limits the folder's size (500MB, 20GB, ...; default: 10GB). Above the
-    limit, the least recently used entries are removed when another is written.
+    limit, writing an entry removes the least recently used ones.
     """
     import time
 
@@ -26,7 +26,7 @@ def command(clear: bool, as_json: bool) -> None:
 
     limit, folder = cache_limit(), cache_folder()
     if folder is None:
-        output.say("there is no cache folder: the user has no home. Set XDG_CACHE_HOME.")
+        output.say("no cache folder: the user has no home folder. Set XDG_CACHE_HOME.")
         return
     if clear:
         removed = shrink(folder, 0)
@@ -52,7 +52,7 @@ def command(clear: bool, as_json: bool) -> None:
 
 
 def _size(count: int) -> str:
-    """Bytes in the unit that fits, by thousands."""
+    """A size in a decimal unit, such as `1.5 GB`."""
     size = float(count)
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1000:

@@ -1,4 +1,4 @@
-"""charlstm delete: runs that are no longer needed."""
+"""charlstm delete: delete runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @click.command("delete", cls=GroupedCommand)
 @click.argument("runs", nargs=-1, required=True, shell_complete=complete_run)
-@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask for confirmation; required without a terminal."
+)
 @common_options
 def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
-    """Delete RUNS, given by name or folder: their checkpoints, logs and the texts they keep.
+    """Delete RUNS, given by name or folder: their checkpoints, logs and saved texts.
 
-    Other files in a run's folder are kept. A run in training is not deleted, and if one of several
+    Other files in a run's folder are kept. A run in training is not deleted. If one of several
     runs cannot be deleted, none is.
     """
     from charlstm.runs.find import runs_dir_from
@@ -35,11 +37,15 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
     with locked(list(found.values())) as safe:
         if not yes:
             if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
-                raise ConfigError("to delete runs without being asked, give --yes.")
+                raise ConfigError(
+                    "cannot ask for confirmation without a terminal; to delete anyway, give --yes."
+                )
             for run in found.values():
                 output.say(_described(run, contents(run)))
             if not safe:
-                output.say("there are no file locks here: make sure that no training is running.")
+                output.say(
+                    "no file locks on this file system: make sure that no training is running."
+                )
             if not click.confirm(f"Delete {output.counted(len(found), 'run')}?", err=True):
                 output.say("nothing was deleted.")
                 raise click.exceptions.Exit(1)
@@ -48,11 +54,11 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
             output.say(f"deleted {_described(run, deleted)}")
             if deleted.others:
                 shown = ", ".join(deleted.others[:5]) + (" ..." if deleted.others[5:] else "")
-                output.say(f"kept in {run.folder}, as not of the run: {shown}")
+                output.say(f"kept in {run.folder}, not part of the run: {shown}")
 
 
 def _described(run: Run, found: Contents) -> str:
     size = f"{output.counted(len(found.own), 'file')}, {output.megabytes(found.num_bytes)}"
     return f"{run.folder}: {size}" + (
-        ", with the text it keeps" if run.kept_text in found.own else ""
+        ", including its saved text" if run.kept_text in found.own else ""
     )

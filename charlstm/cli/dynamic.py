@@ -1,4 +1,4 @@
-"""`--dynamic`: weights that follow the text, for the commands that read one."""
+"""Dynamic evaluation (`--dynamic`) for the commands that read a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def dynamic_options(text: str) -> Callable[[CommandFunction], CommandFunction]:
-    """Give a command `--dynamic`, with that help, and its settings."""
+    """A decorator that adds `--dynamic`, with the help `text`, and its settings to a command."""
 
     def decorate(function: CommandFunction) -> CommandFunction:
         function = config_options(DynamicConfig)(function)
@@ -31,23 +31,23 @@ def dynamic_options(text: str) -> Callable[[CommandFunction], CommandFunction]:
 
 
 def dynamic_config(dynamic: bool, options: dict[str, Any]) -> DynamicConfig | None:
-    """How weights follow the text, if they are to.
+    """The settings of dynamic evaluation; None without `--dynamic`.
 
     Raises:
-        ConfigError: a setting is out of range, or there is one without --dynamic.
+        ConfigError: a setting is out of range, or given without --dynamic.
     """
     settings = given(options, [DynamicConfig])
     if settings and not dynamic:
         flags = [flag_of(spec) for spec in fields(DynamicConfig) if spec.name in settings]
-        raise ConfigError(f"{flags[0]} is for --dynamic: add that, or leave it out.")
+        raise ConfigError(f"{flags[0]} requires --dynamic: add it, or omit {flags[0]}.")
     return DynamicConfig(**settings) if dynamic else None
 
 
 def dynamic_reader(model: LanguageModel, how: DynamicConfig) -> DynamicReader:
-    """A reader of the model's weights that learns as it reads.
+    """A reader that fine-tunes a copy of the model's weights on the text as it reads.
 
     Raises:
-        DirectionError: the model reads both ways.
+        DirectionError: the model is bidirectional.
     """
     from charlstm.training.dynamic import DynamicReader
 
@@ -61,19 +61,19 @@ def after_reading(
     how: DynamicConfig,
     progress: Callable[[int], None],
 ) -> LanguageModel:
-    """The model as it is once it has learned from a prompt.
+    """The model, fine-tuned on a prompt.
 
     Args:
         model: the model.
-        prompt: what it learns from.
-        unknown: what to do with characters that the model does not know.
-        how: the rate, the decay and the window.
-        progress: told how many characters have been read.
+        prompt: the text to fine-tune on.
+        unknown: handling of characters outside the vocabulary.
+        how: learning rate, decay and window length.
+        progress: called with the number of characters read.
 
     Raises:
-        ConfigError: the prompt has not the two characters that there is something to learn from.
-        DirectionError: the model reads both ways.
-        UnknownCharacterError: the prompt has a character the model does not know.
+        ConfigError: the prompt has fewer than two known characters.
+        DirectionError: the model is bidirectional.
+        UnknownCharacterError: the prompt has a character outside the vocabulary.
     """
     from charlstm.inference.language_model import LanguageModel
 
@@ -81,8 +81,8 @@ def after_reading(
     ids = model.texts.encode(prompt, unknown)
     if len(ids) < 2:
         raise ConfigError(
-            f"--dynamic learns from the prompt, which has {len(ids)} characters that the model "
-            "knows; allowed: 2 or more.\nGive a longer one: --prompt TEXT or --prompt-file FILE."
+            f"--dynamic needs a prompt of at least 2 known characters; this one has {len(ids)}.\n"
+            "Give a longer one: --prompt TEXT or --prompt-file FILE."
         )
     reader.score(ids, progress)
     return LanguageModel(reader.weights(), model.config, model.tokenizer, model.path)

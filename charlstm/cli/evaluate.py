@@ -1,4 +1,4 @@
-"""charlstm eval: how well a model predicts a text."""
+"""charlstm eval: evaluate a model on a text."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ if TYPE_CHECKING:
 @config_options(EvalConfig)
 @config_options(TextConfig, names=("glob", "exclude", "encoding", "encoding_errors"))
 @config_options(InputConfig, names=("unknown",))
-@dynamic_options(
-    "Measure, too, with weights that follow the text: each window is predicted, then learned from."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@dynamic_options("Also report dynamic evaluation: each window is predicted, then trained on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @common_options
 def command(
     run: str | None,
@@ -55,9 +53,9 @@ def command(
 ) -> None:
     """Measure how well a model predicts a text: nats and bits per character, perplexity.
 
-    RUN is a run's folder or name, or a checkpoint file; without it, the newest run. TEXTS are
-    files, folders or - for stdin; without them, the validation part of the run's own text is
-    used. The state is carried over the whole text; its first character is read, not predicted.
+    RUN is a run's folder or name, or a checkpoint file. Default: the newest run. TEXTS are files,
+    folders or - for stdin. Default: the validation part of the run's own text. The state is
+    carried over the whole text. Its first character is not predicted.
     """
     if not texts:
         _check_no_reading_options(given(options, [TextConfig, InputConfig]))
@@ -65,10 +63,12 @@ def command(
     text_config = TextConfig(**given(options, [TextConfig]))
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
-        raise ConfigError("--split chooses a part of the run's own text: leave out TEXTS.")
+        raise ConfigError("--split is for the run's own text: omit it, or omit TEXTS.")
+    if not texts:
+        _check_no_reading_options(given(options, [TextConfig, InputConfig]))
     how = dynamic_config(dynamic, options)
     if how is not None and config.cold_window:
-        raise ConfigError("--dynamic learns from a text in its order: leave --protocol cold out.")
+        raise ConfigError("--dynamic does not support --protocol cold: omit one.")
 
     from charlstm.inference.language_model import LanguageModel
 
@@ -86,11 +86,11 @@ def command(
         split = config.split or "val"
         what = f"{split} part of the run's text"
         ids = _own_text(path, checkpoint, split)
-    # If it cannot be had, that is said before anything is scored.
+    # Before scoring, so that an unsupported model is reported at once.
     reader = None if how is None else dynamic_reader(model, how)
     with _overflow_allowed(), counting(len(ids), "scoring") as progress:
         score = model.score_ids(ids, cold_window=config.cold_window, progress=progress)
-    # What a model that reads both ways gives is no likelihood, and must not be taken for one.
+    # A bidirectional model gives a pseudo-likelihood, which is named differently.
     kind = "pseudo_" if model.reads_both_ways else ""
     protocol = "both sides" if model.reads_both_ways else config.protocol
     record = {
@@ -125,8 +125,8 @@ def command(
         rows += _rows(adapted, "dynamic ")
     if model.reads_both_ways:
         output.say(
-            "this model reads both sides of each character: its pseudo-likelihood is not to be "
-            "compared with a one-way model's likelihood."
+            "the model is bidirectional: its pseudo-likelihood cannot be compared with the "
+            "likelihood of a forward model."
         )
     output.data_line(output.table(rows))
 
@@ -141,20 +141,20 @@ def _check_no_reading_options(options: Mapping[str, Any]) -> None:
         if value is not None:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(
-                f"{flag} is for TEXTS, and none is given: the run's own text is read as it was in "
-                f"training.\nName a text after the run, or leave {flag} out."
+                f"{flag} requires TEXTS: the run's own text is read as in training.\nGive a text "
+                f"after the run, or omit {flag}."
             )
 
 
 def _overflow_allowed() -> AbstractContextManager[object]:
-    """A context in which numpy does not warn of what is reported: a figure that is not finite."""
+    """A context without numpy's overflow warnings; figures that are not finite are reported."""
     import numpy as np
 
     return np.errstate(over="ignore", invalid="ignore")
 
 
 def _figures(score: Score, kind: str) -> dict[str, float]:
-    """A score for JSON, its names beginning with `kind`."""
+    """A score as JSON fields, with the prefix `kind`."""
     return {
         f"{kind}nats_per_char": score.nats_per_char,
         f"{kind}bits_per_char": score.bits_per_char,
@@ -163,7 +163,7 @@ def _figures(score: Score, kind: str) -> dict[str, float]:
 
 
 def _rows(score: Score, kind: str) -> list[list[str]]:
-    """The same for the table."""
+    """A score as table rows, with the prefix `kind`."""
     return [
         [f"{kind}nats per character", f"{score.nats_per_char:.4f}"],
         [f"{kind}bits per character", f"{score.bits_per_char:.4f}"],
@@ -182,7 +182,7 @@ def _checkpoint(
         if texts or run is None or run.endswith(".npz"):
             raise
         raise CheckpointError(
-            f"{run} is not a checkpoint.\nTo score it as a text, name the run before it: "
+            f"{run} is not a checkpoint.\nTo evaluate on it as a text, give the run first: "
             f"charlstm eval RUN {run}"
         ) from error
 
@@ -194,7 +194,7 @@ def _encode(
     unknown: str,
     progress: ReadingProgress,
 ) -> tuple[Ids, Counter[str], Counter[tuple[str, str]]]:
-    """Ids of texts, the unknown characters in them, and those replaced under `map`."""
+    """Ids of texts, counts of their unknown characters, and counts of those mapped."""
     import numpy as np
 
     from charlstm.text.folders import FolderFiles, summary, without_effect
@@ -230,7 +230,7 @@ def _encode(
 
 
 def _whole_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """The same text in chunks that end with a line, so that nothing to map is cut in two."""
+    """Regroup a text into chunks of whole lines, so that no sequence to map is split."""
     held: list[str] = []
     for chunk in chunks:
         lines, newline, rest = chunk.rpartition("\n")
@@ -243,13 +243,18 @@ def _whole_lines(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
-    """A part of the text that the checkpoint's run was trained on, if it is still there."""
+    """Ids of a part of the text that the checkpoint's run was trained on.
+
+    Raises:
+        RunError: the part is too short, or the text is not available any more.
+        CheckpointError: no checkpoint of the run is intact.
+    """
     from charlstm.inference.own_text import read_own_text
     from charlstm.runs.find import first_intact
     from charlstm.runs.folder import Run
 
     run = Run(path.parent)
-    if "paths" not in checkpoint.meta:  # a best.npz; those that can be continued know more
+    if "paths" not in checkpoint.meta:  # a best.npz; only last.npz and numbered ones have it
         paths = [p for p in run.checkpoints() if p.is_file()] or [path]
         path, checkpoint = first_intact(paths, frozenset(), output.say)
     with reading(quiet=False) as progress:
@@ -257,7 +262,7 @@ def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
     part: Ids = getattr(own.corpus, split)
     if len(part) < 2:
         raise RunError(
-            f"the run's {split} part has {len(part)} characters, too few to predict one from "
-            "another; name a text to score."
+            f"the run's {split} part has {len(part)} characters; at least 2 are needed. Give a "
+            "text to evaluate on."
         )
     return part

@@ -34,7 +34,7 @@ from charlstm.errors import ConfigError
 @config_options(OutputConfig, names=("samples",))
 @config_options(InputConfig, names=("unknown",))
 @input_options("Text")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a sample.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per sample.")
 @common_options
 def command(
     arguments: tuple[str, ...],
@@ -42,12 +42,12 @@ def command(
     runs_dir: str | None,
     **options: Any,
 ) -> None:
-    """Fill in a text's blanks, each given what stands before it and after it.
+    """Fill in the blanks of a text, given the text before and after each.
 
     RUN is a run's folder or name, or a checkpoint file, of a model trained with --direction
-    both; without it, the newest run. TEXT has a blank (_) for each character to be found: "To
-    be, or ___ to be"; - reads it from standard input, and after -- it may begin with a dash. A
-    single line's final newline there is not part of it.
+    both. Default: the newest run. TEXT has one blank (_) for each character to fill in, such as
+    "To be, or ___ to be". TEXT may begin with a dash after --; a single - reads standard input,
+    where the final newline of a single line is removed.
     """
     if not 1 <= len(arguments) <= 2:
         raise ConfigError(
@@ -70,7 +70,7 @@ def command(
     if text is not None:
         check_has_blank(text, config.blank)  # a run without a text is not taken for one
     run = arguments[0] if len(arguments) == 2 else None
-    # A given seed or a new one: either way, --json can tell which.
+    # --json reports the seed, whether given or new.
     config = replace(config, seed=seed_of(config))
     model = load_model(run, runs_dir)
     if text is None:

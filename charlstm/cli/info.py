@@ -1,4 +1,4 @@
-"""charlstm info: what a run is."""
+"""charlstm info: a run's configuration and results."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _LINE = 58  # characters: what 80 columns leave
 
 @click.command("info", cls=GroupedCommand)
 @click.argument("run", required=False, shell_complete=complete_run)
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @common_options
 def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
-    """Show what a run is, what it was trained on, and how well it did.
+    """Show a run's configuration, text, progress and results.
 
-    RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
+    RUN is a run's folder or name, or a checkpoint file. Default: the newest run.
     """
     from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 
@@ -44,10 +44,10 @@ def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
 
 
 def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The facts of a checkpoint, with how far its run has come.
+    """A checkpoint's configuration, text, progress and history.
 
     Raises:
-        CheckpointError: it is not a model's.
+        CheckpointError: it does not hold a model.
     """
     from charlstm.format.checkpoint import Checkpoint, load_meta
     from charlstm.format.metadata import read_meta
@@ -61,9 +61,11 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     run = Run(path.parent)
     meta, planned = checkpoint.meta, config
     if path == run.best and run.last.is_file():
-        with contextlib.suppress(CheckpointError):  # the best is enough
-            meta = load_meta(run.last)  # it knows the later course
-            planned, _ = read_meta(run.last, Checkpoint(meta, {}))  # resumed, limits may be others
+        with contextlib.suppress(CheckpointError):  # best.npz is enough
+            meta = load_meta(run.last)  # its history is longer
+            planned, _ = read_meta(
+                run.last, Checkpoint(meta, {})
+            )  # a resume may have changed limits
     try:
         check_weights(checkpoint.part("model"), config.model, len(tokenizer))
         progress = Progress.from_json(meta.get("progress"))
@@ -85,7 +87,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def progress_facts(config: Config, progress: Progress) -> dict[str, Any]:
-    """How far a run has come."""
+    """A run's progress and best result."""
     best = None if math.isinf(progress.best_nats) else progress.best_nats
     kind = "best_" if config.model.direction == "forward" else "best_pseudo_"
     return {

@@ -1,4 +1,4 @@
-"""Texts that commands read beside a corpus: prompts, stop texts, and texts with blanks."""
+"""Texts given to `sample` and `fill`: prompts, stop texts, and texts with blanks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _ENCODING = ("encoding", "encoding_errors")
 
 
 def load_model(run: str | None, runs_dir: str | None) -> LanguageModel:
-    """The model to write with; a warning says so where it is hardly trained.
+    """A run's model for generation, with a notice if it is hardly trained.
 
     Args:
         run: a run's folder or name, or a checkpoint file; None: the newest run.
-        runs_dir: where runs live; None: the default.
+        runs_dir: the folder of runs; None: the default.
 
     Raises:
-        RunError: there is no such run.
+        RunError: the run does not exist.
         CheckpointError: no checkpoint is intact.
     """
     from charlstm.inference.language_model import LanguageModel
@@ -48,7 +48,7 @@ def load_model(run: str | None, runs_dir: str | None) -> LanguageModel:
 
 
 def input_options(group: str) -> Callable[[CommandFunction], CommandFunction]:
-    """Give a command `--encoding`, `--encoding-errors` and `--escapes`, under a heading."""
+    """A decorator that adds `--encoding`, `--encoding-errors` and `--escapes` to a command."""
 
     def decorate(function: CommandFunction) -> CommandFunction:
         function = config_options(InputConfig, names=("escapes",), group=group)(function)
@@ -58,16 +58,18 @@ def input_options(group: str) -> Callable[[CommandFunction], CommandFunction]:
 
 
 def read_file(place: str, config: TextConfig, options: Mapping[str, Any]) -> str:
-    """The text of a file, or of standard input (`-`), without a single line's final newline.
+    """The text of a file, or of standard input (`-`).
+
+    The final newline of a single line is removed.
 
     Args:
         place: the file.
         config: how the model's text was read.
-        options: a command's options, of which `--encoding` and `--encoding-errors` count.
+        options: a command's options, of which `--encoding` and `--encoding-errors` are used.
 
     Raises:
         SourceError: it cannot be read or decoded.
-        ConfigError: no such encoding.
+        ConfigError: the encoding is unknown.
     """
     from charlstm.text.sources import read_whole
 
@@ -77,7 +79,7 @@ def read_file(place: str, config: TextConfig, options: Mapping[str, Any]) -> str
     if line == text:
         return text
     if not re.search(r"[\r\n]", line):
-        return line  # an editor's newline, or that of echo
+        return line  # the newline of an editor or of echo
     name = "standard input" if place == "-" else place
     output.say(
         f"{name} has several lines; its final newline is kept. Remove it to continue the last line."
@@ -86,29 +88,29 @@ def read_file(place: str, config: TextConfig, options: Mapping[str, Any]) -> str
 
 
 def check_no_file_options(options: Mapping[str, Any], need: str) -> None:
-    """Check that options of how a file is decoded were not given where no file is read.
+    """Check that no decoding option is given if no file is read.
 
     Raises:
-        ConfigError: one was.
+        ConfigError: one is given.
     """
     for name in _ENCODING:
         if options.get(name) is not None:
             flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} is for {need}: add that, or leave it out.")
+            raise ConfigError(f"{flag} requires {need}: add it, or omit {flag}.")
 
 
 def read_escapes(text: str, name: str, escapes: bool | None, *, hint: bool = True) -> str:
-    """A text given on the command line, its backslash escapes read if `--escapes` was given.
+    """A text given on the command line, with backslash escapes interpreted under `--escapes`.
 
     Args:
         text: the text.
         name: its option, for messages.
-        escapes: whether to read escapes; None: they were not spoken of.
-        hint: whether to say, where they were not, that what looks like one is not read as one.
+        escapes: whether to interpret escapes; None: neither option was given.
+        hint: whether to print a notice about an apparent escape, if `escapes` is None.
 
     Raises:
-        SourceError: the text has bytes that are no text in the terminal's encoding.
-        ConfigError: an escape that is none of those that are read.
+        SourceError: the text is not valid in the terminal's encoding.
+        ConfigError: an escape is unknown.
     """
     from charlstm.inference.texts import ESCAPE
 
@@ -117,8 +119,8 @@ def read_escapes(text: str, name: str, escapes: bool | None, *, hint: bool = Tru
         return _ESCAPE.sub(lambda match: _character(match, name), text)
     if escapes is None and hint and (found := ESCAPE.search(text)):
         output.say(
-            f"{found[0]} in {name} is read as two characters, as it stands; --escapes reads it as "
-            "one (--no-escapes: without this notice)."
+            f"{found[0]} in {name} is read as two characters. --escapes reads it as one; "
+            "--no-escapes hides this notice."
         )
     return text
 
@@ -131,16 +133,16 @@ def _character(match: re.Match[str], name: str) -> str:
     elif match["one"] in _ONE:
         return _ONE[match["one"]]
     raise ConfigError(
-        f"{name} has {quoted(match[0])}, which --escapes does not know; allowed: "
+        f"{name} has the unknown escape {quoted(match[0])}; allowed: "
         r"\n \t \r \0 \\ \xHH \uHHHH \UHHHHHHHH (hexadecimal)."
     )
 
 
 def check_backslashes(texts: TextReader, text: str, name: str, unknown: str) -> None:
-    """Check that a text without `--escapes` needs none.
+    """Check that a text given without `--escapes` has no apparent escape.
 
     Raises:
-        ConfigError: it has what looks like an escape, and the model does not know the backslash.
+        ConfigError: it has one, and the vocabulary has no backslash.
     """
     from charlstm.inference.texts import ESCAPE, ESCAPES_HINT
 
@@ -155,7 +157,7 @@ def check_backslashes(texts: TextReader, text: str, name: str, unknown: str) -> 
 def read_given(
     texts: TextReader, parts: Iterable[str], unknown: str, before: str = ""
 ) -> list[str]:
-    """Texts as the model reads them; says which of their characters it does not know.
+    """Texts as the model reads them; reports unknown characters on stderr.
 
     Args:
         texts: reads as the model's text was read.
@@ -188,7 +190,7 @@ def read_given(
 
 
 def say_unknown(counts: Mapping[str, int], unknown: str) -> None:
-    """Say which characters were left out or replaced, by how often each occurs."""
+    """Report the characters that were left out or replaced, with their number."""
     doing = {"skip": "left out", "replace": "replaced"}.get(unknown)
     if not counts or doing is None:
         return
@@ -196,10 +198,10 @@ def say_unknown(counts: Mapping[str, int], unknown: str) -> None:
 
 
 def say_mapped(counts: Counter[tuple[str, str]]) -> None:
-    """Say which characters were written as the model knows them, the most frequent first."""
+    """Report the characters that were mapped to equivalents, the most frequent first."""
     if counts:
         shown = [f"{quoted(old)} as {quoted(new)}" for (old, new), _ in counts.most_common()]
-        _say(counts.total(), "written as it knows them", shown)
+        _say(counts.total(), "mapped to equivalents", shown)
 
 
 def _say(count: int, doing: str, shown: list[str]) -> None:

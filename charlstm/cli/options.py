@@ -1,4 +1,4 @@
-"""Options made from the configuration's fields, and help that is grouped."""
+"""Options built from the configuration's fields, and help with option groups."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from charlstm.config.fields import Section, flag_of, type_of
 from charlstm.format.files import expand_home
 
 ARGUMENTS = "charlstm.config.arguments"
-"""Where a context's `meta` keeps the arguments that the program was started with."""
+"""Key of a context's `meta` for the program's arguments."""
 
 CommandFunction = Callable[..., Any]
 
 
 class UserPath(click.ParamType[str]):
-    """A path whose leading `~` stands for a home folder, also in `--option=~/file`."""
+    """A path with a leading `~` expanded, also in `--option=~/file`."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The path."""
+        """The expanded path."""
         return expand_home(value)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Files and folders."""
+        """Completions: files and folders."""
         return [CompletionItem(incomplete, type="file")]
 
 
 class GroupedOption(click.Option):
-    """An option that stands under a heading in `--help`."""
+    """An option that belongs to a group in `--help`."""
 
     def __init__(self, *args: Any, group: str = "Other", **kwargs: Any) -> None:
         self.group = group
         super().__init__(*args, **kwargs)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The option's names and help; a flag and its negative form as `--[no-]flag`."""
+        """The option's names and help text; a flag with its negative form is `--[no-]flag`."""
         record = super().get_help_record(ctx)
         if record is None or not self.secondary_opts:
             return record
         return f"--[no-]{self.opts[0].removeprefix('--')}", record[1]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The allowed words, which a metavar such as `carried|cold` lists."""
+        """Completions: the choices, taken from a metavar such as `carried|cold`."""
         words = [word for word in (self.metavar or "").split("|") if word.islower()]
         if not words:
             return super().shell_complete(ctx, incomplete)
@@ -60,7 +60,7 @@ class GroupedOption(click.Option):
 
 
 class WideContext(click.Context):
-    """A context whose help may be as wide as a wide terminal."""
+    """A context whose help is up to 100 columns wide."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_content_width", 100)
@@ -68,7 +68,7 @@ class WideContext(click.Context):
 
 
 class QuietHelp(click.Command):
-    """A command whose `--help` is data like any other: a reader may close the pipe early."""
+    """A command whose `--help` is written as data: the reader may close the pipe early."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse arguments; an error names this command and not the group."""
@@ -80,7 +80,7 @@ class QuietHelp(click.Command):
             raise
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """The option, which writes help through `charlstm.cli.output`."""
+        """The `--help` option, which writes through `charlstm.cli.output`."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.callback = _show_help
@@ -94,16 +94,16 @@ def _show_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None
 
 
 class GroupedCommand(QuietHelp):
-    """A command whose help lists options under their headings."""
+    """A command whose help lists options by group."""
 
     context_class = WideContext
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each heading, in the order of their first options."""
+        """Write a section for each group, in the order of their first options."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Argument):
-                continue  # the text above says what it is
+                continue  # documented in the command's docstring
             if (record := param.get_help_record(ctx)) is not None:
                 groups.setdefault(getattr(param, "group", "Other"), []).append(record)
         other = groups.pop("Other", [])
@@ -119,11 +119,11 @@ else:
 
 
 class Number(_ParamType):
-    """A number as Python writes it.
+    """A parameter type for numbers in Python's notation.
 
     Args:
         kind: int or float.
-        zero: a word that stands for 0; empty: none does.
+        zero: a word for 0; empty: none.
     """
 
     def __init__(self, kind: type[int] | type[float], zero: str = "") -> None:
@@ -134,7 +134,11 @@ class Number(_ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | float:
-        """The number; ends the command with a usage error if there is none."""
+        """The number.
+
+        Raises:
+            click.BadParameter: the value is not a number.
+        """
         if self._zero and value == self._zero:
             return 0
         try:
@@ -145,7 +149,7 @@ class Number(_ParamType):
             self.fail(f"{value!r} is {wrong}{self._way_out(str(value))}.", param, ctx)
 
     def _way_out(self, value: str) -> str:
-        """How to write what a number with commas may stand for; empty if it has none."""
+        """A suggestion for a number with commas; empty if it has none."""
         ways = []
         if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", value):
             ways.append(f"leave the commas out: {value.replace(',', '')}")
@@ -157,12 +161,12 @@ class Number(_ParamType):
 def config_options(
     *sections: type[Section], names: Iterable[str] | None = None, group: str = ""
 ) -> Callable[[CommandFunction], CommandFunction]:
-    """Give a command one option for each field; an option not given arrives as None.
+    """A decorator that adds one option for each field; options not given are passed as None.
 
     Args:
-        sections: whose fields.
-        names: which of their fields; None: all.
-        group: the heading they stand under, if it is not that of the field.
+        sections: the dataclasses.
+        names: the fields to add; None: all.
+        group: the options' group; empty: that of each field.
     """
     chosen = None if names is None else frozenset(names)
 
@@ -221,7 +225,7 @@ def _shown(value: object) -> str:
 
 
 def given(values: Mapping[str, Any], sections: Iterable[type[Section]]) -> dict[str, Any]:
-    """The options that were given, of those that are fields of the sections."""
+    """The options that were given and are fields of the sections."""
     fields = itertools.chain.from_iterable(dataclasses.fields(s) for s in sections)  # type: ignore[arg-type]
     names = {spec.name for spec in fields}
     return {k: v for k, v in values.items() if k in names and v is not None and v != ()}
@@ -230,15 +234,15 @@ def given(values: Mapping[str, Any], sections: Iterable[type[Section]]) -> dict[
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show a traceback with an error."
 )
-"""Gives a command `--debug`, which `charlstm.cli` reads."""
+"""A decorator that adds `--debug`, which `charlstm.cli` reads."""
 
 
 def common_options(function: CommandFunction) -> CommandFunction:
-    """Give a command the options of all that use runs: `--runs-dir` and `--debug`."""
+    """A decorator that adds `--runs-dir` and `--debug`."""
     function = debug_option(function)
     return click.option(
         "--runs-dir",
         metavar="FOLDER",
         default=None,
-        help="Where runs live  [default: $CHARLSTM_RUNS_DIR, or checkpoints]",
+        help="Folder of runs  [default: $CHARLSTM_RUNS_DIR, or checkpoints]",
     )(function)

@@ -1,4 +1,4 @@
-"""Where everything that is shown goes: data to stdout, all else to stderr."""
+"""All output: data to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import click
 
 from charlstm.errors import SourceError
 
-# C0 and C1 controls, line separators, and the bidirectional controls that can disguise text. Marks
-# that only take part in shaping (joiners, U+200E and U+200F) are ordinary text in many languages.
+# C0 and C1 controls, line separators, and bidirectional controls, which can disguise text. Joiners,
+# U+200E and U+200F only affect shaping and are ordinary text in many languages.
 _UNSAFE_SET = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff"
 _UNSAFE = re.compile(f"[{_UNSAFE_SET}]")
 _UNSAFE_IN_JSON = re.compile(f"[{_UNSAFE_SET}\ud800-\udfff]")
 
 
 def escape(text: str, *, newlines: bool = True) -> str:
-    """The text with characters that could steer a terminal made visible.
+    """Escape the characters of a text that could control a terminal.
 
     Args:
         text: any text.
-        newlines: whether newline and tab stay as they are.
+        newlines: whether to keep newline and tab unescaped.
     """
     text = _UNSAFE.sub(lambda match: _visible(match[0]), text)
     if not newlines:
@@ -42,11 +42,11 @@ def _visible(character: str) -> str:
 
 
 class ReaderGoneError(Exception):
-    """Whoever read stdout has closed it. (On a BrokenPipeError click would end the program)."""
+    """The reader of stdout has closed the pipe; unlike BrokenPipeError, click ignores this one."""
 
 
 class DataStream:
-    """Text to stdout as it comes: escaped on a terminal, exact UTF-8 elsewhere.
+    """A text stream to stdout: escaped on a terminal, exact UTF-8 otherwise.
 
     Attributes:
         terminal: whether stdout is a terminal.
@@ -59,10 +59,11 @@ class DataStream:
         self._flushed = 0.0
 
     def write(self, text: str) -> None:
-        """Write text, and let it be seen soon.
+        """Write text; it is flushed within a twentieth of a second.
 
         Raises:
-            ReaderGoneError: the pipe's other end is closed.
+            ReaderGoneError: the reader has closed the pipe.
+            click.ClickException: stdout cannot be written.
         """
         try:
             self._write(text)
@@ -79,7 +80,6 @@ class DataStream:
             sys.stdout.flush()
             return
         sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass"))
-        # A reader of a pipe sees text within a twentieth of a second.
         now = time.monotonic()
         if now - self._flushed > 0.05:
             sys.stdout.buffer.flush()
@@ -91,27 +91,27 @@ class DataStream:
 
 
 def argument(text: str, name: str) -> str:
-    """A text that was given on the command line, if it is one.
+    """A text given on the command line, checked.
 
     Raises:
-        SourceError: it has bytes that are no text in the terminal's encoding.
+        SourceError: it is not valid in the terminal's encoding.
     """
-    if any("\udc80" <= c <= "\udcff" for c in text):  # what a wrong byte arrives as
+    if any("\udc80" <= c <= "\udcff" for c in text):  # Python decodes an invalid byte to these
         raise SourceError(f"{name} is not valid text in the terminal's encoding.")
     return text
 
 
 def data_line(text: str) -> None:
-    """One line of data to stdout."""
+    """Write one line of data to stdout."""
     DataStream().write(text + "\n")
 
 
 def json_line(record: Mapping[str, Any]) -> None:
-    """One JSON object to stdout, in UTF-8, as one line that is safe anywhere.
+    """Write one JSON object to stdout, as one line in UTF-8.
 
     A float that is not finite becomes null. Control characters, line separators and lone
-    surrogates are escaped, so that no program takes one for a line's end and no terminal obeys
-    it. A terminal that is not UTF-8 gets ASCII.
+    surrogates are escaped: they could end a line or control a terminal. A terminal that is not
+    UTF-8 receives ASCII.
     """
     import json
 
@@ -125,7 +125,7 @@ def json_line(record: Mapping[str, Any]) -> None:
 
 
 def finite(value: Any) -> Any:
-    """The value with None for each float, at any depth, that JSON has no number for."""
+    """The value with every float that is not finite replaced by None, at any depth."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -138,7 +138,12 @@ def _encoding_of(stream: TextIO) -> str:
 
 
 def flush() -> None:
-    """Flush stdout, so that a failure is met where it can be reported."""
+    """Flush stdout here, where a failure can still be reported.
+
+    Raises:
+        ReaderGoneError: the reader has closed the pipe.
+        click.ClickException: stdout cannot be written.
+    """
     if sys.stdout is None:
         return
     try:
@@ -155,7 +160,7 @@ def _unwritable(error: OSError) -> click.ClickException:
 
 
 def discard() -> None:
-    """Send what stdout still buffers nowhere: its reader is gone, or its disk is full."""
+    """Discard what stdout still buffers, after its pipe was closed or its disk is full."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -164,29 +169,29 @@ def discard() -> None:
 
 
 def say(text: str) -> None:
-    """Lines for the person at the terminal, to stderr."""
+    """Write a notice of one or more lines to stderr."""
     if sys.stderr is None:
         return
     encoding = sys.stderr.encoding or "utf-8"
     safe = escape(text).encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(safe, file=sys.stderr, flush=True)  # noqa: T201 - the one place
+        print(safe, file=sys.stderr, flush=True)  # noqa: T201 - the only print
     except OSError:
         discard_stderr()
 
 
 def discard_stderr() -> None:
-    """Stop writing to a stderr that fails; the work goes on."""
+    """Discard all further output to a stderr that cannot be written."""
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def error(text: str) -> None:
-    """An error's one or two lines."""
+    """Write an error message to stderr."""
     say(f"Error: {text}")
 
 
 def columns(text: str) -> int:
-    """How many terminal columns a text takes: wide characters count two, marks none."""
+    """The width of a text in terminal columns: wide characters count two, combining marks zero."""
     wide = {"W": 2, "F": 2}
     return sum(
         0 if unicodedata.combining(c) else wide.get(unicodedata.east_asian_width(c), 1)
@@ -195,7 +200,7 @@ def columns(text: str) -> int:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows of cells as aligned columns, two spaces apart."""
+    """Format rows of cells as aligned columns, two spaces apart."""
     widths = [max(columns(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = []
     for row in rows:

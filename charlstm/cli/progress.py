@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, lines now and then elsewhere."""
+"""Progress displays: a bar on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def reading(
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[ReadingProgress]:
-    """Shows how much of a large text has been read: a bar on a terminal, lines elsewhere.
+    """Show the progress of reading a large text.
 
     Args:
         quiet: show nothing.
-        check: called each time; may raise to end the reading.
-        clock: gives the time in seconds.
+        check: called at each update; may raise to stop.
+        clock: returns the time in seconds.
     """
     if quiet:
         yield lambda _what, _done: check()
@@ -51,7 +51,7 @@ def reading(
         return
     from tqdm import tqdm
 
-    # No bar for a text that is read in a moment.
+    # No bar for short texts.
     with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=_Screen()) as bar:
 
         def progress(what: str, done: int) -> None:
@@ -63,11 +63,11 @@ def reading(
 
 
 class CompileView:
-    """Shows the progress of compilation, which happens after an installation.
+    """Shows the progress of compilation, which runs once after an installation.
 
     Args:
         quiet: show nothing.
-        check: called each time; may raise to end it.
+        check: called at each update; may raise to stop.
     """
 
     def __init__(self, quiet: bool, check: Callable[[], None]) -> None:
@@ -77,14 +77,15 @@ class CompileView:
         self._lined_at: float | None = None
 
     def show(self, event: Compiling) -> None:
-        """Show how far it is."""
+        """Show one event."""
         self._check()
         if self._quiet:
             return
         if self._lined_at is None:
             self._lined_at = event.seconds
             output.say(
-                "compiling code for this machine: once after an installation, not part of --minutes"
+                "compiling code for this machine (once after an installation; not part of "
+                "--minutes)"
             )
             if sys.stderr is not None and sys.stderr.isatty():
                 from tqdm import tqdm
@@ -112,15 +113,15 @@ def reading_prompt(
 def counting(
     total: int, doing: str, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
-    """Shows how much of a long text has been processed: a bar on a terminal, lines elsewhere.
+    """Show the progress of processing a long text.
 
-    The time that is left follows from what is processed after the first report, so that loading
-    code before it does not count.
+    The remaining time is estimated from the speed after the first report, so that loading code
+    does not count.
 
     Args:
-        total: how many characters it has.
-        doing: what is done with it, in words.
-        clock: gives the time in seconds.
+        total: number of characters.
+        doing: the activity, for display.
+        clock: returns the time in seconds.
 
     Yields:
         A function that is given the number of characters that have been processed.
@@ -169,13 +170,13 @@ def _counting_bar(total: int, doing: str, done: int) -> Any:
         unit="char",
         unit_scale=True,
         leave=False,
-        delay=1.0,  # no bar for what takes a moment
+        delay=1.0,  # no bar for short texts
         file=_Screen(),
     )
 
 
 class _Screen:
-    """stderr, for tqdm: a terminal that is gone ends the showing and not the training."""
+    """stderr for tqdm; a closed terminal ends the display, not the training."""
 
     def __init__(self) -> None:
         self.encoding = sys.stderr.encoding or "utf-8"
@@ -200,7 +201,7 @@ class _Screen:
 
 
 class View:
-    """Shows a run's events on stderr: a bar on a terminal, lines now and then elsewhere."""
+    """Shows a run's events on stderr."""
 
     def __init__(self, trainer: Trainer, quiet: bool) -> None:
         self._trainer = trainer
@@ -227,7 +228,7 @@ class View:
             )
 
     def show(self, event: Any) -> str:
-        """Show one event; returns the reason if it is the end."""
+        """Show one event; returns the reason to stop at the last, otherwise an empty string."""
         match type(event).__name__:
             case "Stepped":
                 if not self._quiet:
@@ -241,7 +242,7 @@ class View:
         return ""
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()
 
@@ -253,7 +254,7 @@ class View:
         self._steps_since += 1
         now = self._clock()
         if self._bar is not None:
-            self._bar.total = self._trainer.total_steps  # time may end it
+            self._bar.total = self._trainer.total_steps  # a time budget may change it
             self._bar.update(1)
             if now - self._lined_at > 0.5:
                 self._lined_at = now
@@ -285,7 +286,7 @@ class View:
 
 
 def _evaluated(event: Any, train: TrainConfig) -> str:
-    # By the clock, nobody knows how many there will be.
+    # With a time budget, the number of epochs is not known.
     of = "" if train.minutes else f" of {train.epochs}"
     parts = [f"step {event.step:,}, epoch {event.epoch}{of}:"]
     if event.train_nats is not None:

@@ -1,4 +1,4 @@
-"""charlstm rename: another name for a run."""
+"""charlstm rename: rename a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charlstm.cli.options import GroupedCommand, common_options
 @click.argument("new")
 @common_options
 def command(run: str, new: str, runs_dir: str | None) -> None:
-    """Give RUN, a run's name or folder, the name NEW. It stays in the folder where it is."""
+    """Rename RUN, given by name or folder, to NEW. It stays in the same folder of runs."""
     from charlstm.runs.find import runs_dir_from
     from charlstm.runs.manage import find_folder, rename_run
 

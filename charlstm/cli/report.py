@@ -1,4 +1,4 @@
-"""What a run says of itself: what was chosen, what begins, and how it ended."""
+"""Reports on a run: the automatic choice, the start and the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from charlstm.config import TrainConfig
     from charlstm.training.loop import Trainer
 
-_MUCH = 0.05  # repetition that is worth a word: less changes a choice by a pass or two
+_MUCH = 0.05  # repeated fraction to report; less changes the choice by an epoch or two
 
 
 def explain(
@@ -35,15 +35,15 @@ def explain(
     *,
     runs_dir: Path,
 ) -> None:
-    """Say what was chosen and why, and how to ask for just that.
+    """Report the automatic choice, the expected length, and the full command.
 
     Args:
-        texts: the files that were given.
-        changes: the options that were given.
-        config: with what was chosen.
-        choice: what was chosen.
-        say: says a line.
-        runs_dir: where runs live.
+        texts: the files given.
+        changes: the options given.
+        config: the complete configuration.
+        choice: the automatic choice.
+        say: writes a line.
+        runs_dir: the folder of runs.
     """
     from charlstm.runs.find import DEFAULT_RUNS_DIR
 
@@ -52,16 +52,16 @@ def explain(
     if overrides:
         budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
         say(f"chosen for {budget}: {chosen}")
-    reads = f"about {_count(choice.chars)} characters, the text {choice.epochs:,.1f} times"
+    reads = f"about {_count(choice.chars)} characters, {choice.epochs:,.1f} epochs"
     if choice.repeated >= _MUCH:
-        reads += f" ({choice.repeated:.0%} of the validation part repeats the training part)"
+        reads += f" ({choice.repeated:.0%} of the validation part also occurs in the training part)"
     if choice.epochs >= changes.get("epochs", math.inf):
-        say(f"expected to read {reads}, as --epochs says")
+        say(f"expected: {reads}, from --epochs")
     elif choice.epochs >= choice.most_epochs:
-        say(f"expected to read {reads}; more gains little, so it may end before that time")
+        say(f"expected: {reads}; more epochs gain little, so the run may end earlier")
     else:
-        say(f"expected to read {reads} in that time, at this machine's speed")
-    # What a probe found faster may be another thing while the machine is busy.
+        say(f"expected: {reads}, at this machine's speed")
+    # Included because their automatic choice may differ while the machine is busy.
     given = _as_options(config, (changes.keys() | {"precision", "kernel"}) - overrides.keys())
     folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
     words = ["charlstm", "train", *map(_as_argument, texts), folder, given, chosen]
@@ -69,17 +69,17 @@ def explain(
 
 
 def _count(chars: float) -> str:
-    """How many characters, in words."""
+    """A number of characters, rounded for display."""
     return f"{chars / 1e6:.1f} million" if chars >= 1e6 else f"{round(chars, -3) or chars:,.0f}"
 
 
 def _as_argument(text: str) -> str:
-    """A text's name for a shell, and not to be taken for an option."""
+    """A text's name, quoted for a shell, and never read as an option."""
     return shlex.quote(f"./{text}" if text.startswith("-") and text != "-" else text)
 
 
 def _as_options(config: Config, names: Collection[str]) -> str:
-    """What the command line says for some fields, in their order."""
+    """The command-line options for some fields, in the fields' order."""
     words = []
     for name in SECTIONS:
         section = getattr(config, name)
@@ -88,24 +88,24 @@ def _as_options(config: Config, names: Collection[str]) -> str:
             if spec.name not in names:
                 continue
             flag = flag_of(spec)
-            if isinstance(value, tuple):  # an option that is given once for each
+            if isinstance(value, tuple):  # a repeatable option
                 words += [f"{flag} {shlex.quote(part)}" for part in value]
                 continue
             words.append(f"--no-{flag.removeprefix('--')}" if value is False else flag)
             if not value and spec.metadata["zero"]:
                 words.append(spec.metadata["zero"])
             elif not isinstance(value, bool):
-                words.append(shlex.quote(str(value)))  # a float whole, so that it is the same
+                words.append(shlex.quote(str(value)))  # str keeps all digits of a float
     return " ".join(words)
 
 
 def notice_load(trainer: Trainer, before: CpuUse, say: Any) -> None:
-    """Say so where other programs use the processors that training needs.
+    """Report that other programs use the processors, if training in one process on a CPU.
 
     Args:
-        trainer: on a CPU, and alone; otherwise nothing is said.
-        before: as it was when the command began.
-        say: says a line.
+        trainer: the trainer.
+        before: CPU use at the start of the command.
+        say: writes a line.
     """
     import torch
 
@@ -117,7 +117,7 @@ def notice_load(trainer: Trainer, before: CpuUse, say: Any) -> None:
 
 
 def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
-    """Say what is about to be trained, and where."""
+    """Report the text, the model, the device and the length of a run before it trains."""
     import torch
 
     config, corpus = trainer.config, trainer.corpus
@@ -136,7 +136,7 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     )
     say(
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
-        f"{' both ways' if model.direction == 'both' else ''}, {weights:,} weights, "
+        f"{' bidirectional' if model.direction == 'both' else ''}, {weights:,} weights, "
         f"{device} {train.precision}{kernel}{threads}; {_length(train)} of "
         f"{counted(trainer.windows.batches_per_epoch, 'window' if windows.grow else 'step')}, "
         f"{counted(windows.batch_size, plan)} of {'up to ' if windows.grow else ''}"
@@ -144,32 +144,32 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     )
     if resumed:
         progress = trainer.progress
-        left = "" if not train.minutes else f"; {_short(_minutes_left(trainer))} minutes are left"
+        left = "" if not train.minutes else f", {_short(_minutes_left(trainer))} minutes left"
         say(f"resumed at step {progress.step:,}; {counted(progress.epoch, 'epoch')} done{left}")
         if why := _why_ended(trainer):
-            say(f"nothing is left to do: {why}. To train on: {more_options(trainer)}")
+            say(f"nothing left to do: {why}. To train more: {more_options(trainer)}")
 
 
 def _minutes_left(trainer: Trainer) -> float:
-    """What a resumed run still has of its time."""
+    """The rest of a run's time budget, in minutes."""
     spent = max(trainer.progress.ended, trainer.stopwatch.seconds)
     return max(0.0, trainer.config.train.minutes - spent / 60)
 
 
 def _why_ended(trainer: Trainer) -> str:
-    """Why a run does not go on by itself; empty if it does."""
+    """Why a resumed run has nothing left to do; empty if it has."""
     progress, train = trainer.progress, trainer.config.train
     if train.patience and progress.stale >= train.patience:
-        return f"--patience {train.patience} has stopped it"
+        return f"--patience {train.patience} is reached"
     if progress.epoch >= train.epochs:
         return f"--epochs {train.epochs} is reached"
     if train.minutes and not _minutes_left(trainer):
-        return f"its {_short(train.minutes)} minutes are over"
+        return f"the time budget of {_short(train.minutes)} minutes is used up"
     return ""
 
 
 def more_options(trainer: Trainer) -> str:
-    """The options with which a run that has ended goes on: for about as long again."""
+    """The options that train a complete run about as long again."""
     progress, train = trainer.progress, trainer.config.train
     words = f"--more-minutes {_short(train.minutes)}"
     if _hardly_trained(trainer):
@@ -180,7 +180,7 @@ def more_options(trainer: Trainer) -> str:
 
 
 def _hardly_trained(trainer: Trainer) -> str:
-    """Why the run's model is hardly trained, as its checkpoints say; otherwise empty."""
+    """Why the run's model is hardly trained; empty if it is not."""
     return hardly_trained(
         {
             "progress": trainer.progress.to_json(),
@@ -191,12 +191,12 @@ def _hardly_trained(trainer: Trainer) -> str:
 
 
 def _short(minutes: float) -> str:
-    """Three digits, or all that are before the point."""
+    """Minutes with three significant digits, or without decimals from 100 on."""
     return f"{minutes:.3g}" if minutes < 100 else f"{minutes:.0f}"
 
 
 def _length(train: TrainConfig) -> str:
-    """How long a run is, in words; of the epochs that a time may hold, nobody knows."""
+    """The length of a run, for display."""
     if not train.minutes:
         return counted(train.epochs, "epoch")
     from charlstm.training.setup import ENDLESS
@@ -206,12 +206,12 @@ def _length(train: TrainConfig) -> str:
 
 
 def report(trainer: Trainer, reason: str, say: Any) -> None:
-    """Say how a run ended, and what to do with it."""
+    """Report how a run ended, and the commands that use or continue it."""
     progress, train = trainer.progress, trainer.config.train
     folder = shlex.quote(str(trainer.run.folder))
     why = {
         "finished": f"done: {counted(progress.epoch, 'epoch')}",
-        "patience": f"stopped early: no new best in {counted(progress.stale, 'evaluation')}",
+        "patience": f"stopped early: no improvement in {counted(progress.stale, 'evaluation')}",
         "paused": f"paused after epoch {progress.epoch} of {train.epochs}",
     }[reason]
     line = f"{why}, {counted(progress.step, 'step')}, {duration(trainer.stopwatch.seconds)}"
@@ -224,29 +224,29 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         )
     say(line)
     if not progress.step and train.minutes:
-        say("set-up took all of the time.")
+        say("the set-up used all of the time budget")
     why = _hardly_trained(trainer)
     if why:
-        say(f"hardly trained: {why}. Text from it would be noise.")
+        say(f"hardly trained: {why}. Its output would be noise.")
     if judged := _verdict(trainer, reason):
         say(judged)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
-            f"validation used the first {progress.val_chars:,} characters of its part, to save "
-            f"time. To use all of it: charlstm eval {folder}"
+            f"evaluations used only the first {progress.val_chars:,} characters of the validation "
+            f"part. To use all of it: charlstm eval {folder}"
         )
     if not why:
         both = trainer.config.model.direction == "both"
         use = f"fill {folder} 'a text with ___ in it'" if both else f"sample {folder}"
         say(f"{'Fill blanks:' if both else 'Write text: '} charlstm {use}")
     if reason == "paused":
-        say(f"Go on:       charlstm train --resume {folder}")
+        say(f"Resume:      charlstm train --resume {folder}")
     else:
         say(f"Train more:  charlstm train --resume {folder} {more_options(trainer)}")
 
 
 def _is_timed(trainer: Trainer) -> bool:
-    """Whether time ends the run, and not its epochs before that."""
+    """Whether the time budget ends the run, before its epochs do."""
     train = trainer.config.train
     return train.minutes > 0 and trainer.progress.epoch < train.epochs
 
@@ -261,7 +261,7 @@ def _verdict(trainer: Trainer, reason: str) -> str:
 
 
 def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
-    """How a run ended, for programs."""
+    """The result of a run as a JSON object."""
     progress = trainer.progress
     best = progress.best_nats if math.isfinite(progress.best_nats) else None
     kind = "best_pseudo_" if trainer.config.model.direction == "both" else "best_"

@@ -1,4 +1,4 @@
-"""charlstm runs: all runs, a line each, those of one text together."""
+"""charlstm runs: list all runs, grouped by text."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from charlstm.errors import CharlstmError, CheckpointError, RunError
 if TYPE_CHECKING:
     from charlstm.runs.folder import Run
 
-_NO_LIMIT = 2**31 - 1  # epochs, where time ends the run
+_NO_LIMIT = 2**31 - 1  # epochs of a run with a time budget
 
 
 @click.command("runs", cls=GroupedCommand)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run.")
 @common_options
 def command(as_json: bool, runs_dir: str | None) -> None:
-    """List all runs, a line each: those of one text together, the newest first.
+    """List all runs, grouped by text, newest first.
 
-    Losses of runs of different texts cannot be compared.
+    Losses on different texts cannot be compared.
     """
     from charlstm.runs.find import list_runs, runs_dir_from
 
     folder = runs_dir_from(runs_dir)
-    groups: dict[str, list[dict[str, Any]]] = {}  # by text; the newest run's comes first
+    groups: dict[str, list[dict[str, Any]]] = {}  # by text, that of the newest run first
     runs = list_runs(folder)
     for run in runs:
         try:
             record = _summary(run)
         except (CheckpointError, RunError) as error:
-            output.say(f"{run.name} is left out: {error}")
+            output.say(f"{run.name} is skipped: {error}")
             continue
         groups.setdefault(record["text_sha256"] or record["text"], []).append(record)
     records = [record for group in groups.values() for record in group]
@@ -45,18 +45,18 @@ def command(as_json: bool, runs_dir: str | None) -> None:
         return
     if not records:
         if not runs:
-            output.say(f"there is no run in {folder} yet. Train one: charlstm train corpus.txt")
+            output.say(f"no runs in {folder}. Train one: charlstm train corpus.txt")
         return
     heading = ["run", "nats/char", "bits/char", "model", "epochs", "time", "saved", "size", "text"]
     output.data_line(output.table([heading, *map(_row, records)]))
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    """What a run's newest readable checkpoint says of it; only its `meta` is read.
+    """A run's entry as a JSON object, from the metadata of its newest readable checkpoint.
 
     Raises:
-        CheckpointError: none is readable.
-        RunError: the run's folder is not.
+        CheckpointError: no checkpoint is readable.
+        RunError: the run's folder is not readable.
     """
     from charlstm.cli.info import progress_facts
     from charlstm.config import Config
@@ -75,7 +75,7 @@ def _summary(run: Run) -> dict[str, Any]:
     model, corpus = config.model, meta.get("corpus")
     text: dict[str, Any] = corpus if isinstance(corpus, dict) else {}
     sources, num_chars = text.get("sources"), text.get("num_chars")
-    cell = f"{model.cell} both ways" if model.direction == "both" else model.cell
+    cell = f"{model.cell} bidirectional" if model.direction == "both" else model.cell
     saved = datetime.datetime.fromtimestamp(run.saved_at() or 0).astimezone()
     return {
         "name": run.name,

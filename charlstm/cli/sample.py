@@ -1,4 +1,4 @@
-"""charlstm sample: write text."""
+"""charlstm sample: generate text."""
 
 from __future__ import annotations
 
@@ -39,21 +39,22 @@ if TYPE_CHECKING:
 @click.command(
     "sample",
     cls=GroupedCommand,
-    epilog="The order is: temperature, top-k, top-p, min-p, then the draw. Exit codes: 0 done "
-    "(also when the reader closes the pipe), 1 failure, 2 wrong usage, 130 Ctrl-C.",
+    epilog="Logits are divided by the temperature, then filtered by top-k, top-p and min-p, in "
+    "this order. Exit codes: 0 success (also when the reader closes the pipe), 1 failure, 2 usage "
+    "error, 130 Ctrl-C.",
 )
 @click.argument("run", required=False, shell_complete=complete_run)
 @config_options(SampleConfig)
 @config_options(PromptConfig)
 @input_options("Prompt")
 @config_options(InputConfig, names=("unknown",), group="Prompt")
-@dynamic_options("Let the weights learn from the prompt first, before they continue it.")
+@dynamic_options("Fine-tune the model on the prompt before continuing it.")
 @config_options(OutputConfig)
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="One JSON object a sample.",
+    help="Print one JSON object per sample.",
     cls=GroupedOption,
     group="Output",
 )
@@ -65,9 +66,9 @@ def command(
     runs_dir: str | None,
     **options: Any,
 ) -> None:
-    """Write text with a trained model, streamed to stdout.
+    """Generate text with a trained model, streamed to stdout.
 
-    RUN is a run's folder or name, or a checkpoint file; without it, the newest run.
+    RUN is a run's folder or name, or a checkpoint file. Default: the newest run.
     """
     config = SampleConfig(**given(options, [SampleConfig]))
     prompts = PromptConfig(**given(options, [PromptConfig]))
@@ -80,7 +81,7 @@ def command(
 
     from charlstm.inference.language_model import seed_of
 
-    # A given seed or a new one: either way, --json can tell which.
+    # --json reports the seed, whether given or new.
     config = replace(config, seed=seed_of(config))
     model = load_model(run, runs_dir)
     out = output.DataStream()
@@ -129,7 +130,7 @@ def _write_all(
 
 def _separator(separator: str | None, escapes: bool | None, as_json: bool) -> str | None:
     if separator is not None and as_json:
-        raise ConfigError("--separator is for texts; with --json each record is a line.")
+        raise ConfigError("--separator has no meaning with --json: omit one.")
     return None if separator is None else read_escapes(separator, "--separator", escapes)
 
 
@@ -145,17 +146,17 @@ def _prompt(
 
 
 def _end(out: output.DataStream, count: int | None, separator: str | None) -> str:
-    """What follows a text: nothing where one text goes into a pipe and no number was given."""
+    """The text after each sample; empty for one sample in a pipe, without `-n`."""
     if separator is not None:
         return separator
     return "" if count is None and not out.terminal else "\n"
 
 
 def _stops(texts: TextReader, stops: tuple[str, ...], inputs: InputConfig) -> tuple[str, ...]:
-    """Stop texts as the model writes them; says which of their characters were replaced."""
+    """Stop texts as the model writes them; reports mapped characters on stderr."""
     read = []
     for stop in stops:
-        # An escape that the model cannot write is an error, which says the same.
+        # An escape that the model cannot write raises an error with the same hint.
         hint = texts.tokenizer.knows("\\")
         text = read_escapes(stop, "--stop", inputs.escapes, hint=hint)
         mapped = texts.read_stop(text, inputs.unknown)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed, while a model is trained."""
+"""Signal handling in training: SIGINT (Ctrl-C), SIGTERM and SIGHUP (closed terminal)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _HANDLED = (*_AT_ONCE, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class Stopped(Picklable, BaseException):
-    """A signal asked the process to stop before there was anything to save.
+    """A signal requested a stop before training began.
 
-    Not an `Exception`: code that handles errors of any kind must not handle this.
+    Not an `Exception`, so that code which handles any error does not handle this.
 
     Attributes:
-        exit_code: 128 and the signal's number.
+        exit_code: 128 plus the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -38,24 +38,23 @@ class Stopped(Picklable, BaseException):
 
 
 class Signals:
-    """Ctrl-C, SIGTERM and SIGHUP ask the trainer to stop; a second one ends the process at once.
+    """A context in which a signal stops training; a second one ends the process immediately.
 
-    Before there is a trainer, the first signal raises `Stopped`. Some code drops any exception
-    (`__del__`, callbacks of C libraries) or replaces it (C modules that are being imported). So
-    the request is kept: `check`, `attach` and `__exit__` raise or pass on what was lost.
+    Before a trainer is attached, the first signal raises `Stopped`. Some code drops exceptions
+    (`__del__`, callbacks of C libraries) or replaces them (C modules during import). Therefore
+    the request is recorded: `check`, `attach` and `__exit__` raise it again or pass it on.
 
-    SIGHUP, which a terminal that is closed sends, is never the second one: the shell may send it
-    again. Where it is ignored (nohup), it stays so.
+    SIGHUP, sent by a closed terminal, never counts as the second signal: the shell may send it
+    twice. If it is ignored (nohup), it stays ignored.
 
-    Python runs a handler only between two of its own instructions, which a product of large
-    matrices can keep waiting. The second signal is therefore met by a thread, woken by the
-    system's own handler.
+    Python runs a handler only between bytecode instructions, so a long matrix product delays it.
+    The second signal is therefore handled by a thread, woken through a file descriptor.
 
     Args:
         silent: whether another process reports to the user.
 
     Attributes:
-        trainer: receives the request, once it is attached.
+        trainer: receives the stop request, once it is attached.
         received: the first signal's number, or 0.
     """
 
@@ -82,22 +81,22 @@ class Signals:
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._writer.close()  # the thread reads the end, and closes the other side
+        self._writer.close()  # the thread reads end of file and closes the other side
         sys.unraisablehook = self._hook_before
         if not isinstance(error, Stopped):
             self.check()
 
     def attach(self, trainer: Trainer) -> None:
-        """Pass the request to stop, also one that came before, to a trainer."""
+        """Pass stop requests, including an earlier one, to a trainer."""
         self.trainer = trainer
         if self.received:
             trainer.request_stop()
 
     def check(self) -> None:
-        """Raise again what was dropped.
+        """Raise a dropped stop request again.
 
         Raises:
-            Stopped: a signal was received, and there is no trainer.
+            Stopped: a signal was received, and no trainer is attached.
         """
         if self.received and self.trainer is None:
             raise Stopped(self.received) from None
@@ -109,19 +108,19 @@ class Signals:
         self.trainer.request_stop()
 
     def _report_unraisable(self, unraisable: UnraisableHookArgs) -> None:
-        """Report what was raised where nothing can be raised; a request to stop is kept anyway."""
+        """Report an unraisable exception, unless it is a stop request, which is recorded."""
         if not isinstance(unraisable.exc_value, Stopped):
             self._hook_before(unraisable)
 
     @staticmethod
     def _watch(reader: socket.socket, silent: bool) -> None:
-        # It must not hold the trainer: torch's objects may not end in this thread.
+        # No reference to the trainer: torch objects must not be freed in this thread.
         seen = 0
         while data := reader.recv(64):
             ours = [n for n in data if n in _AT_ONCE]
             seen += len(ours)
             if seen > 1:
                 if not silent:
-                    os.write(2, b"\nError: stopped at once; what was saved before is whole.\n")
+                    os.write(2, b"\nError: stopped at once; earlier checkpoints are intact.\n")
                 os._exit(128 + ours[-1])
         reader.close()

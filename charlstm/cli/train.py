@@ -1,4 +1,4 @@
-"""charlstm train: a new run, or one that goes on."""
+"""charlstm train: start or resume a run."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     from charlstm.training.session import Training
 
 _NEWEST = "\0newest"
-_RUN: dict[str, Any] = {"cls": GroupedOption, "group": "What to train"}
-_SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
+_RUN: dict[str, Any] = {"cls": GroupedOption, "group": "Start"}
+_SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 
 
 @click.command(
     "train",
     cls=GroupedCommand,
-    epilog="Ctrl-C or SIGTERM finishes the step, saves, and prints the command that resumes; a "
-    "second one stops at once; a terminal that is closed saves, too. Exit codes: 0 done, "
-    "1 failure, 2 wrong usage, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
+    epilog="Ctrl-C or SIGTERM finishes the step, saves a checkpoint, and prints the command that "
+    "resumes; a second one stops at once. Closing the terminal also saves. Exit codes: 0 success, "
+    "1 failure, 2 usage error, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("texts", nargs=-1, type=UserPath())
 @click.option(
@@ -60,7 +60,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
     flag_value=_NEWEST,
     default=None,
     metavar="[RUN]",
-    help="Continue a run, or the newest, exactly where it stopped.",
+    help="Resume a run exactly where it stopped  [default: the newest run]",
     shell_complete=complete_run,
     **_RUN,
 )
@@ -70,7 +70,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "What is shown"}
 @click.option(
     "--verbose",
     is_flag=True,
-    help="List the files of a folder that are read, and those that are skipped and why.",
+    help="List the files of a folder that are read, and those skipped with the reason.",
     **_SHOW,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a summary to stdout as JSON.", **_SHOW)
@@ -87,7 +87,7 @@ def command(
     """Train a model on a text, or continue a run.
 
     TEXTS are files, folders, or - for standard input; .gz, .bz2 and .xz are unpacked. They are
-    joined in order. The run's folder keeps the best and the last checkpoint.
+    joined in order. The run's folder holds the best and the last checkpoint.
     """
     begun, cpu_use = time.monotonic(), CpuUse.now()
     info = rank_from_environment()
@@ -95,7 +95,7 @@ def command(
         _work(info)
         return
     if quiet and verbose:
-        raise ConfigError("--quiet and --verbose contradict each other: leave one out.")
+        raise ConfigError("--quiet and --verbose contradict each other: omit one.")
     say = _nothing if quiet else output.say
     with Signals() as signals:
         from charlstm.training.plan import plan_training
@@ -118,22 +118,22 @@ def command(
     run_folder = str(trainer.run.folder)
     if reason == "interrupted":
         output.say(
-            f"stopped at step {trainer.progress.step}, everything saved. To go on:\n"
+            f"stopped at step {trainer.progress.step}, everything saved. To resume:\n"
             f"charlstm train --resume {shlex.quote(run_folder)}"
         )
     else:
         report(trainer, reason, say)
     if as_json:
         output.json_line(summary(trainer, reason))
-    if signals.received or reason == "interrupted":  # perhaps by a signal to another process
+    if signals.received or reason == "interrupted":  # a signal to another process also interrupts
         output.flush()
         sys.exit(128 + (signals.received or signal.SIGINT))
 
 
 def _launcher(plan: TrainPlan) -> Callable[[], int] | None:
-    """What starts this command anew in several processes and returns their exit code.
+    """A function that restarts this command in several processes and returns their exit code.
 
-    None where one process is enough.
+    None for a single process.
     """
     from charlstm.runs.find import trained_by
 
@@ -152,10 +152,10 @@ def _launcher(plan: TrainPlan) -> Callable[[], int] | None:
 
 
 def _work(info: RankInfo) -> None:
-    """Train as a worker of a process group: the leader reports, and its options count."""
+    """Train as a worker of a process group, with the options of the leader, which reports."""
     from charlstm.training.session import start_worker
 
-    speaks = info.local_rank == 0  # on a machine without the leader, nobody else says it
+    speaks = info.local_rank == 0  # one process reports on a machine without the leader
     try:
         with Signals(silent=not speaks) as signals:
             training = start_worker(output.say if speaks else _nothing)
@@ -172,8 +172,8 @@ def _work(info: RankInfo) -> None:
 def _set_up(
     plan: TrainPlan, say: Any, quiet: bool, signals: Signals, verbose: bool = False
 ) -> Training:
-    """The run, set up and shared with whatever other processes there are."""
-    # Options are in order: only now is torch worth its two seconds.
+    """The trainer of a new or resumed run, in all processes of the group."""
+    # Imported only after all options are checked: torch takes about two seconds.
     from charlstm.training.session import Callbacks, start
 
     def details(line: str) -> None:
@@ -198,7 +198,7 @@ def _set_up(
 
 
 def _nothing(_text: str) -> None:
-    """Say nothing."""
+    """Discard a notice."""
 
 
 def _show(training: Training, say: Any, quiet: bool, *, resumed: bool) -> str:
@@ -210,11 +210,11 @@ def _show(training: Training, say: Any, quiet: bool, *, resumed: bool) -> str:
         for event in training:
             reason = view.show(event)
     except (CheckpointError, DistributedError, RunError) as error:
-        if "\n" in str(error):  # it has a way out already
+        if "\n" in str(error):  # it already names a way out
             raise
         folder = trainer.run.folder
         way_out = (
-            "What was saved before is whole; to go on: charlstm train --resume "
+            "Earlier checkpoints are intact; to resume: charlstm train --resume "
             f"{shlex.quote(str(folder))}"
         )
         if not folder.is_dir():

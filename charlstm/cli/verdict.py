@@ -1,4 +1,4 @@
-"""What the losses of a run show, in two statements."""
+"""The final losses of a run, with advice."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from charlstm.planner.presets import SIZES
 
-_RISE = 0.004  # nats: how much the validation loss may rise by chance
+_RISE = 0.004  # nats: random variation of the validation loss
 _GAP = 0.3  # nats from training to validation loss, from which on more text would help
 _UNSTABLE = 0.05  # nats that the training loss rises after the best evaluation, and not by chance
-_LATE = 0.1  # the part of a run over which its final trend is judged: evaluations may be close
+_LATE = 0.1  # last fraction of a run that shows the trend; evaluations may be close together
 
 Entry = Mapping[str, float | None]
-"""An evaluation, as a run's history has it."""
+"""An entry of a run's history."""
 
 
 def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -> str:
-    """The last losses, and on a line of its own what would help; empty without a validation part.
+    """The last losses, then a line of advice; empty without a validation part.
 
     Args:
         history: the run's evaluations, in order.
-        units: of each of the model's layers.
-        length: what ends such a run, and could be more: minutes, or epochs.
-        ended: whether the run has ended by itself; otherwise nothing can be said of what would
-            help.
+        units: hidden size of the model.
+        length: what limits the run: minutes or epochs.
+        ended: whether the run is complete; otherwise there is no advice.
     """
     known = [(entry, nats) for entry in history if (nats := _nats(entry)) is not None]
     if not known:
@@ -38,7 +37,7 @@ def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -
 
 
 def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> str:
-    """What the course of the validation loss shows, and what would help."""
+    """Advice from the trend of the validation loss."""
     (last, end), (best, least) = known[-1], min(known, key=lambda pair: pair[1])
     train, step = last["train_nats"], last["step"] or 0
     earlier = [nats for entry, nats in known if (entry["step"] or 0) <= (1 - _LATE) * step]
@@ -72,6 +71,6 @@ def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> st
 
 
 def _nats(entry: Entry) -> float | None:
-    """The better of what the weights and their average reach."""
+    """The lower validation loss of the last and the averaged weights; None without either."""
     found = [entry.get(name) for name in ("val_nats", "average_nats")]
     return min((nats for nats in found if nats is not None), default=None)

@@ -165,7 +165,7 @@ def test_a_final_newline(run: Run) -> None:
 
 def test_an_encoding_is_for_a_file(run: Run) -> None:
     arguments = ("--encoding", "utf-16")
-    assert_clear(run("sample", "play", *arguments), 2, "--encoding is for --prompt-file")
+    assert_clear(run("sample", "play", *arguments), 2, "--encoding", "--prompt-file")
     assert_clear(run("fill", "both", "a_", *arguments), 2, "--encoding", "standard input")
     assert_clear(run("sample", "play", "--prompt-file", ".", *arguments), 1, "is a folder")
 

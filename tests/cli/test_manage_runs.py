@@ -196,7 +196,7 @@ def test_runs_are_deleted(runs: Path, program: Program) -> None:
     result = program("delete", "play", "checkpoints/piped", "play", "--yes")
     assert result.returncode == 0, result.stderr
     assert "play" in result.stderr
-    assert "the text it keeps" in result.stderr
+    assert "saved text" in result.stderr
     assert result.stdout == ""
     assert list(runs.iterdir()) == []
     assert (runs.parent / "play.txt").exists()

@@ -50,7 +50,7 @@ def test_the_command_that_is_offered_goes_on(
     assert json.loads(done.stdout)["stopped"] == why
     step = facts(tmp_path)["progress"]["step"]
     nothing = program("train", "--resume")
-    assert "nothing is left to do" in nothing.stderr
+    assert "nothing left to do" in nothing.stderr
     assert offered(nothing.stderr) == offered(done.stderr)
     # An end that comes soon, so that the test does.
     again = program(*offered(done.stderr), "--stop-after", 1, "--quiet", "--json")

@@ -226,7 +226,7 @@ def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
     assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
     result = program("train", "--resume")
     assert result.returncode == 0
-    assert "nothing is left to do" in result.stderr
+    assert "nothing left to do" in result.stderr
     assert "done: 1 epoch," in result.stderr
     assert "--more-epochs 1" in result.stderr
 
@@ -266,7 +266,7 @@ def test_a_folder_that_is_moved_during_training(corpus_file: Path, tmp_path: Pat
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"has been moved or removed" in errors
-    assert b"to go on" not in errors
+    assert b"to resume" not in errors
 
 
 def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Path) -> None:
