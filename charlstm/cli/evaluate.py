@@ -64,8 +64,6 @@ def command(
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
         raise ConfigError("--split is for the run's own text: omit it, or omit TEXTS.")
-    if not texts:
-        _check_no_reading_options(given(options, [TextConfig, InputConfig]))
     how = dynamic_config(dynamic, options)
     if how is not None and config.cold_window:
         raise ConfigError("--dynamic does not support --protocol cold: omit one.")

@@ -132,6 +132,8 @@ def faults(options: Options) -> list[set[str]]:
         found.append({"zoneout", "cell"})
     if value("kernel") == "compiled" and cell not in TRAINING_KERNEL_CELLS:
         found.append({"kernel", "cell" if "cell" in options else "zoneout"})
+    if {"size", "hidden_size"} <= options.keys():
+        found.append({"size", "hidden_size"})
     if options.get("num_layers") == 1:
         found += [{name, "num_layers"} for name in STACKED if options.get(name)]
     if options.get("direction") == "both" and options.get("targets") == "last":
