@@ -45,6 +45,7 @@ PRECISIONS = ["auto", "float32"] + ["bfloat16"] * (not compiled_fault("bfloat16"
 # Every option that is a field of the configuration, in values that two steps take no time for.
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "glob": st.sampled_from(["**/*.txt", "*.txt"]),
+    "exclude": st.sampled_from([("draft*",), ("a/*", ".b")]),
     "encoding": st.sampled_from(["utf-8", "latin-1", "cp1252", "utf-16-le"]),
     "encoding_errors": st.sampled_from(["strict", "replace", "ignore"]),
     "keep_newlines": st.booleans(),
@@ -161,6 +162,8 @@ def words(options: Options) -> list[str]:
             said.append(flag)
         elif value is False:
             said.append(flag.replace("--", "--no-", 1))
+        elif isinstance(value, tuple):  # an option that is given once for each
+            said += [word for part in value for word in (flag, part)]
         else:
             said += [flag, str(value)]
     return said
