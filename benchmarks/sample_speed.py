@@ -26,9 +26,9 @@ from common import Prepared, machine, markdown, rivals_line, serve
 from contest import Entry, enter, fresh, race, rival
 
 from charlstm.config import ModelConfig, SampleConfig
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids, load_writer
-from charlstm.inference.weights import weight_shapes
 
 VOCAB = 65
 SIZES = "1x128,2x128,1x256,2x256,1x512,2x512,3x512"

@@ -19,7 +19,7 @@ from until import Seen, until
 
 from charlstm.config import Config
 from charlstm.format.checkpoint import save_checkpoint
-from charlstm.inference.weights import weight_shapes
+from charlstm.format.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
 CHARLSTM = [sys.executable, "-m", "charlstm"]

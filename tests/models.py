@@ -9,8 +9,8 @@ import numpy as np
 
 from charlstm.config import Config, ModelConfig, TextConfig
 from charlstm.format.checkpoint import save_checkpoint
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
 

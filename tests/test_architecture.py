@@ -22,7 +22,7 @@ ALLOWED = {
     "processors": set[str](),
     "planner": {"config", "planner"},
     "kernels": {"errors", "kernels"},
-    "format": {"errors", "config", "format", "text.tokenizer", "version"},
+    "format": {"errors", "config", "layers", "format", "text.tokenizer", "version"},
     "runs": {"errors", "format", "runs"},
     "text": {"errors", "config", "text", "format.files"},
     "inference": {

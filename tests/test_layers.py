@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from charlstm import layers
 from charlstm.config import ModelConfig
+from charlstm.format import weights
 from charlstm.inference import layers as numpy_layers
-from charlstm.inference import weights
 from charlstm.inference.engine import Engine
 from charlstm.nn import network as torch_network
 from charlstm.nn.dropout import Masks

@@ -53,7 +53,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     from charlstm.format.metadata import read_meta
     from charlstm.format.progress import Progress
     from charlstm.format.versions import unusable
-    from charlstm.inference.weights import check_weights
+    from charlstm.format.weights import check_weights
     from charlstm.runs.folder import Run
     from charlstm.runs.maturity import hardly_trained
 

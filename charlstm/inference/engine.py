@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from charlstm import layers as specs
 from charlstm.config import ModelConfig
+from charlstm.format.weights import check_weights
 from charlstm.inference.cells import CellState, Floats
 from charlstm.inference.layers import (
     HEADS,
@@ -38,7 +39,6 @@ from charlstm.inference.layers import (
     RecurrentLayer,
     with_bias,
 )
-from charlstm.inference.weights import check_weights
 
 
 def no_underflow() -> np.errstate:
@@ -53,7 +53,7 @@ class Engine:
     """A model's weights, laid out for stepping.
 
     Args:
-        weights: arrays by name, see `charlstm.inference.weights`.
+        weights: arrays by name, see `charlstm.format.weights`.
         config: the network's shape.
         vocab_size: V.
         direction: which stack of a network that reads both ways; its logits are the sum of

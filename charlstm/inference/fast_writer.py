@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import ModelConfig
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.cells import Floats
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.number_formats import quantize, to_float32, to_type
-from charlstm.inference.weights import weight_shapes
 from charlstm.kernels.lstm_sampling import generate
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, pack
 from charlstm.processors import available_processors

@@ -35,7 +35,7 @@ class DynamicReader:
     """A model that learns from what it reads.
 
     Args:
-        weights: by name, see `charlstm.inference.weights`; not changed.
+        weights: by name, see `charlstm.format.weights`; not changed.
         config: the network's shape.
         vocab_size: V.
         dynamic: how it learns.

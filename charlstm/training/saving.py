@@ -16,7 +16,7 @@ from charlstm.errors import CheckpointError, DivergenceError
 from charlstm.format.checkpoint import Checkpoint, load_checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress, SavedBest
-from charlstm.inference.weights import check_weights
+from charlstm.format.weights import check_weights
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.format.progress import Progress
-from charlstm.inference.weights import check_weights
+from charlstm.format.weights import check_weights
 from charlstm.nn.network import CharLSTM, NetworkState
 from charlstm.training.average import WeightAverage
 from charlstm.training.device import allow_tf32, product_type

@@ -22,8 +22,8 @@ from charlstm.errors import (
     IdError,
 )
 from charlstm.format.checkpoint import Checkpoint
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n _abc")

@@ -10,8 +10,8 @@ import torch
 from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.engine import Engine
-from charlstm.inference.weights import weight_shapes
 from charlstm.nn.network import CharLSTM
 
 

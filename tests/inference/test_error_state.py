@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from charlstm.config import Config
+from charlstm.format.weights import weight_shapes
 from charlstm.inference import sampling
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 
 TEXT = "to be, or not to be: that is the question.\n" * 3

@@ -19,10 +19,10 @@ import pytest
 from charlstm.cells import SAMPLING_KERNEL_CELLS
 from charlstm.config import ModelConfig, SampleConfig
 from charlstm.errors import ConfigError, DeviceError
+from charlstm.format.weights import weight_shapes
 from charlstm.inference import sampling
 from charlstm.inference.engine import Engine
 from charlstm.inference.sampling import Sampler, generate_ids
-from charlstm.inference.weights import weight_shapes
 
 ROOT = Path(__file__).parents[2]
 NUMBA_S = (sampling.FAST_WRITER, "charlstm.kernels.lstm_sampling")

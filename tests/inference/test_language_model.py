@@ -16,10 +16,10 @@ import charlstm
 from charlstm.config import Config, ModelConfig, SampleConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.engine import Session
 from charlstm.inference.language_model import LanguageModel, seed_of
 from charlstm.inference.sampling import load_writer
-from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 from tests.conftest import Program
 

@@ -10,8 +10,8 @@ import pytest
 
 from charlstm.cells import CELLS, ZONEOUT_CELLS
 from charlstm.config import Config, ModelConfig
+from charlstm.format.weights import weight_shapes
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.weights import weight_shapes
 from charlstm.text.tokenizer import CharTokenizer
 from tests.equations import Doubles, evaluate
 

@@ -7,10 +7,10 @@ import pytest
 
 from charlstm.config import ModelConfig
 from charlstm.errors import CorpusError
+from charlstm.format.weights import weight_shapes
 from charlstm.inference import scoring
 from charlstm.inference.engine import Engine
 from charlstm.inference.scoring import Score, cross_entropy, plan_streams, score_cold, score_ids
-from charlstm.inference.weights import weight_shapes
 
 CONFIG = ModelConfig(num_layers=1, hidden_size=6)
 

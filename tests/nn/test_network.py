@@ -7,7 +7,7 @@ import torch
 
 from charlstm.cells import CELLS
 from charlstm.config import ModelConfig
-from charlstm.inference.weights import weight_shapes
+from charlstm.format.weights import weight_shapes
 from charlstm.nn.cell import one_hot
 from charlstm.nn.dropout import dropout_mask
 from charlstm.nn.network import CharLSTM
