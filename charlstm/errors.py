@@ -1,4 +1,4 @@
-"""Every error that a user can meet, each with the exit code of the command it ends."""
+"""The exceptions of the library, each with the exit code of the command line."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Self
 
 
 class Picklable:
-    """An exception with a constructor of its own that can still pass between processes.
+    """Mixin that makes exceptions with their own constructor picklable.
 
-    By default, unpickling calls the class with `args`, which are the finished message and not what
-    the constructor takes.
+    By default, unpickling calls the class with `args`, which hold the message and not the
+    constructor's arguments.
     """
 
     args: tuple[Any, ...]
@@ -25,10 +25,10 @@ class Picklable:
 
 
 class CharlstmError(Picklable, Exception):
-    """Something a user can understand and mend; its text is one or two lines.
+    """Base class of errors that a user can fix.
 
-    The text says what is wrong (with the file, option or character), what is allowed, and the
-    way out.
+    The message has one or two lines: what is wrong (with the file, option or character), what is
+    allowed, and what to do.
     """
 
     exit_code: ClassVar[int] = 1
@@ -41,15 +41,15 @@ class ConfigError(CharlstmError):
 
 
 class UnknownOptionError(ConfigError):
-    """A configuration that was read from a file has an option that this version does not know."""
+    """A configuration read from a file has an unknown option."""
 
 
 class ArgumentTypeError(ConfigError, TypeError):
-    """An argument, an option or a field has the wrong type, or a name that there is not."""
+    """An argument, an option or a field has the wrong type, or an unknown name."""
 
 
 class IdError(ConfigError, IndexError):
-    """An id lies outside the vocabulary."""
+    """An id is outside the vocabulary."""
 
 
 class SourceError(CharlstmError):
@@ -57,22 +57,22 @@ class SourceError(CharlstmError):
 
 
 class CorpusError(CharlstmError):
-    """The text was read, but cannot be trained on or scored (too short, changed, ...)."""
+    """A text cannot be trained or evaluated on: it is too short, has changed, ..."""
 
 
 class ChangedTextError(CorpusError):
-    """The text is not the one it was."""
+    """A text has changed since the run was started."""
 
 
 class UnknownCharacterError(CharlstmError):
-    """A text holds a character that the model has never seen.
+    """A text contains a character outside the vocabulary.
 
     Attributes:
         character: the character.
         position: its index in the text, counted from 0.
-        source: which of several texts; empty if there is one.
-        form: what the model's text has in place of it (see `charlstm.text.equivalents`), with
-            what it stands for; None if there is nothing like it.
+        source: the name of the text, if there are several; otherwise empty.
+        form: the part of the text and its equivalent in the vocabulary (see
+            `charlstm.text.equivalents`); None if there is none.
     """
 
     def __init__(
@@ -108,48 +108,48 @@ class UnknownCharacterError(CharlstmError):
 
 
 def show_text(text: str) -> str:
-    """A short text for a message: in quotation marks, with its code points if they are few."""
+    """A short text for a message: in quotation marks, with one or two code points."""
     if len(text) > 2:
         return quoted(text)
     return f"{quoted(text)} ({' '.join(f'U+{ord(c):04X}' for c in text)})"
 
 
 def quoted(text: str) -> str:
-    """A text in quotation marks, as `repr` writes it, but with backslashes as they are."""
+    """A text in quotation marks, as `repr` writes it, but with single backslashes."""
     return repr(text).replace("\\\\", "\\")
 
 
 class CheckpointError(CharlstmError):
-    """A checkpoint is damaged, foreign, too new, or cannot be written."""
+    """A checkpoint is damaged, not valid, too new, or cannot be written."""
 
 
 class RunError(CharlstmError):
-    """A run does not exist, exists already, or cannot be continued as asked."""
+    """A run does not exist, exists already, or cannot be resumed as requested."""
 
 
 class DirectionError(CharlstmError):
-    """A model reads in another direction than the task needs."""
+    """The task does not support the model's `--direction`."""
 
 
 class DeviceError(CharlstmError):
-    """A device was asked for that this machine does not have."""
+    """A requested device is not available."""
 
 
 class CompiledCodeError(CharlstmError):
-    """Compiled code cannot be used on this machine, as numba is set up; numpy or torch is used."""
+    """Compiled code cannot be used on this machine."""
 
 
 class ProcessorError(CompiledCodeError):
-    """This processor lacks the instructions."""
+    """The processor lacks required instructions."""
 
 
 class CompiledCodeWarning(RuntimeWarning):
-    """Compiled code is installed but cannot be used, so that the work takes longer."""
+    """Compiled code is installed but cannot be used; slower code is used instead."""
 
 
 class DistributedError(CharlstmError):
-    """Another of the processes that train one model has ended, or cannot be reached."""
+    """Another process of the group has ended, or cannot be reached."""
 
 
 class DivergenceError(CharlstmError):
-    """The loss or its gradient is not finite; the weights were not changed."""
+    """The loss or the gradient is not finite; the weights are unchanged."""

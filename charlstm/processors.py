@@ -1,8 +1,8 @@
-"""How many processors this process may use: CPU affinity and the container's CPU quota.
+"""Available processors: CPU affinity and the container's CPU quota.
 
-Linux limits processor time by control groups (cgroups). Version 2 states the limit in `cpu.max`,
-version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`, both as microseconds of processor time per
-period; a group's parents limit it, too.
+Linux limits CPU time by control groups (cgroups). Version 2 has the limit in `cpu.max`, version 1
+in `cpu.cfs_quota_us` and `cpu.cfs_period_us`, both as microseconds of CPU time per period. The
+limits of parent groups also apply.
 https://docs.kernel.org/admin-guide/cgroup-v2.html and
 https://docs.kernel.org/scheduler/sched-bwc.html
 """
@@ -20,24 +20,24 @@ _ROOT = Path("/")
 
 
 def available_processors() -> int:
-    """Processors that this process may use at a time, at least 1.
+    """The number of processors that this process may use, at least 1.
 
-    A quota is rounded down: with more threads than the quota allows, all are suspended for part of
-    each period, while the others wait for them.
+    A quota is rounded down: with more threads than it allows, all are suspended for part of each
+    period.
     """
     return allowed_processors(_affinity(), cpu_quota() if sys.platform == "linux" else None)
 
 
 def allowed_processors(affinity: int, quota: float | None) -> int:
-    """The smaller of CPU affinity and quota (None: unlimited), as a whole number, at least 1."""
+    """The minimum of CPU affinity and quota (None: unlimited), rounded down, at least 1."""
     return max(1, affinity if quota is None else min(affinity, math.floor(quota)))
 
 
 def limit_library_threads() -> None:
-    """Let numpy's and torch's thread pools start with no more threads than the quota allows.
+    """Limit the thread pools of numpy and torch to the quota.
 
-    These libraries respect CPU affinity, but not the quota. To be called before they are imported;
-    a value that the user has set is kept.
+    These libraries respect CPU affinity, but not the quota. Call this before importing them. A
+    value set by the user is kept.
     """
     processors = available_processors()
     if processors < _affinity():
@@ -45,10 +45,10 @@ def limit_library_threads() -> None:
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:
-    """Processor time per wall-clock time that cgroups allow this process; None: unlimited.
+    """CPU time per wall-clock time that cgroups allow this process; None: unlimited.
 
     Args:
-        root: where `proc/self/cgroup` and all mount points are looked up.
+        root: the folder that contains `proc/self/cgroup` and all mount points.
     """
     try:
         groups = (root / "proc/self/cgroup").read_text("utf-8", "replace")
@@ -72,7 +72,7 @@ def _affinity() -> int:
 
 
 def _cgroup_folders(groups: str, mounts: str) -> Iterator[PurePosixPath]:
-    """The folders of this process's CPU groups and of all groups above them.
+    """The folders of this process's CPU groups and of all their parents.
 
     Args:
         groups: /proc/self/cgroup; lines of `id:controllers:path`, without controllers in version 2.
@@ -99,7 +99,7 @@ def _cgroup_folders(groups: str, mounts: str) -> Iterator[PurePosixPath]:
 
 
 def _cgroup_mount(line: str) -> tuple[bool, PurePosixPath, PurePosixPath] | None:
-    """A line of mountinfo: whether it is version 1's CPU controller, its root, its mount point."""
+    """A cgroup mount in a line of mountinfo: (is version 1's CPU controller, root, mount point)."""
     before, separator, after = line.partition(" - ")
     fields, kinds = before.split(), after.split()
     if not separator or len(fields) < 5 or len(kinds) < 3:
@@ -117,7 +117,7 @@ def _unescaped(path: str) -> str:
 
 
 def _quota_of(folder: Path) -> float | None:
-    """One group's own limit; None where it has none, or states it in an unknown way."""
+    """A group's own limit; None if it has none, or its format is unknown."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text("ascii").split()
         return _ratio(quota, period)
@@ -128,7 +128,7 @@ def _quota_of(folder: Path) -> float | None:
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """Quota by period; a quota of `max` or -1 is no limit."""
+    """Quota divided by period; None for `max` or -1, which mean no limit."""
     if quota.strip() == "max":
         return None
     time, length = int(quota), int(period)

@@ -108,7 +108,7 @@ def test_a_training_is_stopped_and_resumed_to_the_bit(text: str) -> None:
         (["x"], {"size": "tiny", "hidden_size": 3}, ConfigError, "--size and --hidden-size"),
         (["x"], {"size": "huge"}, ConfigError, "tiny, small"),
         (["x"], {"recipe": "x"}, ConfigError, "choose from: tutorial"),
-        (["x"], {"name": "a/b"}, ConfigError, "cannot name a run"),
+        (["x"], {"name": "a/b"}, ConfigError, "is not valid"),
         (["x"], {"more_epochs": 1}, ConfigError, "for --resume"),
         (["x"], {"layers": 1, "num_layers": 1}, ArgumentTypeError, "one option"),
         (["no.txt"], {}, SourceError, "cannot read"),

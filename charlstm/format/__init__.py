@@ -1,1 +1,1 @@
-"""What is on disk: checkpoints and their metadata, training progress, atomic writes."""
+"""Formats on disk: checkpoints and their metadata, training progress, atomic writes."""

@@ -1,12 +1,11 @@
-"""The checkpoint: one `.npz` file, written atomically, verified before it is believed.
+"""The checkpoint: one `.npz` file, checked on load and replaced atomically.
 
-Layout. A zip archive of stored (never deflated) `.npy` entries, so `numpy.load(path)` opens it
-and the file's size bounds what loading it takes. `meta` is UTF-8 JSON as a uint8 array; the
-other entries are named `kind/name`. `meta["entries"]` holds the SHA-256 of each other entry, so
-an entry of another file does not pass for this one's even where its own CRC is right.
+Layout. A zip archive of uncompressed `.npy` entries, which `numpy.load(path)` can open. The file's
+size bounds the memory for loading it. `meta` is UTF-8 JSON as a uint8 array; the other entries are
+named `kind/name`. `meta["entries"]` holds the SHA-256 of each other entry, so that an entry of
+another file is detected even if its CRC is correct.
 
-Nothing here executes what it reads: `.npy` headers are parsed by numpy as literals, and object
-arrays are refused by their dtype.
+No data is executed: numpy parses `.npy` headers as literals, and object arrays are rejected.
 """
 
 from __future__ import annotations
@@ -40,38 +39,38 @@ _NAME = re.compile(
     r"(meta|(model|average|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII
 )
 _MAX_ENTRIES = 4096
-_END_OF_DIRECTORY = struct.Struct("<4s4H2LH")  # the zip format's last record
+_END_OF_DIRECTORY = struct.Struct("<4s4H2LH")  # the last record of a zip file
 _MAX_HEADER = 4096
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The contents of a checkpoint.
 
     Attributes:
-        meta: the JSON object: configuration, tokenizer, progress, ...
-        arrays: every other entry by name, such as `model/head.weight`.
+        meta: a JSON object: configuration, tokenizer, progress, ...
+        arrays: all other entries by name, such as `model/head.weight`.
     """
 
     meta: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
     def part(self, kind: str) -> dict[str, NDArray[Any]]:
-        """The entries `kind/...`, by their names without the kind."""
+        """The entries `kind/...` by name, without the kind."""
         prefix = kind + "/"
         return {k[len(prefix) :]: v for k, v in self.arrays.items() if k.startswith(prefix)}
 
 
 def save_checkpoint(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write a checkpoint; afterwards `path` is either the old file or the whole new one.
+    """Write a checkpoint atomically: `path` is either the old file or the complete new one.
 
     Args:
-        path: the file to make or replace.
+        path: the file to create or replace.
         meta: a JSON object; `format` and `entries` are added.
         arrays: arrays of float32, float64, int64 or uint8, named `kind/name`.
 
     Raises:
-        CheckpointError: the file cannot be written; the old one is whole.
+        CheckpointError: the file cannot be written; the old one is unchanged.
     """
     entries = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     digests = {name: _sha256(array) for name, array in entries.items()}
@@ -91,7 +90,7 @@ def save_checkpoint(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, An
 
 
 def _write_entry(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
-    # A fixed date makes equal contents equal files.
+    # With a fixed date, equal contents give equal files.
     info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     with archive.open(info, "w", force_zip64=array.nbytes > 2**31) as out:
         np.lib.format.write_array(out, array, allow_pickle=False)
@@ -116,21 +115,21 @@ def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Check
 
     Args:
         path: the file.
-        kinds: which kinds of entries to keep (such as `{"model"}`); all are verified.
+        kinds: the kinds of entries to return (such as `{"model"}`); all are verified.
 
     Raises:
-        CheckpointError: the file cannot be opened, is damaged, is no checkpoint, or is newer
-            than this program.
+        CheckpointError: the file cannot be opened, is damaged or not a checkpoint, or has a newer
+            format.
     """
     with _open(path) as file:
         return read_checkpoint(path, file, kinds)
 
 
 def load_meta(path: Path) -> dict[str, Any]:
-    """A checkpoint's `meta` object; of the rest of the file only the directory is read.
+    """A checkpoint's `meta` object; other entries are not read.
 
     Raises:
-        CheckpointError: as for `load_checkpoint`; damage of other entries is not found.
+        CheckpointError: as for `load_checkpoint`, except for damage of other entries.
     """
     with _open(path) as file, _damage_reported(path):
         return _read_directory(path, file)[2]
@@ -148,11 +147,11 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
 
 
 class _DamagedError(Exception):
-    """Something in the file is not as a checkpoint has it."""
+    """The file is not a valid checkpoint."""
 
 
 def read_checkpoint(path: Path, file: IO[bytes], kinds: frozenset[str] | None = None) -> Checkpoint:
-    """Read and verify a checkpoint that is open already; `path` is for messages.
+    """Read and verify an open checkpoint; `path` is for messages.
 
     Raises:
         CheckpointError: as for `load_checkpoint`.
@@ -164,12 +163,12 @@ def read_checkpoint(path: Path, file: IO[bytes], kinds: frozenset[str] | None = 
 
 @contextmanager
 def _damage_reported(path: Path) -> Iterator[None]:
-    """Turn every error that a damaged file causes into a `CheckpointError`."""
+    """A context that converts the errors of a damaged file to `CheckpointError`."""
     try:
         yield
     except _DamagedError as error:
         raise CheckpointError(f"{path} is not an intact checkpoint: {error}.") from error
-    # What zipfile and numpy raise on damaged structure, encryption flags and odd versions.
+    # zipfile and numpy raise these for damaged structure, encryption flags and unknown versions.
     except (
         zipfile.BadZipFile,
         ValueError,
@@ -193,7 +192,7 @@ def _read_directory(
     """The archive, its entries other than `meta` by file name, and the migrated `meta` object.
 
     Raises:
-        CheckpointError: its format is newer than this program.
+        CheckpointError: the format is newer than this version supports.
     """
     size = _check_end(file)
     archive = zipfile.ZipFile(file)
@@ -216,7 +215,7 @@ def _read_directory(
 
 
 def _check_end(file: IO[bytes]) -> int:
-    """Check the zip's last record before anything trusts it; returns the file's size."""
+    """Check the last record of the zip file before it is used; returns the file's size."""
     size = file.seek(0, os.SEEK_END)
     if size < _END_OF_DIRECTORY.size:
         raise _DamagedError("it is too short")
@@ -263,7 +262,7 @@ def _no_constant(name: str) -> None:
 
 
 def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    # Reading an entry to its end makes zipfile compare the CRC.
+    # Reading to the end makes zipfile check the CRC.
     data = archive.read(info)
     stream = io.BytesIO(data)
     major, _minor = np.lib.format.read_magic(stream)

@@ -1,11 +1,11 @@
 """Durable changes to files and folders: atomic replacement, synced folders, retries on Windows.
 
-A rename is durable only after its folder was synced. Not every file system can sync a folder
-(CIFS and some shared folders report EINVAL or ENOTSUP). There a save is still atomic for whoever
-reads the file, and how soon it survives a power cut is up to the file system.
+A rename is durable only after its folder is synced. Some file systems cannot sync a folder (CIFS
+and some shared folders report EINVAL or ENOTSUP). There a save is still atomic for readers, but
+when it survives a power failure depends on the file system.
 
-Windows neither replaces nor removes a file that another process holds open. Readers hold
-checkpoints open only while they load, so such a call is repeated for a few seconds.
+Windows neither replaces nor removes a file that another process has open. Readers open checkpoints
+only while loading, so such calls are retried for a few seconds.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from typing import IO, TypeVar
 
 _Result = TypeVar("_Result")
 _SYNC_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-# A folder may also need to be open for writing (EBADF), which no folder can be, or not be open to
-# its user for reading.
+# Some systems require a descriptor open for writing (EBADF), which a folder cannot have. The user
+# may also lack permission to read the folder.
 _FOLDER_SYNC_UNSUPPORTED = _SYNC_UNSUPPORTED | {errno.EBADF, errno.EACCES, errno.EPERM}
-# ERROR_ACCESS_DENIED (also: removal is pending), ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION,
-# ERROR_USER_MAPPED_FILE.
+# ERROR_ACCESS_DENIED (also while removal is pending), ERROR_SHARING_VIOLATION,
+# ERROR_LOCK_VIOLATION, ERROR_USER_MAPPED_FILE.
 _SHARING_ERRORS = frozenset({5, 32, 33, 1224})
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds; 3.9 in all
 
 
 def expand_home(path: str) -> str:
-    """The path with a leading `~` or `~user` replaced, as a shell does it for a separate word.
+    """The path with a leading `~` or `~user` expanded, as a shell expands a separate word.
 
-    Shells leave it alone within a word such as `--runs-dir=~/runs`. Where no such user is known
-    (`~$report.txt` is a file's name) the path is as it was.
+    Shells do not expand it within a word such as `--runs-dir=~/runs`. If the user is unknown
+    (`~$report.txt` is a file name), the path is unchanged.
     """
     return os.path.expanduser(path) if path.startswith("~") else path
 
 
 def retry_while_shared(action: Callable[[], _Result]) -> _Result:
-    """The action's result; repeated while Windows reports that another process uses the file.
+    """The result of `action`, retried while Windows reports that another process uses the file.
 
     Raises:
-        OSError: the action's error, at once if it is another one, else after about 4 seconds.
+        OSError: the action's error, after about 4 seconds of retries; at once for other errors.
     """
     for wait in _WAITS:
         try:
@@ -56,16 +56,16 @@ def retry_while_shared(action: Callable[[], _Result]) -> _Result:
 
 
 def is_no_file(path: Path) -> bool:
-    """Whether something other than a regular file has that name; a link is not a regular file."""
+    """Whether the path exists and is not a regular file; a link does not count as one."""
     return os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode)
 
 
 def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Have `write` fill a new file and put it in `path`'s place: temporary name, fsync, rename.
+    """Replace `path` atomically by a file that `write` fills: temporary name, fsync, rename.
 
     Raises:
-        OSError: it cannot be done; no temporary file is left. Unless the last step failed, the
-            sync of the folder, `path` is as it was.
+        OSError: it fails. No temporary file remains. `path` is unchanged, unless only the final
+            sync of the folder failed.
     """
     if is_no_file(path):
         raise OSError(None, "it is not a regular file, and will not be replaced")
@@ -86,7 +86,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file; none of that name is no error.
+    """Remove a file, if it exists.
 
     Raises:
         OSError: it cannot be removed.
@@ -95,10 +95,10 @@ def remove_file(path: Path) -> None:
 
 
 def make_folders(path: Path) -> None:
-    """Make a folder and its missing parents, and sync the folder that holds each new one.
+    """Create a folder and its missing parents, and sync the parent of each new one.
 
     Raises:
-        OSError: it cannot be made, or something other than a folder has that name.
+        OSError: it cannot be created, or a part of the path is not a folder.
     """
     missing = []
     while not path.is_dir():
@@ -114,13 +114,13 @@ def make_folders(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make changes to a folder's entries durable, where the file system can do that.
+    """Make changes to a folder's entries durable, if the file system supports it.
 
     Raises:
-        OSError: a real error, such as EIO.
+        OSError: an error other than missing support, such as EIO.
     """
     if os.name != "posix":
-        return  # elsewhere a folder cannot be opened, and a rename is durable by itself
+        return  # on Windows, folders cannot be opened, and renames are durable
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
@@ -134,7 +134,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sync(descriptor: int, unsupported: frozenset[int]) -> None:
-    """`os.fsync`, for which "not supported" is no error."""
+    """`os.fsync`, ignoring the errors of missing support."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -143,7 +143,7 @@ def _sync(descriptor: int, unsupported: frozenset[int]) -> None:
 
 
 def _mode_for(path: Path) -> int:
-    """Permissions of the file to replace, or of a new file under the process's umask."""
+    """Permissions of the existing file, or of a new file under the process's umask."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a checkpoint's metadata says of a model: its configuration and its vocabulary."""
+"""Configuration and tokenizer in a checkpoint's metadata."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from charlstm.text.tokenizer import CharTokenizer
 
 
 def read_meta(path: Path, checkpoint: Checkpoint) -> tuple[Config, CharTokenizer]:
-    """The configuration and the vocabulary in a checkpoint.
+    """The configuration and the tokenizer of a checkpoint.
 
     Raises:
-        CheckpointError: they are not readable.
+        CheckpointError: they are not valid.
     """
     try:
         return (

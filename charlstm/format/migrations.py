@@ -1,8 +1,7 @@
-"""Changes of a checkpoint's metadata since older versions, so that readers know one form only.
+"""Migration of a checkpoint's metadata from older versions to the current form.
 
-A file on disk is never changed. Its metadata is migrated in memory as it is read, before anything
-else looks at it. What is not in the old form, or is damaged, passes through unchanged: whoever
-reads that part checks it.
+Files on disk are never changed: metadata is migrated in memory, directly after it is read. Parts
+that are damaged, or not in the old form, are left unchanged; their readers check them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from charlstm.config import WindowConfig
 from charlstm.errors import CharlstmError
 
 FORMAT = 1
-"""The version that this program writes, and the newest that it reads."""
+"""The format version that is written, and the newest that can be read."""
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -25,14 +24,14 @@ _ADDED = {"val_chars": 0, "averaged": 0, "piece": 0, "pieces": 1, "ended": 0.0}
 
 
 def migrate(meta: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of a file of any version up to `FORMAT`, in the form of the newest."""
+    """Metadata of any version up to `FORMAT`, converted to the current form."""
     for change in MIGRATIONS[meta["format"]]:
         meta = change(meta)
     return meta
 
 
 def _count_characters(meta: dict[str, Any]) -> dict[str, Any]:
-    """Progress that sums losses over characters, from one that sums the mean losses of steps.
+    """Convert progress with sums of mean losses per step to sums of losses over characters.
 
     Each step counts as a full batch.
     """
@@ -57,7 +56,7 @@ def _count_characters(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_progress_fields(meta: dict[str, Any]) -> dict[str, Any]:
-    """Progress with the fields that were added later, at their initial values."""
+    """Add the fields of progress that older files lack, at their initial values."""
     progress = meta.get("progress")
     if not isinstance(progress, dict):
         return meta
@@ -67,4 +66,4 @@ def _add_progress_fields(meta: dict[str, Any]) -> dict[str, Any]:
 MIGRATIONS: Mapping[int, tuple[Migration, ...]] = MappingProxyType(
     {1: (_count_characters, _add_progress_fields)}
 )
-"""For each version of a file, the changes to the newest form, in order."""
+"""For each format version, the migrations to the current form, in order."""

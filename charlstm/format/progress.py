@@ -1,4 +1,4 @@
-"""A run's counters and the history of its evaluations, as checkpoints hold them."""
+"""A run's counters and history of evaluations, and their JSON form in checkpoints."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from typing import Any
 from charlstm.errors import CheckpointError
 
 MAX_CHUNKS = 4
-"""How many chunks a window is cut into at most (see `--grow`)."""
-_JSON_NAMES = {"chunk": "piece", "chunks": "pieces"}  # where a checkpoint's key is another
+"""Maximum number of chunks of a window (see `--grow`)."""
+_JSON_NAMES = {
+    "chunk": "piece",
+    "chunks": "pieces",
+}  # keys in checkpoints that differ from the field
 _FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation part was predicted; without one, `val_nats` is None and training counts.
+    """The result of an evaluation; losses in nats per character.
 
-    `average_nats` is what the averaged weights reach, once there are any.
+    Attributes:
+        step, epoch: position of the evaluation.
+        train_nats: mean training loss since the last evaluation.
+        val_nats: validation loss; None without a validation part.
+        average_nats: validation loss of the averaged weights; None without any.
+        is_best: whether the loss is the lowest so far.
     """
 
     step: int
@@ -31,7 +39,7 @@ class Evaluated:
 
     @property
     def is_averaged(self) -> bool:
-        """Whether the averaged weights predict better than the last ones."""
+        """Whether the averaged weights have a lower validation loss than the last ones."""
         if self.val_nats is None or self.average_nats is None:
             return False
         return self.average_nats < self.val_nats
@@ -39,9 +47,9 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class SavedBest:
-    """A `best.npz` that is better than the checkpoint which training goes on from knows.
+    """A `best.npz` with a lower loss than the checkpoint from which training resumes.
 
-    An evaluation writes `best.npz` first and `last.npz` next; a process may be killed in between.
+    An evaluation writes `best.npz` before `last.npz`; the process may be killed in between.
 
     Attributes:
         nats: its nats per character.
@@ -54,26 +62,26 @@ class SavedBest:
 
 @dataclass
 class Progress:
-    """Counters of a run.
+    """Counters and history of a run.
 
     Attributes:
         step: optimizer steps done.
         epoch: epochs done.
-        index: windows done of the current epoch.
-        chunk, chunks: chunks of the current window done, and how many it is cut into.
+        index: windows done in the current epoch.
+        chunk, chunks: chunks done of the current window, and its number of chunks.
         best_nats: the lowest nats per character at an evaluation; inf before the first.
-        best_step: when that was.
+        best_step: the step of that evaluation.
         stale: evaluations since then.
         evaluated_step: the step of the last evaluation; -1 before the first.
-        logged_step: the step of the last line in the log.
-        pending_nats: training nats since then, summed over characters...
-        pending_chars: ...of which there were so many.
+        logged_step: the step of the last line in the metrics log.
+        pending_nats, pending_chars: training loss since then, summed over characters, and their
+            number.
         epoch_nats, epoch_chars: the same since the last evaluation.
-        seconds: time spent training, over all sessions.
-        ended: the time, in seconds, that the run was given and came to the end of; 0: none.
-        val_chars: how much of the validation part is evaluated; 0: all of it.
-        averaged: steps whose weights are in the average.
-        history: one entry an evaluation: step, epoch, train_nats, val_nats, average_nats.
+        seconds: training time over all sessions.
+        ended: the time budget in seconds, once it is used up; otherwise 0.
+        val_chars: characters of the validation part that are evaluated; 0: all.
+        averaged: number of steps in the weight average.
+        history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
     """
 
     step: int = 0
@@ -98,18 +106,18 @@ class Progress:
 
     @property
     def spent(self) -> float:
-        """Seconds that count against `--minutes`: all of a time that the run came to the end of."""
+        """Seconds that count against `--minutes`; at least a time budget that was used up."""
         return max(self.ended, self.seconds)
 
     def add_loss(self, nats: float, chars: int) -> None:
-        """Add training losses, summed over so many characters."""
+        """Add training losses, summed over `chars` characters."""
         self.pending_nats += nats
         self.pending_chars += chars
         self.epoch_nats += nats
         self.epoch_chars += chars
 
     def advance(self, windows_per_epoch: int) -> None:
-        """Count a step: a chunk of a window, and perhaps the window's and the epoch's last."""
+        """Count a step, which is a chunk of a window, and advance window and epoch."""
         self.step += 1
         self.chunk += 1
         if self.chunk == self.chunks:
@@ -125,15 +133,14 @@ class Progress:
         average_nats: float | None,
         saved: SavedBest | None = None,
     ) -> Evaluated:
-        """Record an evaluation, and whether it is the best so far.
+        """Record an evaluation and determine whether it is the best so far.
 
         Args:
-            val_nats: nats per character of the validation part; None if there is none, and what
-                was reached in training since the last evaluation counts.
-            average_nats: what the averaged weights reach; None if there are none.
-            saved: what `best.npz` holds, if that is better than `best_nats`. From its step on it
-                counts as the best, unless this evaluation reaches as much, as an exact
-                repetition does.
+            val_nats: validation loss in nats per character; None without a validation part: the
+                training loss since the last evaluation is used.
+            average_nats: validation loss of the averaged weights; None without any.
+            saved: an existing `best.npz` that is better than `best_nats`. From its step on it is
+                the best, unless this evaluation is as good, as in an exact repetition.
         """
         train_nats = self.epoch_nats / self.epoch_chars if self.epoch_chars else None
         reached = [nats for nats in (val_nats, average_nats) if nats is not None]
@@ -154,7 +161,7 @@ class Progress:
         return evaluated
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; floats survive it to the bit, infinity becomes null."""
+        """The progress as a JSON object; floats are exact, infinity becomes null."""
         fields = dataclasses.asdict(self)
         data = {_JSON_NAMES.get(name, name): value for name, value in fields.items()}
         data["best_nats"] = None if math.isinf(self.best_nats) else self.best_nats
@@ -162,10 +169,10 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: object) -> Progress:
-        """Rebuild from `to_json`'s object.
+        """Progress from the object of `to_json`.
 
         Raises:
-            CheckpointError: not such an object.
+            CheckpointError: the object is not valid.
         """
         names = {
             _JSON_NAMES.get(spec.name, spec.name): spec.name for spec in dataclasses.fields(cls)
@@ -192,7 +199,7 @@ class Progress:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a number that a sum of losses, or of seconds, can be."""
+    """Whether it is a finite number in the range of sums of losses or seconds."""
     return type(value) in (int, float) and -1e300 < value < 1e300  # type: ignore[operator]
 
 

@@ -1,7 +1,7 @@
-"""The data that the automatic choice interpolates; measured as docs/appendix-measurements.md says.
+"""Measured data of the automatic choice; docs/appendix-measurements.md describes the method.
 
-"The reference" is the model `REFERENCE`. A model's cost is the time it takes for a character,
-relative to the reference. A work of N characters is the time in which the reference reads N.
+The reference model is `REFERENCE`. A model's cost is its time per character, relative to the
+reference. Work is time, in characters that the reference processes in it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 DEFAULT_MINUTES = 5.0
-"""The time budget where none is given."""
+"""The default time budget."""
 
 ALWAYS: Mapping[str, Any] = MappingProxyType(
     {
@@ -25,7 +25,7 @@ ALWAYS: Mapping[str, Any] = MappingProxyType(
         "weight_decay": 0.1,
     }
 )
-"""What is chosen for every text and every time budget."""
+"""The options chosen for every text and time budget."""
 
 REFERENCE: Mapping[str, Any] = MappingProxyType({**ALWAYS, "num_layers": 1, "hidden_size": 512})
 """The model whose speed is measured on the user's machine."""
@@ -33,14 +33,14 @@ REFERENCE: Mapping[str, Any] = MappingProxyType({**ALWAYS, "num_layers": 1, "hid
 
 @dataclass(frozen=True)
 class SizeLevel:
-    """A hidden size, and from which work on it reaches a lower loss than the smaller ones.
+    """A hidden size, and the work from which it reaches a lower loss than smaller ones.
 
     Attributes:
-        hidden_size: units of the model's one layer.
-        cost: time for a character, relative to the reference.
-        min_work: the least work, in characters of the reference.
-        min_work_compiled: the same where training windows run in compiled code, which speeds up
-            large models more; None: as `min_work`.
+        hidden_size: units of the single layer.
+        cost: time per character, relative to the reference.
+        min_work: the minimum work.
+        min_work_compiled: the minimum work with compiled training windows, which speed up large
+            models more; None: as `min_work`.
     """
 
     hidden_size: int
@@ -49,7 +49,7 @@ class SizeLevel:
     min_work_compiled: float | None = None
 
     def least_work(self, compiled: bool) -> float:
-        """The least work, in characters of the reference."""
+        """The minimum work, in characters of the reference."""
         if compiled and self.min_work_compiled is not None:
             return self.min_work_compiled
         return self.min_work
@@ -68,14 +68,13 @@ SIZE_LEVELS = (
 
 @dataclass(frozen=True)
 class Regularisation:
-    """How strongly to regularise a model that reads its text that often.
+    """The regularisation for a number of epochs.
 
     Attributes:
-        max_epochs: the level is for at most this many epochs of a model of
-            `REGULARISED_HIDDEN_SIZE` units or fewer; a larger model overfits in proportionally
-            fewer.
-        dropout, recurrent_dropout: the options' values.
-        logit_scale: confidence calibration for the overfitting that remains.
+        max_epochs: maximum number of epochs for models of up to `REGULARISED_HIDDEN_SIZE` units;
+            larger models overfit in proportionally fewer.
+        dropout, recurrent_dropout: values of these options.
+        logit_scale: calibration for the remaining overfitting.
     """
 
     max_epochs: float
@@ -93,27 +92,25 @@ REGULARISATION_LEVELS = (
 )
 REGULARISED_HIDDEN_SIZE = 512
 MAX_COUNTED_EPOCHS = 25.0
-"""Epochs that count at most for a text that is not short, or much of which is repeated: the last
-level over-regularises it."""
+"""Maximum of counted epochs for long or repetitive texts, which the last level over-regularises."""
 
 SHORT_TEXT = 250_000
-"""Characters below which a smaller batch reaches a lower loss: more steps in as many epochs."""
+"""Texts with fewer characters use a smaller batch size: more steps per epoch lower the loss."""
 SHORT_TEXT_BATCH_SIZE, SHORT_TEXT_COST = 16, 1.35
 
 GROW_CHARS, MAX_GROW = 3e6, 0.55
-"""Characters over which the window length grows, and the largest fraction of a run for that."""
+"""Length of the window-length curriculum in characters, and its maximum fraction of a run."""
 GROW_COST = 1.28
-"""Time for a character while windows are short, relative to whole windows."""
+"""Time per character in the curriculum, relative to whole windows."""
 
 MAX_USEFUL_EPOCHS = 60
-"""Epochs of the reference beyond which more time is no reason for a larger model."""
+"""Epochs of the reference beyond which more time does not favour a larger model."""
 
 MAX_EPOCHS = 30
-"""Beyond this, a model overfits or gains too little for the time it takes."""
+"""Maximum number of epochs; more overfit, or gain too little."""
 MAX_EPOCHS_TIMED = 100
-"""The same for a text that gets the last level of regularisation, where a time budget is given:
-regularised so strongly, it still gains a little."""
+"""The maximum with a time budget and the last level of regularisation, which still gains."""
 
 MUCH_REPEATED, MAX_REPEATED = 0.5, 0.8
-"""From the first fraction on, the last level of regularisation is too strong. More than the second
-counts as the second, so that no text is read more than five times as often."""
+"""Repeated fractions: from the first on, the last level of regularisation is too strong. The second
+is the maximum counted, which limits the number of epochs to five times the usual."""

@@ -1,4 +1,4 @@
-"""Options that are given but change nothing, because of another option."""
+"""Notices about options that have no effect in combination with others."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from charlstm.config import Config
 
 @dataclass(frozen=True)
 class _Rule:
-    """When some options change nothing.
+    """A condition under which options have no effect.
 
     Attributes:
         names: the options' fields.
-        applies: whether they change nothing, for a configuration.
-        why: the rest of the sentence that begins with "has no effect".
+        applies: whether the condition holds for a configuration.
+        why: the end of the notice, after "has no effect".
     """
 
     names: tuple[str, ...]
@@ -28,12 +28,12 @@ _RULES = (
     _Rule(
         ("step",),
         lambda config: not config.windows.stateless,
-        "without --stateless: the windows of a stream follow each other without a gap.",
+        "without --stateless: the windows of a stream are contiguous.",
     ),
     _Rule(
         ("reset",),
         lambda config: config.windows.stateless,
-        "with --stateless: each window starts from a zero state anyway.",
+        "with --stateless: each window starts from a zero state.",
     ),
     _Rule(
         ("decay_every", "decay_rate"),
@@ -58,22 +58,22 @@ _RULES = (
     _Rule(
         ("sample_every",),
         lambda config: config.model.direction == "both",
-        "with --direction both: such a model cannot write left to right.",
+        "with --direction both: a bidirectional model cannot generate text.",
     ),
 )
 
 
 def without_effect(config: Config, given: Mapping[str, Any]) -> list[str]:
-    """A sentence for each given option of a new run that changes nothing.
+    """A notice for each given option that has no effect on a new run.
 
     Args:
-        config: of the new run.
-        given: the fields that are given on the command line.
+        config: the new run's configuration.
+        given: the fields given.
     """
     return [
         f"--{name.replace('_', '-')} has no effect {rule.why}"
         for rule in _RULES
         if rule.applies(config)
         for name in rule.names
-        if given.get(name)  # 0 asks for nothing
+        if given.get(name)  # 0 requests nothing
     ]

@@ -1,7 +1,7 @@
-"""Settings by name: those of other programs (`--recipe`), and model sizes (`--size`).
+"""Named presets: settings of other programs (`--recipe`) and model sizes (`--size`).
 
-A given option takes precedence over the recipe's. What a recipe does not set keeps the default of
-its field.
+Given options take precedence over a recipe. Options that a recipe does not set have the default of
+their field.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def recipe(name: str) -> Mapping[str, Any]:
-    """The overrides of one recipe.
+    """The field values of a recipe.
 
     Raises:
-        ConfigError: no recipe of that name.
+        ConfigError: the name is unknown.
     """
     check_choice("--recipe", name, RECIPES)
     return RECIPES[name]
@@ -88,14 +88,14 @@ def recipe(name: str) -> Mapping[str, Any]:
 SIZES: Mapping[str, int] = MappingProxyType(
     {"tiny": 128, "small": 256, "medium": 512, "large": 1024}
 )
-"""Units of `--size`."""
+"""Hidden size for each `--size`."""
 
 
 def size(name: str) -> Mapping[str, Any]:
-    """The overrides of one size.
+    """The field values of a size.
 
     Raises:
-        ConfigError: no size of that name.
+        ConfigError: the name is unknown.
     """
     check_choice("--size", name, SIZES)
     return {"hidden_size": SIZES[name]}

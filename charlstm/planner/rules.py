@@ -1,7 +1,7 @@
-"""The automatic choice: what is not given is chosen from corpus size, time budget and speed.
+"""The automatic choice of options from corpus size, time budget and speed.
 
-The model's size follows from how much the machine can read in the time budget, its regularisation
-from how often the text is read in it. The numbers are in `charlstm.planner.fitted`;
+The model size follows from the number of characters that the machine can process in the time
+budget, the regularisation from the number of epochs. The numbers are in `charlstm.planner.fitted`;
 docs/explanation/choosing-a-model.md explains the rules.
 """
 
@@ -34,13 +34,13 @@ from charlstm.planner.fitted import (
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and what a run with it is expected to do.
+    """An automatic choice, and the expected length of the run.
 
     Attributes:
-        overrides: values for fields of the configuration that were not given.
-        chars: characters that are likely to be read.
+        overrides: values of fields that were not given.
+        chars: expected number of characters processed.
         epochs: the same in epochs.
-        most_epochs: epochs after which more time would not be used.
+        most_epochs: maximum number of epochs, even with more time.
         repeated: the fraction of the validation text that also occurs in the training text.
     """
 
@@ -54,14 +54,14 @@ class Choice:
 def implied(
     given: Mapping[str, Any], recipe: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Values that given options need, for fields that are not given themselves.
+    """Values that given options require, for fields that are not given.
 
-    They take precedence over the recipe and over what is chosen automatically, so that an option
-    whose requirement is not stated on the command line is still legal.
+    They take precedence over the recipe and the automatic choice, so that a given option is valid
+    without also giving the options that it requires.
 
     Args:
-        given: the fields that are given.
-        recipe: the overrides of the recipe that the given options are added to.
+        given: the fields given.
+        recipe: the field values of the recipe, if any.
     """
     values = {**recipe, **given}
     needed: dict[str, Any] = {}
@@ -73,7 +73,7 @@ def implied(
     if values.get("direction") == "both" and values.get("targets") == "last":
         needed["targets"] = "all"
     if values.get("schedule") in ("linear", "cosine") and (values.get("decay_after") or 0) > 1:
-        needed["decay_after"] = None  # a recipe's, in epochs of its step schedule
+        needed["decay_after"] = None  # of a recipe, in epochs of its step schedule
     return {name: value for name, value in needed.items() if name not in given}
 
 
@@ -87,20 +87,20 @@ def choose(
     repeated: float = 0.0,
     processes: int = 1,
 ) -> Choice:
-    """Choose what was not given, for a text and a time budget.
+    """Choose values for the options that are not given.
 
-    The choice is legal with what is given: where a given option needs another one (see
-    `implied`), that one is chosen, too.
+    The result is a valid configuration: options that the given ones require (see `implied`) are
+    also chosen.
 
     Args:
-        given: the fields that are settled; legal together.
-        num_chars: of the training text.
+        given: the fields given; valid together.
+        num_chars: number of characters of the training text.
         seconds: the time budget.
-        speed: characters per second that the reference model learns from on this machine.
-        compiled: whether its windows are compiled code.
+        speed: training speed of the reference model on this machine, in characters per second.
+        compiled: whether its windows run in compiled code.
         repeated: the fraction of the validation text that also occurs in the training text.
-            Memorising helps to predict it, which takes more epochs and a larger model.
-        processes: that divide each batch, which therefore has at least as many windows.
+            Memorising it takes more epochs and a larger model.
+        processes: number of processes; the batch has at least as many windows.
     """
     needed = implied(given)
     settled = {**needed, **given}
@@ -125,7 +125,7 @@ def choose(
     growing = min(GROW_CHARS, MAX_GROW * work / cost)
     chars = work / cost - (GROW_COST - 1) * growing
     epochs = given.get("epochs") or most_epochs
-    if given.get("minutes") or not given.get("epochs"):  # given epochs take the time they take
+    if given.get("minutes") or not given.get("epochs"):  # given epochs are not limited by time
         epochs = min(epochs, chars / max(1, num_chars))
     counted = epochs * max(1, hidden / REGULARISED_HIDDEN_SIZE)
     if not overfits_most:
@@ -143,6 +143,6 @@ def choose(
         "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
     }
     if given.get("stateless"):
-        del chosen["reset"]  # each window starts from a zero state anyway
+        del chosen["reset"]  # each window starts from a zero state
     overrides = {name: value for name, value in chosen.items() if name not in given}
     return Choice(overrides, epochs * num_chars, epochs, most_epochs, repeated)

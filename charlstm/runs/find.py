@@ -1,4 +1,4 @@
-"""From what a user names to a run, or to the checkpoint to write and score with."""
+"""Finding runs and checkpoints by name or path."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from charlstm.runs.lock import is_locked
 
 DEFAULT_RUNS_DIR = Path("checkpoints")
 _Read = TypeVar("_Read")
-MODEL = frozenset({"model"})  # the entries that writing and scoring need
+MODEL = frozenset({"model"})  # the entries needed to generate and to evaluate
 
 
 def runs_dir_from(option: str | None) -> Path:
-    """The runs' folder: the option, `CHARLSTM_RUNS_DIR`, or `checkpoints`; `~` is expanded.
+    """The folder of runs: the option, `CHARLSTM_RUNS_DIR`, or `checkpoints`; `~` is expanded.
 
     Raises:
-        ConfigError: it begins with `~`, and no such user is known.
+        ConfigError: it begins with `~` and the user is unknown.
     """
     given = option or os.environ.get("CHARLSTM_RUNS_DIR") or str(DEFAULT_RUNS_DIR)
     folder = expand_home(given)
@@ -31,15 +31,15 @@ def runs_dir_from(option: str | None) -> Path:
         name = folder.partition("/")[0]
         raise ConfigError(
             f"--runs-dir {_short(given)}: there is no home folder of {name}.\n"
-            f"For a folder that is itself called {name} write ./{_short(folder)}."
+            f"For a folder with the name {name} write ./{_short(folder)}."
         )
     return Path(folder)
 
 
 def list_runs(runs_dir: Path) -> list[Run]:
-    """All runs in a folder, newest first (by their last save).
+    """All runs in a folder, newest first by their last save.
 
-    Whatever else is there (files, broken links, folders that cannot be read) is left out.
+    Other entries (files, broken links, unreadable folders) are ignored.
 
     Raises:
         RunError: the folder itself cannot be read.
@@ -56,12 +56,12 @@ def list_runs(runs_dir: Path) -> list[Run]:
 
 
 def find_run(target: str | None, runs_dir: Path) -> Run:
-    """The run that a path or a name stands for; None stands for the newest.
+    """The run with a path or name; None: the newest run.
 
-    A checkpoint file that a resume would read first (`last.npz`) stands for its run, too.
+    The path of a run's `last.npz` also selects the run.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no such run.
     """
     if target is None:
         runs = list_runs(runs_dir)
@@ -82,7 +82,7 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
         if is_file(place):
             raise RunError(
                 f"{target!r} is one file; a run is its folder.\n"
-                "Name the folder: it goes on from its last.npz, or from the newest whole one."
+                "Give the folder: its last.npz is used, or the newest intact checkpoint."
             )
         _check_set_up((place, runs_dir / target))
     where = f" here or in {runs_dir}" if runs_dir.is_dir() else f" here, and no {runs_dir} at all"
@@ -90,12 +90,12 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
     raise RunError(
         f"{_short(target)!r} is no run: there is no folder of that name with a checkpoint{where}."
         + ("\n" if near is None else f"\nDid you mean {near!r}? ")
-        + "`charlstm runs` lists what there is; --runs-dir names another place."
+        + "`charlstm runs` lists all runs; --runs-dir gives another folder."
     )
 
 
 def _check_set_up(folders: Iterable[Path]) -> None:
-    """Make sure that none of some folders, which hold no checkpoint, is a run being set up.
+    """Check that no folder without a checkpoint is a run being set up.
 
     Raises:
         RunError: one is.
@@ -109,9 +109,9 @@ def _check_set_up(folders: Iterable[Path]) -> None:
 
 
 def _similar_run(target: str, runs_dir: Path) -> str | None:
-    """The name or path, written as `target` is, of the run whose name is most like it."""
+    """The name or path of the run with the most similar name; None if there is none."""
     path = Path(target)
-    places = [(runs_dir, "")]  # and how to write the name of a run there
+    places = [(runs_dir, "")]  # with the prefix of run names there
     if path.parent != Path():
         places.insert(0, (path.parent, f"{path.parent}{os.sep}"))
     for folder, prefix in places:
@@ -128,20 +128,20 @@ def _similar_run(target: str, runs_dir: Path) -> str | None:
 def load_model_checkpoint(
     target: str | None, runs_dir: Path, warn: Callable[[str], None]
 ) -> tuple[Path, Checkpoint]:
-    """The checkpoint to write or score with, read and verified: its weights, and `meta`.
+    """The verified checkpoint to generate or evaluate with: weights and `meta`.
 
     Args:
         target: a checkpoint file, or a run by path or name; None: the newest run. A run gives
-            its best checkpoint, and if that is damaged or missing its last, or an earlier one.
-        runs_dir: where runs live.
-        warn: told of each damaged checkpoint that is passed over.
+            its best checkpoint, or if that is damaged or missing, its last or an earlier one.
+        runs_dir: the folder of runs.
+        warn: called with a notice for each damaged checkpoint that is skipped.
 
     Returns:
-        The file's path, and what it holds.
+        The file's path and contents.
 
     Raises:
         RunError: there is no such run.
-        CheckpointError: there is no intact checkpoint.
+        CheckpointError: no checkpoint is intact.
     """
     if target and is_file(place := Path(expand_home(target))):
         return place, load_checkpoint(place, kinds=MODEL)
@@ -151,29 +151,29 @@ def load_model_checkpoint(
         try:
             return first_intact(paths, MODEL, warn)
         except CheckpointError:
-            # A trainer may have saved, and removed what was listed.
+            # A trainer may have saved since, and removed a listed file.
             if (now := [run.best, *run.checkpoints()]) == paths:
                 raise
             paths = now
 
 
 def trained_by(run: Run) -> int:
-    """How many processes a run was last trained by; 1 where no checkpoint says."""
+    """The number of processes that last trained a run; 1 if unknown."""
     try:
         _, meta = first_readable(run.checkpoints(), load_meta, lambda _: None)
         count = meta["config"]["train"].get("processes", 1)
     except (CharlstmError, LookupError, TypeError, AttributeError):
-        return 1  # what is wrong is said where the run is read to be continued
+        return 1  # resuming the run reports the error
     return count if type(count) is int and 1 <= count <= 1024 else 1
 
 
 def first_intact(
     paths: Sequence[Path], kinds: frozenset[str] | None, warn: Callable[[str], None]
 ) -> tuple[Path, Checkpoint]:
-    """The first of some checkpoints that is intact.
+    """The first intact checkpoint; arguments as for `load_checkpoint` and `first_readable`.
 
     Raises:
-        CheckpointError: none is.
+        CheckpointError: none is intact.
     """
     return first_readable(paths, lambda path: load_checkpoint(path, kinds=kinds), warn)
 
@@ -181,18 +181,18 @@ def first_intact(
 def first_readable(
     paths: Sequence[Path], read: Callable[[Path], _Read], warn: Callable[[str], None]
 ) -> tuple[Path, _Read]:
-    """The first of some checkpoints that `read` reads, and what it returns.
+    """The first readable checkpoint: its path and the result of `read`.
 
-    One that does not exist is passed over without a word: where another process trains the run,
-    an old checkpoint may have been removed after it was listed.
+    Missing files are skipped without a notice: another process that trains the run may have
+    removed an old checkpoint since it was listed.
 
     Args:
-        paths: in the order in which to try them.
-        read: raises a `CheckpointError` for a file that it cannot use.
-        warn: told of each that is damaged, if one after it is not.
+        paths: files in the order to try.
+        read: reads a file; raises `CheckpointError` if it is not usable.
+        warn: called with a notice for each damaged file, if a later one is readable.
 
     Raises:
-        CheckpointError: none can be read, or none exists.
+        CheckpointError: no file is readable.
     """
     errors: list[CheckpointError] = []
     for path in paths:
@@ -205,12 +205,12 @@ def first_readable(
         for passed_over in errors:
             warn(str(passed_over))
         if errors:
-            warn(f"going on with {path} instead.")
+            warn(f"using {path} instead.")
         return path, found
     if not errors:
         place = f"in {paths[0].parent}" if paths else "in the run's folder"
         raise CheckpointError(
-            f"there is no checkpoint {place} any more.\n`charlstm runs` lists what there is."
+            f"there is no checkpoint {place} any more.\n`charlstm runs` lists all runs."
         )
     if len(errors) == 1:
         raise errors[0]

@@ -1,11 +1,11 @@
-"""A run's folder: its name, its checkpoints, which to keep, and its log of metrics.
+"""A run's folder: name, checkpoints and metrics log.
 
 checkpoints/hamlet/
-    best.npz            weights of the best evaluation so far: to write and score with
-    last.npz            everything that continuing needs
-    step-00001200.npz   the `--keep` newest earlier ones, each like last.npz
-    metrics.jsonl       a line each `--log-every` steps and each evaluation
-    corpus.txt          the text, only where it came from standard input or a pipe
+    best.npz            weights of the best evaluation, to generate and evaluate with
+    last.npz            the full training state, to resume from
+    step-00001200.npz   earlier versions of last.npz, the newest `--keep` of them
+    metrics.jsonl       a line every `--log-every` steps and at each evaluation
+    corpus.txt          the text, only if it was read from standard input or a pipe
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _MAX_NAME_BYTES = 200
 
 
 def check_name(name: str, what: str = "--name") -> str:
-    """The name, if it can be a run's: one that stays inside the runs' folder.
+    """The name, checked to be valid for a run, and to stay inside the folder of runs.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: the name is not valid.
     """
     bad = (
         not name.strip()
@@ -46,14 +46,14 @@ def check_name(name: str, what: str = "--name") -> str:
     )
     if bad:
         raise ConfigError(
-            f"{what} {name[:80]!r} cannot name a run.\nLetters, digits, '-', '_', '.' and inner "
-            f"spaces always can, without a '.' or '-' first, {_MAX_NAME_BYTES} bytes at most."
+            f"{what} {name[:80]!r} is not valid.\nAllowed: letters, digits, '-', '_', '.' and "
+            f"inner spaces, not beginning with '.' or '-', at most {_MAX_NAME_BYTES} bytes."
         )
     return name
 
 
 def name_from(source: str) -> str:
-    """A run's name from a source's: `notes/hamlet.txt.gz` gives `hamlet`."""
+    """A run's default name from a source's: `notes/hamlet.txt.gz` gives `hamlet`."""
     name = Path(source).name or Path(source).resolve().name
     while (stem := Path(name).stem) != name and Path(name).suffix.lower() in (
         ".txt",
@@ -70,7 +70,7 @@ def name_from(source: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder."""
+    """A run's folder."""
 
     folder: Path
 
@@ -91,23 +91,23 @@ class Run:
 
     @property
     def metrics(self) -> MetricsLog:
-        """The log."""
+        """The metrics log."""
         return MetricsLog(self.folder / "metrics.jsonl")
 
     @property
     def kept_text(self) -> Path:
-        """Where a text that cannot be read again is kept."""
+        """The path of a saved text that cannot be read again."""
         return self.folder / "corpus.txt"
 
     @staticmethod
     def check_free(runs_dir: Path, name: str) -> None:
-        """Make sure that a new run can have that name.
+        """Check that a name is available for a new run.
 
-        An empty folder may be there already, unless another process is setting up a run in it.
+        An empty folder with that name is allowed, unless another process is setting up a run in it.
 
         Raises:
-            ConfigError: it cannot be a run's name.
-            RunError: it is taken.
+            ConfigError: the name is not valid.
+            RunError: the name is taken.
         """
         folder = runs_dir / check_name(name)
         if os.path.lexists(folder) and (not _is_empty_folder(folder) or is_locked(folder)):
@@ -115,16 +115,16 @@ class Run:
 
     @classmethod
     def create(cls, runs_dir: Path, name: str | None, source: str) -> tuple[Run, RunLock]:
-        """Make a new run's folder, or take an empty one, and lock it.
+        """Create a new run's folder, or use an empty one, and lock it.
 
         Args:
-            runs_dir: where runs live; made if need be.
+            runs_dir: the folder of runs; created if missing.
             name: the run's name; None: from the source, with a number if that is taken.
             source: the first source's name.
 
         Raises:
-            ConfigError: it cannot be a run's name.
-            RunError: the name is taken, or the folder cannot be made.
+            ConfigError: the name is not valid.
+            RunError: the name is taken, or the folder cannot be created.
         """
         wanted = name_from(source) if name is None else check_name(name)
         try:
@@ -140,10 +140,10 @@ class Run:
                 f"cannot make the run's folder in {runs_dir}: {error.strerror or error}.\n"
                 "Give another --runs-dir."
             ) from error
-        raise RunError(f"{runs_dir} holds too many runs named {wanted!r}; give a --name.")
+        raise RunError(f"{runs_dir} has too many runs named {wanted!r}; give a --name.")
 
     def discard(self) -> None:
-        """Take back a run that was made just now and could not be started."""
+        """Remove a new run that could not be started."""
         for path in (self.last, self.kept_text):
             remove_file(path)
         self.clear_temporary_files()
@@ -151,20 +151,20 @@ class Run:
             self.folder.rmdir()
 
     def check_files(self) -> None:
-        """Make sure that nothing stands where the run's files go but files.
+        """Check that the run's files are regular files, if they exist.
 
         Raises:
-            RunError: something does.
+            RunError: one is not.
         """
         for path in (self.best, self.last, self.metrics.path):
             if is_no_file(path):
                 raise RunError(
                     f"{path} is not a regular file, and will not be replaced.\n"
-                    "Move it away; then the run can go on."
+                    "Move it away, then resume the run."
                 )
 
     def clear_temporary_files(self) -> None:
-        """Remove what processes that were killed while saving left; for the lock's holder.
+        """Remove temporary files of killed processes; the caller holds the lock.
 
         Raises:
             RunError: the folder cannot be read or written.
@@ -180,13 +180,13 @@ class Run:
 
     @staticmethod
     def is_own(name: str) -> bool:
-        """Whether training writes files of that name, beside a text that it may keep."""
+        """Whether training writes files with that name, apart from a saved text."""
         if name in ("last.npz", "best.npz", "metrics.jsonl"):
             return True
         return bool(_NUMBERED.fullmatch(name) or _TEMPORARY.fullmatch(name))
 
     def saved_at(self) -> float | None:
-        """When the newest checkpoint was saved, in seconds since 1970; None if there is none."""
+        """Time of the newest checkpoint in seconds since 1970; None if there is none."""
         try:
             names = self._names()
         except (RunError, ValueError):
@@ -203,7 +203,7 @@ class Run:
         return max(times, default=None)
 
     def numbered(self) -> list[tuple[int, Path]]:
-        """Numbered checkpoints, oldest first, with their steps.
+        """Step-numbered checkpoints as (step, path), oldest first.
 
         Raises:
             RunError: the folder cannot be read.
@@ -212,7 +212,7 @@ class Run:
         return sorted((int(match[1]), self.folder / match[0]) for match in matches)
 
     def checkpoints(self) -> list[Path]:
-        """What a resume can start from, in the order in which to try it.
+        """The checkpoints that a resume can start from, in the order to try.
 
         Raises:
             RunError: the folder cannot be read.
@@ -233,12 +233,12 @@ class Run:
         previous_step: int,
         keep: int,
     ) -> None:
-        """Save what continuing needs as `last.npz`; the one before stays as a numbered one.
+        """Save the training state as `last.npz`; keep the previous one as a numbered checkpoint.
 
         Args:
             meta, arrays: the checkpoint.
-            previous_step: the step of the `last.npz` that is there; below 0 if none is.
-            keep: how many numbered checkpoints stay.
+            previous_step: the step of the existing `last.npz`; below 0 if there is none.
+            keep: the number of numbered checkpoints to keep.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -252,7 +252,7 @@ class Run:
         for _, path in numbered[: max(0, len(numbered) - keep)]:
             try:
                 remove_file(path)
-            except PermissionError:  # on Windows, while somebody reads it: the next save removes it
+            except PermissionError:  # on Windows, while it is read; the next save removes it
                 break
 
     def save_best(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -275,7 +275,7 @@ def _taken(runs_dir: Path, name: str) -> RunError:
         what = "folder" if folder.is_dir() else "file"
         return RunError(
             f"there is a {what} {name!r} in {runs_dir} already, which is no run.\n"
-            f"Choose another --name; nothing there will be replaced."
+            "Choose another --name."
         )
     return RunError(
         f"there is a run {name!r} in {runs_dir} already.\n"
@@ -284,10 +284,10 @@ def _taken(runs_dir: Path, name: str) -> RunError:
 
 
 def take_folder(folder: Path) -> RunLock | None:
-    """Make a folder, or find an empty one, and lock it; None if it is somebody's.
+    """Create a folder, or use an empty one, and lock it; None if it is in use.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     try:
         folder.mkdir()
@@ -310,7 +310,7 @@ def take_folder(folder: Path) -> RunLock | None:
 
 
 def _is_empty_folder(folder: Path) -> bool:
-    """Whether it is a folder with nothing in it but temporary files of ours."""
+    """Whether it is a folder that contains nothing but our temporary files."""
     try:
         return not any(not _TEMPORARY.fullmatch(name) for name in os.listdir(folder))
     except OSError:
@@ -318,7 +318,7 @@ def _is_empty_folder(folder: Path) -> bool:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system has no links, copy it."""
+    """Make a hard link, or a copy if the file system has no links."""
 
     def write(file: IO[bytes]) -> None:
         with source.open("rb") as original:

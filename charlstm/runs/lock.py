@@ -1,4 +1,4 @@
-"""A lock on a run's folder, so that two trainers never write into one run."""
+"""A lock on a run's folder, so that two processes never train the same run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from charlstm.errors import RunError
 
 
 class RunLockedError(RunError):
-    """Another process trains the run."""
+    """Another process is training the run."""
 
 
 class RunLock:
-    """Held from its making to `release`, or to the death of the process, however it dies.
+    """An exclusive lock, held until `release` or the end of the process.
 
-    The lock is the operating system's, on the folder itself: no file of it can stay behind.
-    Where there is none (Windows, some network file systems) `held` is False, and nothing is
-    kept out.
+    It is an operating system lock on the folder itself, so no lock file can remain. On systems
+    without it (Windows, some network file systems) `held` is False, and nothing is locked.
 
     Args:
         folder: the run's folder.
 
     Raises:
-        RunLockedError: another process trains this run.
+        RunLockedError: another process is training the run.
         RunError: the folder cannot be opened.
     """
 
@@ -48,11 +47,11 @@ class RunLock:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise RunLockedError(
                     f"the run in {folder} is being trained by another process.\n"
-                    "Wait for it or stop it first; `charlstm sample` can read the run meanwhile."
+                    "Wait for it or stop it first. `charlstm sample` can use the run meanwhile."
                 ) from error
 
     def release(self) -> None:
-        """Let others train the run; a second call does nothing."""
+        """Release the lock; a second call has no effect."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -63,11 +62,11 @@ class RunLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains the run in a folder now."""
+    """Whether a process is training the run in a folder."""
     try:
         RunLock(folder).release()
     except RunLockedError:
         return True
     except RunError:
-        return False  # no folder, or one that cannot be opened
+        return False  # not a folder, or it cannot be opened
     return False

@@ -1,4 +1,4 @@
-"""Renaming and deleting runs. Each is done under the run's lock, so never to one in training."""
+"""Renaming and deleting runs, under the run's lock, so never a run in training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from charlstm.runs.lock import RunLock
 
 
 def find_folder(target: str, runs_dir: Path) -> Run:
-    """The run that a name or a path stands for, to be renamed or deleted.
+    """The run with a name or path, to rename or delete.
 
     Raises:
         RunError: there is none, it is a link, or the path is that of a file.
@@ -43,18 +43,18 @@ def _named(folder: Path) -> Path:
 
 
 def rename_run(run: Run, name: str) -> Run:
-    """Give a run another name, in the folder where it is.
+    """Rename a run within its folder of runs.
 
     Raises:
-        ConfigError: that cannot be a run's name.
-        RunError: the name is taken, the run is being trained, or it cannot be done.
+        ConfigError: the name is not valid.
+        RunError: the name is taken, the run is in training, or renaming fails.
     """
     parent = run.folder.parent
     new = Run(parent / check_name(name, "the new name"))
     lock = RunLock(run.folder)
     try:
         existed = os.path.lexists(new.folder)
-        # As a new run does: whoever else wants the name finds it taken.
+        # Reserve the name as a new run does.
         taken = take_folder(new.folder)
         if taken is None:
             raise RunError(f"the name {name!r} is taken in {parent}.\nChoose another name.")
@@ -63,7 +63,7 @@ def rename_run(run: Run, name: str) -> Run:
             retry_while_shared(lambda: _move(run.folder, new.folder))
         except BaseException:
             if not existed:
-                with suppress(OSError):  # it holds something, after all
+                with suppress(OSError):  # not empty any more
                     new.folder.rmdir()
             raise
         finally:
@@ -77,23 +77,23 @@ def rename_run(run: Run, name: str) -> Run:
 
 
 def _move(folder: Path, empty: Path) -> None:
-    """Rename a folder to the name of an empty one."""
+    """Rename a folder, replacing an empty one."""
     try:
         os.rename(folder, empty)
-    except FileExistsError:  # Windows replaces no folder
+    except FileExistsError:  # Windows does not replace folders
         empty.rmdir()
         os.rename(folder, empty)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a run's folder holds.
+    """The contents of a run's folder.
 
     Attributes:
-        own: the run's files, in the order in which to remove them: while a checkpoint is left,
-            the folder is still a run.
-        others: the names of all else, which somebody has put there.
-        num_bytes: the size of the run's files; of two names of one file only one counts.
+        own: the run's files, in the order to remove them; checkpoints are last, as they make the
+            folder a run.
+        others: names of files that do not belong to the run.
+        num_bytes: total size of the run's files; hard links count once.
     """
 
     own: list[Path]
@@ -102,7 +102,7 @@ class Contents:
 
 
 def contents(run: Run) -> Contents:
-    """What a run's folder holds.
+    """The contents of a run's folder.
 
     Raises:
         RunError: it cannot be read.
@@ -119,7 +119,7 @@ def contents(run: Run) -> Contents:
         path = run.folder / name
         try:
             status = path.lstat()
-        except OSError:  # removed since it was listed, as temporary files are
+        except OSError:  # removed since it was listed
             continue
         own = run.is_own(name) or (path == run.kept_text and _keeps_text(run))
         if not (own and stat.S_ISREG(status.st_mode)):
@@ -127,12 +127,12 @@ def contents(run: Run) -> Contents:
             continue
         sizes[(status.st_dev, status.st_ino)] = status.st_size
         (checkpoints if path.suffix == ".npz" else rest).append(path)
-    checkpoints.sort(key=lambda path: path == run.last)  # the last checkpoint is the last to go
+    checkpoints.sort(key=lambda path: path == run.last)  # last.npz is removed last
     return Contents([*rest, *checkpoints], others, sum(sizes.values()))
 
 
 def _keeps_text(run: Run) -> bool:
-    """Whether a checkpoint says that the run's folder keeps its text."""
+    """Whether the run's text is saved in its folder, according to its checkpoint."""
     try:
         _, meta = first_readable([*run.checkpoints(), run.best], load_meta, lambda _: None)
     except CheckpointError:
@@ -143,10 +143,10 @@ def _keeps_text(run: Run) -> bool:
 
 @contextmanager
 def locked(runs: Sequence[Run]) -> Iterator[bool]:
-    """Hold the locks of some runs; whether the file system has locks.
+    """A context that holds the locks of some runs; yields whether all could be locked.
 
     Raises:
-        RunError: one is being trained.
+        RunError: a run is in training.
     """
     with ExitStack() as stack:
         held = True
@@ -158,12 +158,12 @@ def locked(runs: Sequence[Run]) -> Iterator[bool]:
 
 
 def delete_run(run: Run) -> Contents:
-    """Remove a run's files, and its folder unless something else is in it.
+    """Delete a run's files, and its folder unless it contains others.
 
     The caller holds the run's lock.
 
     Returns:
-        What was removed, and what was left.
+        The contents before deletion.
 
     Raises:
         RunError: a file cannot be removed.

@@ -1,4 +1,4 @@
-"""Whether a model has been trained enough for its text to be more than noise."""
+"""Detection of models that are hardly trained, whose output is noise."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 FEW_STEPS = 10
-"""Optimizer steps below which any model is hardly trained."""
-_CLEARLY_BELOW = 0.95
-_SURE = 0.05  # nats: a text of one character has no entropy, and is learned all the same
+"""A model with fewer optimizer steps is hardly trained."""
+_MAX_RATIO = 0.95  # of loss to unigram entropy, for a trained model
+_LOW_LOSS = 0.05  # nats: always trained, as a text of one character has no entropy
 MORE = "--more-minutes 5"
-"""The options that train such a run on."""
+"""The options that train such a run further."""
 
 
 def hardly_trained(meta: Mapping[str, Any]) -> str:
-    """Why a checkpoint's weights are hardly trained; empty if they are, or nothing is known.
+    """Why a checkpoint's weights are hardly trained; empty if they are trained, or unknown.
 
-    They are where there were fewer than `FEW_STEPS` steps, or where the loss is not clearly below
-    the entropy of the training text's single characters (`unigram_nats`): then the model knows
-    little more than how frequent each character is. A checkpoint from before that was recorded is
-    compared with equal frequencies.
+    A model is hardly trained with fewer than `FEW_STEPS` steps, or if its loss is not clearly below
+    the unigram entropy of the training text. Checkpoints without a recorded `unigram_nats` are
+    compared with the uniform distribution.
 
     Args:
-        meta: of the checkpoint.
+        meta: the checkpoint's metadata.
     """
     progress, corpus = meta.get("progress"), meta.get("corpus")
     if not isinstance(progress, Mapping):
@@ -45,13 +44,13 @@ def hardly_trained(meta: Mapping[str, Any]) -> str:
         if not isinstance(known, (str, list)) or not known:
             return ""
         unigram, what = math.log(len(known)), "equal probabilities give"
-    if loss <= max(_CLEARLY_BELOW * unigram, _SURE):
+    if loss <= max(_MAX_RATIO * unigram, _LOW_LOSS):
         return ""
     return f"{steps} of training, loss {loss:.2f} nats per character; {what} {unigram:.2f}"
 
 
 def how_to_train_on(path: Path, meta: Mapping[str, Any]) -> str:
-    """A warning about a checkpoint that is hardly trained, with the way out; otherwise empty."""
+    """A notice about a hardly trained checkpoint, with the command to resume; otherwise empty."""
     why = hardly_trained(meta)
     if not why:
         return ""
@@ -62,7 +61,7 @@ def how_to_train_on(path: Path, meta: Mapping[str, Any]) -> str:
 
 
 def _loss(progress: Mapping[str, Any]) -> float | None:
-    """The best loss of an evaluation, or the mean training loss before the first one."""
+    """The best loss of an evaluation, or before the first, the mean training loss."""
     best, nats, steps = (progress.get(key) for key in ("best_nats", "epoch_nats", "epoch_steps"))
     if _is_number(best):
         return float(best)

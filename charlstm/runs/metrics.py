@@ -1,4 +1,4 @@
-"""The log of a run: `metrics.jsonl`, a JSON object a line."""
+"""The metrics log of a run: `metrics.jsonl`, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_LINE = 1 << 16
 
 
 class MetricsLog:
-    """Lines that are appended, read back, and dropped when a run goes back to a checkpoint.
+    """An append-only log, which is truncated when a run resumes from a checkpoint.
 
     Args:
         path: the file; it need not exist.
@@ -24,7 +24,7 @@ class MetricsLog:
         self.path = path
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add a line.
+        """Append a line.
 
         Raises:
             RunError: it cannot be written.
@@ -37,7 +37,7 @@ class MetricsLog:
             raise self._unwritable(error) from error
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The readable lines, in order; whatever else the file holds is passed over.
+        """The valid lines, in order; other lines are ignored.
 
         Raises:
             RunError: it is not a regular file, or cannot be read.
@@ -54,7 +54,7 @@ class MetricsLog:
             raise RunError(f"cannot read {self.path}: {error.strerror or error}.") from error
 
     def rewind(self, step: int) -> None:
-        """Drop lines after `step`, and a last line that was cut off.
+        """Remove lines after `step`, and an incomplete last line.
 
         Raises:
             RunError: the log cannot be rewritten.
@@ -71,11 +71,15 @@ class MetricsLog:
             raise self._unwritable(error) from error
 
     def _check(self) -> None:
-        """A pipe would be waited for without end, a device might be read without end."""
+        """Check that the file is regular: reading a pipe or a device could block forever.
+
+        Raises:
+            RunError: it is not.
+        """
         if is_no_file(self.path):
             raise RunError(
                 f"{self.path} is not a regular file, and will not be used as the run's log.\n"
-                "Move it away; a new one is begun."
+                "Move it away; a new log is started."
             )
 
     def _unwritable(self, error: OSError) -> RunError:
@@ -86,5 +90,5 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):
-        return None  # the process was killed while it wrote this line
+        return None  # incomplete: the process was killed while writing
     return data if isinstance(data, dict) and isinstance(data.get("step"), int) else None

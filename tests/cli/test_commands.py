@@ -341,7 +341,7 @@ def test_a_best_checkpoint_that_is_no_file(trained: Path, tmp_path: Path) -> Non
     result = run_program("sample", "play", "--length", 5, cwd=tmp_path)
     assert result.returncode == 0
     assert "best.npz is not a regular file" in result.stderr
-    assert "going on with checkpoints/play/last.npz" in result.stderr
+    assert "using checkpoints/play/last.npz" in result.stderr
     assert_clear(run_program("train", "--resume", "play", cwd=tmp_path), 1, "best.npz", "Move it")
 
 
