@@ -23,9 +23,10 @@ def pair(layers: int, **options: Any) -> tuple[CharLSTM, dict[str, Any], ModelCo
     with torch.no_grad():
         for parameter in network.parameters():
             generator = torch.Generator().manual_seed(1)
-            # With larger weights some cells are chaotic: different rounding diverges within a
-            # thousand steps.
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+            # An rnn with large weights is chaotic: different rounding diverges within a thousand
+            # steps.
+            scale = 0.05 if config.cell == "rnn" else 0.3
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return network, {name: p.detach().numpy() for name, p in network.named_parameters()}, config
 
 
@@ -62,10 +63,8 @@ def test_logits_equal_torch_s_over_1000_steps(
         expected, _ = network(torch.from_numpy(ids), network.initial_state(3))
     many, one = engine.session(3), engine.session()
     for time in range(1000):
-        np.testing.assert_allclose(many.step(ids[time]), expected[time], atol=1e-4, rtol=1e-4)
-        np.testing.assert_allclose(
-            one.step(int(ids[time, 0])), expected[time, 0], atol=1e-4, rtol=1e-4
-        )
+        np.testing.assert_allclose(many.step(ids[time]), expected[time], atol=1e-4)
+        np.testing.assert_allclose(one.step(int(ids[time, 0])), expected[time, 0], atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELLS)
