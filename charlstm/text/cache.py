@@ -1,7 +1,7 @@
-"""Ids of large texts on disk, mapped into memory: made once, found again by content.
+"""On-disk cache of the ids of large texts, memory-mapped.
 
-An entry is found by the bytes of the sources and the options that shape ids, never by path or
-time, and its own content is verified before use.
+The key of an entry is a hash of the sources' bytes and of the options that affect ids, never a path
+or a time. The entry's content is verified before use.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _RENAMES_OPEN_FILES = os.name != "nt"
 
 
 def cache_folder() -> Path | None:
-    """Where large corpora's ids are kept: `$XDG_CACHE_HOME/charlstm`, or `~/.cache/charlstm`.
+    """The cache folder: `$XDG_CACHE_HOME/charlstm`, or `~/.cache/charlstm`.
 
-    None for a user without a home.
+    None for a user without a home folder.
     """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
@@ -44,7 +44,7 @@ def cache_folder() -> Path | None:
 
 @dataclass(frozen=True)
 class Cached:
-    """An entry: ids, the mapped file they lie in, and what a corpus needs beside them."""
+    """A cache entry: ids, their mapped file, and the other fields of a `Corpus`."""
 
     ids: Ids
     mapping: mmap.mmap
@@ -55,9 +55,9 @@ class Cached:
 
 
 class Cache:
-    """Ids of large corpora: `KEY.ids` (raw ids) and `KEY.json` (what they are) in one folder.
+    """The cache of large corpora: `KEY.ids` (raw ids) and `KEY.json` (metadata) in one folder.
 
-    Where no file can be made there, the ids go to an unnamed temporary file.
+    If the folder cannot be written, the ids go to an unnamed temporary file.
     """
 
     def __init__(self, sources: Sequence[Source], config: TextConfig) -> None:
@@ -67,9 +67,9 @@ class Cache:
         self._key: str | None = None
 
     def lookup(self) -> Cached | None:
-        """The sources' ids, if they are there and whole."""
+        """The sources' cache entry; None if it is missing or damaged."""
         try:
-            # Hashing a large text takes a while, so look first whether any entry can match.
+            # Hashing a large text is slow, so first check whether any entry has its size.
             if self.folder is None or not self._might_hold(self._raw_bytes()):
                 return None
             entry = json.loads(self._path("json").read_text("utf-8"))
@@ -83,7 +83,7 @@ class Cache:
             touch(self._path("ids"))
             return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare)
         except (OSError, ValueError, KeyError, TypeError, CharlstmError):
-            return None  # a damaged or unreadable entry is as good as none
+            return None  # a damaged or unreadable entry counts as missing
 
     def write(
         self,
@@ -93,19 +93,19 @@ class Cache:
         tokenizer: CharTokenizer,
         rare: Mapping[str, int],
     ) -> tuple[Ids, mmap.mmap, Path | None]:
-        """Write ids into a new file, map it, and publish it.
+        """Write ids into a new file, map it, and move it into the cache.
 
         Args:
             chunks: the ids, in order.
-            num_chars: how many they will be.
-            sha256: the text's digest.
-            tokenizer, rare: kept beside the ids.
+            num_chars: the total number of ids.
+            sha256: digest of the text.
+            tokenizer, rare: stored with the ids.
 
         Returns:
-            The ids, the mapped file, and its path, unless it has none.
+            The ids, the mapped file, and its path (None for an unnamed file).
 
         Raises:
-            CorpusError: there is no room, neither here nor in the folder of temporary files.
+            CorpusError: the file cannot be written, for example because the disk is full.
             ConfigError: `CHARLSTM_CACHE_LIMIT` is not a size.
         """
         limit = cache_limit()
@@ -121,7 +121,7 @@ class Cache:
                 if name is None:
                     return *map_ids(file, tokenizer), None
                 if not _RENAMES_OPEN_FILES:
-                    file.close()  # elsewhere it stays locked, so that nobody removes it meanwhile
+                    file.close()  # elsewhere its lock prevents removal
                 entry = {
                     "num_chars": num_chars,
                     "sha256": sha256,
@@ -140,7 +140,7 @@ class Cache:
                     f"cannot write {size:,} bytes of ids to "
                     f"{tempfile.gettempdir() if name is None else self.folder}: "
                     f"{error.strerror or error}.\n"
-                    "Set XDG_CACHE_HOME to a folder on a disk with room."
+                    "Set XDG_CACHE_HOME to a folder on a disk with free space."
                 ) from error
             finally:
                 if name is not None:
@@ -148,9 +148,9 @@ class Cache:
                     name.unlink(missing_ok=True)
 
     def _new_file(self) -> IO[bytes]:
-        """A temporary file in the cache folder, or an unnamed one where that cannot be."""
+        """A temporary file in the cache folder, or an unnamed one if that fails."""
         if self.folder is not None:
-            with contextlib.suppress(OSError):  # a read-only home, say
+            with contextlib.suppress(OSError):  # such as a read-only home
                 self.folder.mkdir(parents=True, exist_ok=True)
                 return tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False)
         return tempfile.TemporaryFile()
@@ -158,7 +158,7 @@ class Cache:
     def _publish(
         self, name: Path, entry: Mapping[str, Any], tokenizer: CharTokenizer
     ) -> tuple[Ids, mmap.mmap, Path]:
-        """Rename a file of ids to its place, and map it there."""
+        """Rename a file of ids to its final name, write its metadata, and map it."""
         path, note = self._path("ids"), name.with_suffix(".json.tmp")
         try:
             retry_while_shared(lambda: os.replace(name, path))
@@ -166,7 +166,7 @@ class Cache:
             retry_while_shared(lambda: os.replace(note, self._path("json")))
         except PermissionError:
             note.unlink(missing_ok=True)
-            # On Windows, when another process has mapped the same text's ids.
+            # On Windows, if another process has mapped the ids of the same text.
             if (found := self.lookup()) is None:
                 raise
             return found.ids, found.mapping, found.path
@@ -194,7 +194,7 @@ class Cache:
         if self._key is None:
             config = self.config.to_json()
             for name in ("val_fraction", "test_fraction", "glob", "exclude"):
-                del config[name]  # they do not change the ids
+                del config[name]  # these do not affect the ids
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
                 own = hashlib.sha256(b"exact" if source.exact else b"")
@@ -208,7 +208,7 @@ class Cache:
 
 
 def map_ids(file: IO[bytes], tokenizer: CharTokenizer) -> tuple[Ids, mmap.mmap]:
-    """A file's ids, mapped into memory for reading."""
-    hold(file)  # the map keeps a descriptor of its own, and with it the lock
+    """A file's ids, memory-mapped for reading, and the map."""
+    hold(file)  # the map holds its own descriptor, and with it the lock
     mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.frombuffer(mapping, dtype=tokenizer.id_dtype), mapping

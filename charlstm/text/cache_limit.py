@@ -1,9 +1,9 @@
-"""The cache folder's size limit: its entries, which of them are in use, and their removal.
+"""The size limit of the cache folder: listing entries, and removing those not in use.
 
-An entry is a file of ids (`*.ids`) and its note (`KEY.json`), if it has one. A process that maps a
-file of ids holds a shared lock on it for as long (`hold`); an entry is removed under an exclusive
-lock only, so never while it is in use. Where files cannot be locked, none is removed on Linux and
-macOS; Windows itself refuses to remove a mapped file.
+An entry is a file of ids (`*.ids`) and its metadata (`KEY.json`), if present. A process holds a
+shared lock on each file of ids that it maps (`hold`). Entries are removed only under an exclusive
+lock, so never while in use. On file systems without locks, Linux and macOS remove no entry; Windows
+itself does not remove a mapped file.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _ABANDONED_SECONDS = 3600.0  # since anything was written to a temporary file
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of ids.
+    """A cache entry.
 
     Attributes:
-        path: the file.
-        size: bytes, with its note.
-        used: when it was last used, seconds since the epoch.
-        in_use: whether a process uses it now.
+        path: the file of ids.
+        size: bytes, including its metadata.
+        used: time of the last use, in seconds since 1970.
+        in_use: whether a process is using it.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class Entry:
 
 
 def cache_limit() -> int:
-    """Bytes that the cache folder may hold: `$CHARLSTM_CACHE_LIMIT`, or 10 GB.
+    """The limit of the cache folder in bytes: `$CHARLSTM_CACHE_LIMIT`, or 10 GB.
 
     Raises:
         ConfigError: the variable is not a size.
@@ -60,7 +60,7 @@ def cache_limit() -> int:
     if match is None:
         raise ConfigError(
             f"{LIMIT_VARIABLE} is {value!r}; it must be a size such as 500MB or 20GB (0: keep "
-            "only what is in use)."
+            "only entries in use)."
         )
     return int(float(match[1]) * _UNITS[unit])
 
@@ -74,7 +74,7 @@ def hold(file: IO[bytes]) -> None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                time.sleep(0.01)  # another process checks, for a moment, whether it is in use
+                time.sleep(0.01)  # another process is checking whether it is in use
             except OSError:
                 return  # a file system without locks
             else:
@@ -82,7 +82,7 @@ def hold(file: IO[bytes]) -> None:
 
 
 def touch(path: Path) -> None:
-    """Record that an entry is used now, as its access time."""
+    """Set an entry's access time to now."""
     with contextlib.suppress(OSError):
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
@@ -94,7 +94,9 @@ def entries(folder: Path) -> list[Entry]:
         with contextlib.suppress(FileNotFoundError):  # another process has removed it
             facts = path.stat()
             size = facts.st_size
-            with contextlib.suppress(FileNotFoundError):  # one from another machine has no note
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # an entry from another machine has no metadata
                 size += path.with_suffix(".json").stat().st_size
             used = max(facts.st_atime, facts.st_mtime)
             found.append(Entry(path, size, used, _in_use(path)))
@@ -102,12 +104,12 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def shrink(folder: Path, limit: int) -> list[Entry]:
-    """Remove the least recently used entries until the others fit the limit, in bytes.
+    """Remove the least recently used entries until the rest fits the limit, in bytes.
 
-    Entries in use stay, and count. Temporary files of ended processes are removed, too.
+    Entries in use are kept, and count. Abandoned temporary files are also removed.
 
     Returns:
-        What was removed.
+        The removed entries.
     """
     for path in _files(folder, "*.tmp"):
         with contextlib.suppress(OSError):
@@ -134,7 +136,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 @contextlib.contextmanager
 def _exclusively(path: Path) -> Iterator[bool]:
-    """Whether no other process uses a file, and none begins to while the context lasts."""
+    """Lock a file exclusively; yields whether the lock was acquired."""
     if sys.platform == "win32":
         yield True
         return
@@ -157,7 +159,7 @@ def _in_use(path: Path) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file of ids with its note, or a temporary file, unless it is in use."""
+    """Remove a file of ids with its metadata, or a temporary file, unless it is in use."""
     with _exclusively(path) as free:
         if not free:
             return False

@@ -1,9 +1,7 @@
-"""Chunks of text -> ids, in bounded memory, in two passes.
+"""Encoding sources into ids, in bounded memory, in two passes.
 
-Pass 1 counts characters, which gives the vocabulary and the length. Pass 2 writes ids: into
-memory if they are few, otherwise into a memory-mapped file in the user's cache folder. A cached
-file is found again by the content of the sources and the tokenizer, never by path or time, and
-its own content is verified before use.
+Pass 1 counts characters, which gives the vocabulary and the length. Pass 2 writes ids, for large
+texts into a memory-mapped file in the cache folder (see `charlstm.text.cache`).
 """
 
 from __future__ import annotations
@@ -26,21 +24,21 @@ from charlstm.text.tokenizer import CODE_POINTS, CharTokenizer, Ids, count_code_
 IN_MEMORY_BYTES = 32 << 20
 
 ReadingProgress = Callable[[str, int], None]
-"""Told what is going on ("counting", "encoding") and how many characters are done."""
+"""Called with the activity ("counting", "encoding") and the number of characters processed."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids.
+    """An encoded text with its vocabulary.
 
     Attributes:
         ids: shape (num_chars,), unsigned; may be memory-mapped.
         tokenizer: its vocabulary.
-        sha256: of the joined text in UTF-8, after line ends were unified.
-        rare: rare characters that became the replacement character, with their counts.
+        sha256: digest of the joined text in UTF-8, after converting line endings.
+        rare: characters read as the replacement character, with their counts.
         train, val, test: contiguous parts of `ids`.
-        mapping: the mapped file that `ids` lie in, if they do.
-        path: that file's name, if it has one.
+        mapping: the memory map of `ids`, if any.
+        path: the mapped file, if it has a name.
     """
 
     ids: Ids
@@ -53,9 +51,9 @@ class Corpus:
     path: Path | None = None
 
     def release(self) -> None:
-        """Let go of the memory that reading a mapped file has taken; it is read again at need.
+        """Release the pages of the mapped file; they are read again when needed.
 
-        Such pages could be taken back by the system at any time, yet count as the process's.
+        The system could reclaim such pages at any time, but counts them as the process's memory.
         """
         if self.mapping is not None and hasattr(self.mapping, "madvise"):
             self.mapping.madvise(mmap.MADV_DONTNEED)
@@ -65,7 +63,7 @@ class Corpus:
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """Where validation begins and where it ends (and the test part begins)."""
+        """Start and end of the validation part; the test part follows."""
         size = len(self.ids)
         end = size - int(size * self.test_fraction)
         return end - int(size * self.val_fraction), end
@@ -85,7 +83,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What pass 1 learns of a text."""
+    """The result of pass 1."""
 
     num_chars: int
     sha256: str
@@ -101,20 +99,20 @@ def load_corpus(
     progress: ReadingProgress | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Corpus:
-    """Read sources into ids.
+    """Read and encode sources.
 
     Args:
-        sources: what to read; each is read twice.
-        config: how to decode and divide it.
-        tokenizer: the vocabulary of a run that continues; otherwise it is made from the text.
-        sha256: what the text's digest must be.
-        progress: told how far the reading is.
+        sources: the sources; each is read twice.
+        config: how to decode and split the text.
+        tokenizer: the vocabulary of a resumed run; None: build it from the text.
+        sha256: the required digest of the text; None: any.
+        progress: called with the progress of reading.
         in_memory_bytes: ids that take more are written to the cache folder.
 
     Raises:
         SourceError: a source cannot be read or decoded.
-        ChangedTextError: its digest is another.
-        CorpusError: there is no text, it changed while it was read, or ids cannot be written.
+        ChangedTextError: the digest differs from `sha256`.
+        CorpusError: the text is empty, changed while it was read, or ids cannot be written.
     """
     cache = Cache(sources, config)
     fractions = (config.val_fraction, config.test_fraction)
@@ -174,10 +172,14 @@ def _encode(
     counted: _Counted,
     progress: ReadingProgress | None,
 ) -> Iterator[Ids]:
-    """Chunks of ids; what comes is no more than was counted, and at the end all of it."""
+    """Chunks of ids.
+
+    Raises:
+        CorpusError: the text differs from the one that was counted.
+    """
     changed = CorpusError(
-        "the text changed while it was being read.\nIf a program is still writing it, give a copy, "
-        "or give it as standard input: charlstm train - < FILE"
+        "the text changed while it was read.\nIf a program is still writing it, use a copy, or "
+        "standard input: charlstm train - < FILE"
     )
     digest = Digest()
     done = 0

@@ -1,7 +1,7 @@
-"""From a file's bytes to how they are read: compression, encoding, and errors that name both.
+"""Detection of compression and encoding, and the errors of decoding.
 
-A signature is checked as far as its format fixes the bytes, so that a text which happens to begin
-with the same letters is still read as a text.
+A signature is checked in all bytes that its format fixes, so that a text that happens to begin with
+the same letters is still read as text.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from charlstm.errors import ConfigError, SourceError
 from charlstm.text.documents import compressed, document
 
 HEAD_BYTES = 1 << 16
-"""How much of a source is examined before it is decoded."""
+"""Bytes of a source that are examined before decoding."""
 
-# A block's magic number follows the first four bytes, or in an empty file the end's.
+# The magic number of a block, or in an empty file of the end, follows the first four bytes.
 _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 
 # The 4-byte marks come first: UTF-32's little-endian mark begins with UTF-16's.
@@ -32,20 +32,20 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# Python calls these text encodings, too, but they are for host names and for string literals.
+# Python counts these as text encodings, but they are for host names and string literals.
 _NOT_FOR_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 
-# Suggested for bytes that are not UTF-8, if they fit; the commonest first.
+# Candidates for bytes that are not UTF-8, most common first.
 _SUGGESTED = ("cp1252", "shift_jis", "gb18030", "euc_kr", "cp1251", "koi8-r")
 
-# Western text has single bytes above ASCII within words; other scripts have words of them.
+# Western words have single bytes above ASCII; words of other scripts consist of them.
 _WORD_ABOVE_ASCII = re.compile(rb"[\x80-\xff]{3,}")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 
 _CONTINUATIONS = bytes(range(0x80, 0xC0))  # a character's bytes after the first, in UTF-8
 _LOOKS_LIKE_UTF_8 = "It looks like UTF-8: leave --encoding out."
 
-# Control characters that texts do not hold: not tab, line ends, form feed or escape.
+# Control characters that do not occur in text (tab, line endings, form feed and escape do).
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
@@ -53,7 +53,7 @@ def encoding_named(name: str) -> str:
     """The canonical name of an encoding.
 
     Raises:
-        ConfigError: there is no such encoding, or it is not one of text files.
+        ConfigError: the encoding is unknown, or not for text files.
     """
     try:
         "".encode(name)
@@ -66,17 +66,17 @@ def encoding_named(name: str) -> str:
         raise ConfigError(
             f"--encoding {name!r} is not an encoding of text files; try utf-8, utf-16, cp1252, ..."
         )
-    # The mark is removed here; Python's utf-8-sig would also drop the beginning of one.
+    # `detect` removes the mark; Python's utf-8-sig would also drop an incomplete one.
     return "utf-8" if found == "utf-8-sig" else found
 
 
 def unpack(raw: IO[bytes]) -> tuple[IO[bytes], str]:
-    """The uncompressed stream, and the format's name; the stream itself and "" if it has none."""
+    """The uncompressed stream and the format's name; the name is "" if it is not compressed."""
     head = raw.read(64)
     raw.seek(0)
     if head.startswith(b"\x1f\x8b\x08") and len(head) > 3 and not head[3] & 0xE0:
         return cast(IO[bytes], gzip.open(raw, "rb")), "gzip"
-    if _BZIP2.match(head) and not head.isascii():  # a text may explain that signature
+    if _BZIP2.match(head) and not head.isascii():  # a text may contain that signature
         return cast(IO[bytes], bz2.open(raw, "rb")), "bzip2"
     flags = head[6:8]
     if head.startswith(b"\xfd7zXZ\0") and head[8:12] == binascii.crc32(flags).to_bytes(4, "little"):
@@ -85,23 +85,23 @@ def unpack(raw: IO[bytes]) -> tuple[IO[bytes], str]:
 
 
 def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
-    """How a source is decoded, from its first bytes.
+    """The encoding of a source, from its first bytes.
 
     Args:
         head: the first bytes, uncompressed.
-        encoding: what was asked for, by `encoding_named`.
-        name: the source's, for errors.
+        encoding: the requested encoding, from `encoding_named`.
+        name: the source's name, for errors.
 
     Returns:
         The encoding, and the length of the byte order mark.
 
     Raises:
-        SourceError: it is not text, or its byte order is unknown.
+        SourceError: the source is not text, or its byte order is unknown.
     """
     if (kind := document(head)) is not None:
         raise SourceError(f"{name} is {kind.name}, not plain text.\n{kind.way_out(name)}")
     length = 0
-    # An explicit 8-bit encoding stands: there, the mark's bytes are ordinary characters.
+    # Not for an explicit 8-bit encoding, in which the mark's bytes are ordinary characters.
     if encoding.startswith("utf-"):
         for mark, marked_encoding in _BYTE_ORDER_MARKS:
             if head.startswith(mark):
@@ -112,8 +112,8 @@ def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
             raise SourceError(f"{name} is not {encoding} text.\n{_LOOKS_LIKE_UTF_8}")
         likely = _byte_order(head, encoding)
         raise SourceError(
-            f"{name} has no byte order mark, so --encoding {encoding} does not say its byte "
-            f"order.\nGive --encoding {encoding}-le or {encoding}-be"
+            f"{name} has no byte order mark, which --encoding {encoding} requires.\n"
+            f"Give --encoding {encoding}-le or {encoding}-be"
             + (f" ({encoding}-{likely} fits)." if likely else ".")
         )
     if b"\0" in head and not encoding.startswith(("utf-16", "utf-32")):
@@ -121,19 +121,19 @@ def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
             if head.startswith(mark) and marked_encoding != "utf-8":
                 raise SourceError(
                     f"{name} is not {encoding}: it begins with the byte order mark of "
-                    f"{marked_encoding}.\nLeave --encoding out for it: the mark is recognised."
+                    f"{marked_encoding}.\nLeave --encoding out: the mark is recognised."
                 )
         raise binary(name, head)
     return encoding, length
 
 
 def binary(name: str, head: bytes = b"") -> SourceError:
-    """The error for a source that holds NUL."""
+    """The error for a source with NUL bytes."""
     if (packed := compressed(head)) is not None:
         return _packed(name, *packed)
     likely = _byte_order(head)
     return SourceError(
-        f"{name} looks binary: it holds NUL bytes.\n"
+        f"{name} looks binary: it contains NUL bytes.\n"
         + (
             f"It may be UTF-16 text without a byte order mark: give --encoding utf-16-{likely}."
             if likely
@@ -144,29 +144,29 @@ def binary(name: str, head: bytes = b"") -> SourceError:
 
 def _packed(name: str, kind: str, tool: str) -> SourceError:
     return SourceError(
-        f"{name} is not text: it holds data compressed by {kind}.\nUnpack it first with {tool}."
+        f"{name} is not text: it is compressed by {kind}.\nUnpack it first with {tool}."
     )
 
 
 def _byte_order(head: bytes, encoding: str = "utf-16") -> str:
     """`le` or `be` if the bytes are probably text in UTF-16 or UTF-32; otherwise empty."""
-    shares = {}
+    fractions = {}
     for order in ("le", "be"):
         text = _as_text(head, f"{encoding}-{order}")
-        # Even where letters lie above, spaces and line ends lie below U+0100.
-        shares[order] = sum(c < "\u0100" for c in text) / max(1, len(text))
-    likely = max(shares, key=lambda order: shares[order])
-    return likely if shares[likely] > 1 / 32 else ""
+        # In any script, spaces and line endings lie below U+0100.
+        fractions[order] = sum(c < "\u0100" for c in text) / max(1, len(text))
+    likely = max(fractions, key=lambda order: fractions[order])
+    return likely if fractions[likely] > 1 / 32 else ""
 
 
 def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> SourceError:
-    """The error for bytes that are not in the encoding.
+    """The error for bytes that are invalid in the encoding.
 
     Args:
-        name: the source's.
-        encoding: what it was read in.
-        error: the decoder's.
-        start: where in the source the bytes of `error.object` begin.
+        name: the source's name.
+        encoding: the encoding used.
+        error: the decoder's error.
+        start: offset of `error.object` in the source.
     """
     if start == 0 and (packed := compressed(error.object)) is not None:
         return _packed(name, *packed)
@@ -175,7 +175,7 @@ def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> 
     if encoding != "utf-8" and _as_text(error.object.lstrip(_CONTINUATIONS), "utf-8"):
         way_out = _LOOKS_LIKE_UTF_8
     elif encoding in ("utf-8", "ascii"):
-        # What came before is valid and so mostly ASCII, which tells nothing.
+        # The bytes before it are valid and mostly ASCII, which fits any encoding.
         fitting = _fitting(error.object[error.start :])
         if fitting:
             also = f" ({', '.join(fitting[1:])} would, too)" if fitting[1:] else ""
@@ -192,7 +192,7 @@ def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> 
 
 
 def _fitting(data: bytes) -> list[str]:
-    """The suggested encodings in which the data is text, the likeliest first."""
+    """The candidate encodings in which the data is text, most likely first."""
     texts = {other: text for other in _SUGGESTED if (text := _as_text(data, other))}
     if {"cp1251", "koi8-r"} <= texts.keys():  # the same bytes, with the other case
         small = {other: sum(map(str.islower, texts[other])) for other in ("cp1251", "koi8-r")}
@@ -206,7 +206,7 @@ def _fitting(data: bytes) -> list[str]:
 
 
 def _as_text(data: bytes, encoding: str) -> str:
-    """The decoded bytes, whose last character may be cut; empty if they are no text."""
+    """The decoded bytes, whose last character may be incomplete; empty if they are not text."""
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(data)
     except UnicodeDecodeError:
@@ -215,15 +215,15 @@ def _as_text(data: bytes, encoding: str) -> str:
 
 
 def without_surrogates(text: str, errors: str, name: str) -> str:
-    """A text whose lone surrogates are replaced or left out, as invalid bytes are.
+    """A text with lone surrogates handled as invalid bytes are.
 
     Raises:
-        SourceError: under `strict`, where it has one.
+        SourceError: under `strict`, if it has one.
     """
     if errors == "strict":
         if re.search("[\ud800-\udfff]", text):
             raise SourceError(
-                f"{name} holds one half of a surrogate pair, which is not a character.\n"
+                f"{name} contains half of a surrogate pair, which is not a character.\n"
                 "Give another --encoding, or --encoding-errors replace."
             )
         return text

@@ -1,4 +1,4 @@
-"""SHA-256 of a stream, computed beside the work that makes it."""
+"""SHA-256 of a stream, computed in a background thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Digest:
-    """Takes bytes in order, one piece behind: hashing lets go of the interpreter."""
+    """A SHA-256 digest that hashes each block in a thread; hashlib releases the GIL."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -16,12 +16,12 @@ class Digest:
         self._running: Future[None] | None = None
 
     def update(self, data: Any) -> None:
-        """Add bytes, or any contiguous buffer, which must not change until the next call."""
+        """Add a contiguous buffer, which must not change until the next call."""
         self._wait()
         self._running = self._pool.submit(self._hash.update, data)
 
     def hexdigest(self) -> str:
-        """The digest of all that came; nothing can come after."""
+        """The hexadecimal digest of all data; `update` must not be called afterwards."""
         self._wait()
         self._pool.shutdown()
         return self._hash.hexdigest()

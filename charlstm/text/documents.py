@@ -1,8 +1,7 @@
-"""Recognises documents that are not plain text, and markup, by their first bytes.
+"""Recognition of documents and markup by their first bytes.
 
-A document (PDF, Word, EPUB, ...) cannot be trained on; the error names it and says how to get
-plain text from it. Markup (HTML, XML, RTF) is text, and someone may want to train on it: it is
-only reported.
+A document (PDF, Word, EPUB, ...) raises an error that names its kind and a command to convert it to
+plain text. Markup (HTML, XML, RTF) is valid training text, and is only reported.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ class Kind:
 
     Attributes:
         name: with its article, such as "a PDF document".
-        command: makes plain text of it, `{file}` standing for the file and `{text}` for the
-            result; empty where there is no such command.
-        advice: what to do where there is none.
+        command: converts it to plain text, from `{file}` to `{text}`; empty if there is none.
+        advice: what to do without a command.
     """
 
     name: str
@@ -29,7 +27,7 @@ class Kind:
     advice: str = "Give a plain-text file."
 
     def way_out(self, file: str) -> str:
-        """One line: how to get plain text from that file."""
+        """One line of advice: how to get plain text from that file."""
         if not self.command:
             return self.advice
         text = shlex.quote(Path(file).stem + ".txt")
@@ -39,16 +37,16 @@ class Kind:
 
 _PANDOC = "pandoc -t plain -o {text} {file}"
 _OFFICE = "libreoffice --headless --convert-to txt:Text {file}"
-_UNPACK = "Unpack it, and give the plain-text files that are in it."
+_UNPACK = "Unpack it, and give the plain-text files in it."
 # A local header: the version that unpacks it is 10.0 at most, and its upper byte 0.
 _ZIP = rb"PK\x03\x04[\x00-\x64]\x00"
 _OLE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00{16}"
 _DOCUMENTS = tuple(
     (re.compile(pattern, re.DOTALL), kind)
     for pattern, kind in (
-        # All but this one hold a NUL byte, which no text does.
+        # All others match a NUL byte, which text does not contain.
         (rb"%PDF-[12]\.\d\s.*?\b\d+ \d+ obj\b", Kind("a PDF document", "pdftotext {file} {text}")),
-        # Their first entry is called `mimetype`, and stored as it is.
+        # The first entry is an uncompressed `mimetype`.
         (_ZIP + rb".{24}mimetypeapplication/epub\+zip", Kind("an EPUB book", _PANDOC)),
         (
             _ZIP + rb".{24}mimetypeapplication/vnd\.oasis\.opendocument\.text",
@@ -83,10 +81,10 @@ _DOCUMENTS = tuple(
 
 
 def document(head: bytes) -> Kind | None:
-    """What kind of document begins with these bytes; None for text, or anything else.
+    """The kind of document that begins with these bytes; None for text and unknown data.
 
     Args:
-        head: the first bytes; some tens of thousands tell the kinds of archives apart.
+        head: the first bytes; tens of thousands are needed to distinguish archives.
     """
     return next((kind for pattern, kind in _DOCUMENTS if pattern.match(head)), None)
 
@@ -103,9 +101,9 @@ _COMPRESSED = (
 
 
 def compressed(head: bytes) -> tuple[str, str] | None:
-    """The format of compressed data, and the program that unpacks it; None for anything else.
+    """The format of compressed data and the program that unpacks it; None for other data.
 
-    These signatures are short, so this is for data that cannot be decoded as text.
+    Only for data that cannot be decoded as text, as these signatures are short.
 
     Args:
         head: the first bytes.
@@ -113,7 +111,7 @@ def compressed(head: bytes) -> tuple[str, str] | None:
     return next(((name, tool) for pattern, name, tool in _COMPRESSED if pattern.match(head)), None)
 
 
-_BEFORE = r"\s*((<!--((?!-->).)*-->|<\?xml[^>]*>)\s*)*"  # comments, and what names XML
+_BEFORE = r"\s*((<!--((?!-->).)*-->|<\?xml[^>]*>)\s*)*"  # comments and the XML declaration
 _MARKUP = (
     ("XML", re.compile(r"\s*<\?xml\s(?!.*<html\b)", re.IGNORECASE | re.DOTALL)),
     ("RTF", re.compile(r"\s*\{\\rtf\d")),
@@ -137,7 +135,7 @@ def markup(head: str) -> str:
 
 
 def markup_command(kind: str, file: str) -> str:
-    """A command that makes plain text of such a file; empty where no one command fits."""
+    """A command that converts such a file to plain text; empty if there is none."""
     if kind not in _PANDOC_NAMES:
         return ""
     text = shlex.quote(Path(file).stem + ".txt")

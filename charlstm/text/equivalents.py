@@ -1,8 +1,8 @@
-"""What a model knows in place of a character that it does not: `--unknown map`.
+"""Equivalents of characters outside a vocabulary: `--unknown map`.
 
-Tried in this order; the first form of which the model knows every character is taken:
+Candidates, in this order; the first whose characters are all in the vocabulary is used:
 
-1. look-alikes of the same use: quotation marks, dashes, ellipsis, spaces, line ends, slashes;
+1. look-alikes of the same use: quotation marks, dashes, ellipsis, spaces, line endings, slashes;
 2. Unicode's normal forms of the character and its combining marks: NFC, NFD, NFKC, NFKD (composed
    or decomposed accents, ligatures, full-width and styled letters, fractions, superscripts);
 3. character by character, of the most decomposed form: letters that Unicode does not decompose
@@ -23,15 +23,15 @@ from typing import Literal
 from charlstm.errors import UnknownCharacterError
 
 Knows = Callable[[str], bool]
-"""Whether the model knows a character."""
+"""Returns whether a character is in the vocabulary."""
 
-# Straight marks first: they open and close. Then pairs, of which the first known whole is taken:
+# Straight marks first: they open and close. Then pairs; the first with both marks known is used:
 # German and Polish texts open with the low mark, French ones with guillemets.
 _QUOTES = (
     ('"', ("\u201c\u201d", "\u201e\u201c", "\u201e\u201d", "\u00ab\u00bb", "\u201f\u201d")),
     ("'", ("\u2018\u2019", "\u201a\u2018", "\u201a\u2019", "\u2039\u203a", "\u201b\u2019")),
 )
-# Others that stand for a straight mark, and can replace one: primes, accents, modifier letters.
+# Other equivalents of a straight mark: primes, accents, modifier letters.
 _LIKE_QUOTES = ("\u2033\u02ba\u201c\u201d", "\u2032\u02b9\u02bc`\u00b4\u2018\u2019")
 _OPENING = frozenset("\u201c\u201e\u201f\u00ab\u2018\u201a\u201b\u2039")
 _CLOSING = frozenset("\u201d\u00bb\u2019\u203a\u02bc\u00b4")
@@ -52,13 +52,13 @@ _LOOK_ALIKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("\n\r\v\f\x85\u2028\u2029", _LINE_ENDS),
     **dict.fromkeys("/\u2044\u2215", ("/", "\u2044", "\u2215")),
 }
-# Several characters that one stands for, the longest first.
+# Sequences with single-character equivalents, the longest first.
 _SEQUENCES = {
     "...": ("\u2026",),
     "---": ("\u2014", "\u2015", "\u2013"),
     "--": ("\u2014", "\u2015", "\u2013"),
 }
-# Letters that Unicode has no decomposition for.
+# Letters without a Unicode decomposition.
 _LETTERS = {
     "\u00c6": "AE", "\u00e6": "ae", "\u0152": "OE", "\u0153": "oe", "\u00df": "ss", "\u1e9e": "SS",
     "\u00d8": "O", "\u00f8": "o", "\u0141": "L", "\u0142": "l", "\u0110": "D", "\u0111": "d",
@@ -69,13 +69,12 @@ _FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC
 
 @dataclass(frozen=True)
 class Replacement:
-    """What stands for a part of a text.
+    """A replacement of a part of a text.
 
     Attributes:
-        start: the part's first character.
-        end: one past its last.
+        start, end: the part's position, end excluded.
         old: the part.
-        new: what the model knows instead; None if it knows nothing like it.
+        new: its equivalent; None if there is none.
     """
 
     start: int
@@ -86,11 +85,11 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A text in characters that a model knows.
+    """A text with unknown characters mapped.
 
     Attributes:
         text: the text.
-        counts: what was replaced, and by what, with how often.
+        counts: number of replacements by (old, new).
     """
 
     text: str
@@ -98,10 +97,10 @@ class Mapped:
 
 
 def map_text(text: str, unknown: list[int], knows: Knows, *, before: str = "") -> Mapped:
-    """A text with its unknown characters as the model has them; arguments as for `replacements`.
+    """A text with unknown characters mapped; arguments as for `replacements`.
 
     Raises:
-        UnknownCharacterError: nothing that the model knows stands for a character.
+        UnknownCharacterError: a character has no equivalent in the vocabulary.
     """
     parts: list[str] = []
     counts: Counter[tuple[str, str]] = Counter()
@@ -119,13 +118,13 @@ def map_text(text: str, unknown: list[int], knows: Knows, *, before: str = "") -
 def replacements(
     text: str, unknown: list[int], knows: Knows, *, before: str = ""
 ) -> Iterator[Replacement]:
-    """What stands for each unknown character of a text, in order; parts never overlap.
+    """The replacements of a text's unknown characters, in order, without overlap.
 
     Args:
         text: any text.
-        unknown: the positions of its unknown characters, sorted.
-        knows: whether the model knows a character.
-        before: the character that comes before the text, if there is one.
+        unknown: sorted positions of its unknown characters.
+        knows: whether a character is in the vocabulary.
+        before: the character before the text, if any.
     """
     found: dict[tuple[str, bool], str | None] = {}
     done = 0
@@ -142,7 +141,7 @@ def replacements(
 
 
 def _part(text: str, position: int, done: int, knows: Knows) -> tuple[int, int]:
-    """The part of a text that is replaced together: a sequence, or a character and its marks."""
+    """Start and end of the part to replace: a sequence, or a character with its marks."""
     for sequence, forms in _SEQUENCES.items():
         if text.startswith(sequence, position) and any(map(knows, forms)):
             return position, position + len(sequence)
@@ -155,17 +154,17 @@ def _part(text: str, position: int, done: int, knows: Knows) -> tuple[int, int]:
 
 
 def _continues(character: str) -> bool:
-    """Whether it belongs to the character before it: a mark, or a jamo of a Korean syllable."""
+    """Whether a character combines with the one before it: a mark, or a Korean jamo."""
     return unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff"
 
 
 def _opens(before: str) -> bool:
-    """Whether a straight quotation mark opens after that character."""
+    """Whether a straight quotation mark after that character is an opening one."""
     return not before or before.isspace() or unicodedata.category(before) in ("Ps", "Pi", "Pd")
 
 
 def _form(old: str, opening: bool, knows: Knows) -> str | None:
-    """What stands for a part; None if nothing does."""
+    """The equivalent of a part; None if there is none."""
     candidates = [*_SEQUENCES.get(old, ()), *_look_alikes(old, opening, knows)]
     candidates += [unicodedata.normalize(form, old) for form in _FORMS]
     for candidate in candidates:
@@ -173,20 +172,20 @@ def _form(old: str, opening: bool, knows: Knows) -> str | None:
             return candidate
     decomposed = unicodedata.normalize("NFKD", old)
     if decomposed.startswith(" ") and not old[0].isspace():
-        return None  # an accent that stands alone
+        return None  # a standalone accent
     letters = [_letter(c, opening, knows) for c in decomposed]
     known = [letter for letter in letters if letter is not None]
     return "".join(known) if len(known) == len(letters) else None
 
 
 def _letter(character: str, opening: bool, knows: Knows) -> str | None:
-    """What stands for one character of a decomposed form."""
+    """The equivalent of one character of a decomposed form; None if there is none."""
     if knows(character):
         return character
     for candidate in (*_look_alikes(character, opening, knows), _LETTERS.get(character, "")):
         if candidate and all(map(knows, candidate)):
             return candidate
-    # Accents; marks of a lower class (voicing, overlays) make another letter or sign.
+    # Marks of a lower class (voicing, overlays) change the letter; accents do not.
     accent = unicodedata.combining(character) >= 10
     invisible = unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f"
     return "" if accent or invisible else None

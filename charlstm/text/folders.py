@@ -1,9 +1,8 @@
-"""The files of a folder that are to be read, and why the others are not.
+"""The files of a folder to read, and the reasons for skipping others.
 
-Hidden files and folders, and folders of runs, are left out. Links to folders are followed; a
-folder or file that can be reached by several names is read once, under its own name rather than
-a link's. Patterns ignore case. The files are sorted by their path, so that the same folder always
-gives the same text.
+Hidden files and folders, and folders of runs, are skipped. Links to folders are followed. A folder
+or file with several names is read once, under its own name rather than a link's. Patterns ignore
+case. Files are sorted by path, so that the same folder always gives the same text.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from charlstm.errors import ConfigError, SourceError
 _RUN_FILES = re.compile(r"(best|last|step-\d{8,})\.npz")
 
 FOLDER_RULES = 1
-"""Which rules a folder was read by; a checkpoint without it: by a plain `Path.glob`."""
+"""Version of these rules in checkpoints; checkpoints without it used a plain `Path.glob`."""
 
 HIDDEN = "hidden"
 NO_MATCH = "not matching --glob"
@@ -38,13 +37,13 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """What is read from a folder.
+    """The files of a folder.
 
     Attributes:
-        folder: the folder, as the user calls it.
-        files: paths to read, sorted; each begins with `folder`.
-        skipped: paths of files, and of folders that were not entered, with the reason.
-        unmatched: `--exclude` patterns that match nothing in the folder.
+        folder: the folder, as given by the user.
+        files: sorted paths to read; each begins with `folder`.
+        skipped: paths of skipped files and folders, with the reason.
+        unmatched: `--exclude` patterns without a match in the folder.
     """
 
     folder: Path
@@ -54,22 +53,22 @@ class FolderFiles:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How many were skipped for each reason, the commonest first."""
+        """Number of skipped paths for each reason, most frequent first."""
         return dict(Counter(reason for _, reason in self.skipped).most_common())
 
 
 class Pattern:
-    """A pattern for paths within a folder, which ignores case.
+    """A case-insensitive pattern for paths within a folder.
 
-    `*`, `?` and `[...]` stand for parts of a name, and `**` for any folders between. Only a part
-    that begins with a dot matches a hidden name.
+    `*`, `?` and `[...]` match parts of a name, and `**` any number of folders. Only a part that
+    begins with a dot matches a hidden name.
 
     Args:
         text: the pattern.
         flag: its option, for errors.
 
     Raises:
-        ConfigError: it is not a pattern for paths within a folder.
+        ConfigError: the pattern is empty, absolute, or contains `..`.
     """
 
     def __init__(self, text: str, flag: str) -> None:
@@ -85,7 +84,7 @@ class Pattern:
         return _match(parts, self._parts)
 
     def matches_name(self, parts: Sequence[str]) -> bool:
-        """The same, but a pattern of a single name matches at any depth, and hidden names."""
+        """As `matches`, but a pattern of a single name also matches hidden names, at any depth."""
         only = self._parts[0] if len(self._parts) == 1 else None
         if only is not None:
             return only.regex.match(parts[-1]) is not None
@@ -102,8 +101,8 @@ class _Part:
 
 
 def _match(parts: Sequence[str], pattern: Sequence[_Part | None]) -> bool:
-    """Whether the pattern's parts match the path's; None matches any number that are not hidden."""
-    matched = _through({0}, pattern)  # how many of the pattern's parts may have been matched
+    """Whether a pattern matches a path; None (`**`) matches any number of names, none hidden."""
+    matched = _through({0}, pattern)  # possible numbers of pattern parts matched so far
     for name in parts:
         after = set()
         for count in matched - {len(pattern)}:
@@ -117,7 +116,7 @@ def _match(parts: Sequence[str], pattern: Sequence[_Part | None]) -> bool:
 
 
 def _through(matched: set[int], pattern: Sequence[_Part | None]) -> set[int]:
-    """The same, with each `**` that comes next matched by nothing."""
+    """Add the states in which each following `**` matches no folder."""
     for count, part in enumerate(pattern):
         if part is None and count in matched:
             matched.add(count + 1)
@@ -130,14 +129,14 @@ def find_in_folder(
     """The files of a folder that match a pattern.
 
     Args:
-        folder: where to look.
-        glob: which files to take.
-        exclude: patterns of files and folders to leave out: a name, at any depth, or a path
-            within the folder.
-        runs_dir: a folder of runs, left out where it lies inside.
+        folder: the folder.
+        glob: pattern of files to read.
+        exclude: patterns of files and folders to skip: a name, at any depth, or a path within
+            the folder.
+        runs_dir: the folder of runs, which is skipped.
 
     Raises:
-        ConfigError: a pattern is none.
+        ConfigError: a pattern is invalid.
         SourceError: the folder cannot be read.
     """
     walk = _Walk(
@@ -154,7 +153,7 @@ _Identity = tuple[int, int]
 
 
 class _Walk:
-    """One pass over a folder: its own folders first, then those that links lead to."""
+    """A traversal of a folder: its own folders first, then linked folders."""
 
     def __init__(
         self, found: FolderFiles, glob: Pattern, exclude: list[Pattern], runs_dir: Path | None
@@ -169,7 +168,7 @@ class _Walk:
         self._files: list[tuple[bool, _Parts, _Identity]] = []  # True for a link, which sorts last
 
     def run(self) -> FolderFiles:
-        """What there is.
+        """Traverse the folder and return its files.
 
         Raises:
             SourceError: the folder itself cannot be read.
@@ -213,7 +212,7 @@ class _Walk:
             self._sort((*parts, name))
 
     def _sort(self, parts: _Parts) -> None:
-        """Put a file or folder where it belongs."""
+        """Add a file or folder to the files to read, the folders to enter, or the skipped."""
         path = self._path(parts)
         hidden = any(part.startswith(".") for part in parts)
         if matched := [p.text for p in self._exclude if p.matches_name(parts)]:
@@ -256,7 +255,7 @@ def _id(status: os.stat_result) -> _Identity:
 
 
 def summary(found: FolderFiles) -> str:
-    """One line: how many files are read, and how many are skipped and why."""
+    """One line with the number of files read, and of those skipped by reason."""
     read = len(found.files)
     line = f"{found.folder}: {read:,} file{'' if read == 1 else 's'}"
     if found.skipped:
@@ -266,10 +265,10 @@ def summary(found: FolderFiles) -> str:
 
 
 def without_effect(folders: Sequence[FolderFiles], config: TextConfig) -> Iterator[str]:
-    """A line for each of `--glob` and `--exclude` that changes nothing.
+    """A notice for each of `--glob` and `--exclude` that has no effect.
 
     Args:
-        folders: all that were given.
+        folders: all folders given.
         config: has the patterns.
     """
     if not folders:
@@ -290,6 +289,6 @@ def without_effect(folders: Sequence[FolderFiles], config: TextConfig) -> Iterat
 
 
 def details(found: FolderFiles) -> Iterator[str]:
-    """A line for each file that is read, and for each that is skipped, with the reason."""
+    """A line for each file read, and for each path skipped, with the reason."""
     yield from (f"  {path}" for path in found.files)
     yield from (f"  {path}: skipped, {reason}" for path, reason in found.skipped)

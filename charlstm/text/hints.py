@@ -1,4 +1,4 @@
-"""What a user may not have meant: repeated files, markup, an encoding that only seems to fit."""
+"""Notices about probable mistakes: repeated files, markup, or a wrong encoding."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from charlstm.text.sources import Source, read_text
 from charlstm.text.tokenizer import CharTokenizer
 
 _HEAD_CHARS = 4096
-_MOST_SOURCES = 1000  # of which the beginning is examined
+_MOST_SOURCES = 1000  # sources to examine
 _C1 = frozenset(map(chr, range(0x80, 0xA0)))
 _UNDEFINED_IN_CP1252 = frozenset("\x81\x8d\x8f\x90\x9d")
 
-# The code pages of Windows with the same letters as these, and punctuation in place of controls.
+# Windows code pages with the same letters, but punctuation instead of control characters.
 _WINDOWS = {
     "iso8859-1": "cp1252", "iso8859-2": "cp1250", "iso8859-5": "cp1251", "iso8859-6": "cp1256",
     "iso8859-7": "cp1253", "iso8859-8": "cp1255", "iso8859-9": "cp1254", "iso8859-13": "cp1257",
@@ -28,11 +28,11 @@ _WINDOWS = {
 
 
 def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfig) -> Iterator[str]:
-    """A line for each thing that the user may not have meant.
+    """A notice for each probable mistake.
 
     Args:
-        sources: what was read.
-        tokenizer: the vocabulary of their text.
+        sources: the sources that were read.
+        tokenizer: their vocabulary.
         config: how they were read.
 
     Raises:
@@ -43,8 +43,8 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
     yield from _markup(sources, config)
     if misread := [source for source in sources if _is_utf_8(source, config)]:
         yield (
-            f"{_names(misread)} valid UTF-8: --encoding {shlex.quote(config.encoding)} makes other "
-            "characters of it. Leave the option out if you see them in the text."
+            f"{_names(misread)} valid UTF-8, but read as --encoding "
+            f"{shlex.quote(config.encoding)}. Leave the option out if the characters are wrong."
         )
         return
     found = sorted(_C1 & set(tokenizer.characters + tokenizer.rare))
@@ -53,10 +53,10 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
         windows = _WINDOWS.get(encoding_named(config.encoding), "")
         if windows == "cp1252" and _UNDEFINED_IN_CP1252.intersection(found):
             windows = ""
-        yield f"the text holds control characters ({shown}), which samples will hold, too. " + (
-            f"Windows text has quotes and dashes there: give --encoding {windows} instead."
+        yield f"the text contains control characters ({shown}), and so will samples. " + (
+            f"These are quotes and dashes in Windows text: give --encoding {windows} instead."
             if windows
-            else "Another --encoding may be the right one."
+            else "Another --encoding may be correct."
         )
 
 
@@ -88,8 +88,8 @@ def _markup(sources: Sequence[Source], config: TextConfig) -> Iterator[str]:
             kinds.setdefault(kind, []).append(source)
     for kind, found in kinds.items():
         command = markup_command(kind, found[0].name)
-        yield f"{_names(found)} {kind}: the model learns the markup, too." + (
-            f" For plain text first: {command}" if command else ""
+        yield f"{_names(found)} {kind}: the model also learns the markup." + (
+            f" To convert it to plain text: {command}" if command else ""
         )
 
 
@@ -100,7 +100,7 @@ def _names(sources: Sequence[Source]) -> str:
 
 
 def _is_utf_8(source: Source, config: TextConfig) -> bool:
-    """Whether a source that was read in another encoding begins as UTF-8 that it misreads."""
+    """Whether a source read in another encoding begins with valid UTF-8 that was misread."""
     encoding = encoding_named(config.encoding)
     if encoding in ("utf-8", "utf-7"):
         return False
@@ -111,7 +111,7 @@ def _is_utf_8(source: Source, config: TextConfig) -> bool:
         return False
     read = _head(source, config)
     if encoding.startswith(("utf-16", "utf-32")):
-        # A byte order mark is read alike in all of them.
+        # With a byte order mark, all of them read the same.
         return text[:_HEAD_CHARS] != read[: len(text[:_HEAD_CHARS])]
     # ASCII is the same in most others, except for UTF-8's own mark.
     return not text.isascii() or read.startswith(codecs.BOM_UTF8.decode(encoding, "replace"))

@@ -1,4 +1,4 @@
-"""How much of a text repeats what came before it."""
+"""Repetition between the parts of a text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from charlstm.text.tokenizer import Ids
 
 PASSAGE = 32
-"""Characters that two places of a text hardly share by chance."""
+"""Length of a passage that rarely occurs twice by chance, in characters."""
 
-# Bounds for a second's work on a text of any size: passages that are looked up, characters that
-# they are looked up among, and how many of these at a time.
+# Limits that keep the work to about a second: passages to look up, characters to search, and
+# characters to search at once.
 _MOST_PASSAGES = 30_000
 _MOST_CHARS = 4_000_000
 _CHUNK = 250_000
@@ -20,17 +20,17 @@ Hashes = NDArray[np.uint64]
 
 
 def repeated_share(train: Ids, val: Ids) -> float:
-    """The share of `val` that stands in `train`, too, word for word.
+    """The fraction of `val` that also occurs in `train`.
 
-    `val` is cut into passages of `PASSAGE` characters; each counts if it begins anywhere in
-    `train`. Of a long `train` the end is searched, of a long `val` evenly spaced passages.
+    `val` is cut into passages of `PASSAGE` characters, each of which is searched in `train`. Only
+    the end of a long `train` is searched, for evenly spaced passages of a long `val`.
 
     Args:
         train: shape (num_chars,).
         val: shape (num_chars,).
 
     Returns:
-        0 to 1; 0 where `val` has no passage.
+        0 to 1; 0 if `val` is shorter than a passage.
     """
     passages = val[: len(val) // PASSAGE * PASSAGE].reshape(-1, PASSAGE)
     passages = passages[:: -(-len(passages) // _MOST_PASSAGES) or 1]
@@ -45,7 +45,7 @@ def repeated_share(train: Ids, val: Ids) -> float:
 
 
 def _hashes(ids: Ids) -> Hashes:
-    """A hash of the passage at each place that one begins at, by doubling.
+    """A hash of the passage that starts at each position, by doubling the length.
 
     Args:
         ids: shape (..., num_chars).
@@ -56,7 +56,7 @@ def _hashes(ids: Ids) -> Hashes:
     hashes = ids.astype(np.uint64)
     length = 1
     while length < PASSAGE:
-        # An odd factor keeps each half's hash whole; the shift lets its high bits count low.
+        # An odd factor is invertible; the shift mixes high bits into low ones.
         first, second = hashes[..., :-length], hashes[..., length:]
         hashes = first * np.uint64(0x9E3779B97F4A7C15) + second
         hashes ^= hashes >> np.uint64(29)

@@ -1,7 +1,7 @@
-"""Files, folders, globs, standard input and compressed files -> decoded chunks of text.
+"""Reading files, folders, standard input and compressed files as decoded chunks of text.
 
-A text is read in chunks, so memory does not grow with it. Whatever cannot be read twice
-(standard input, a pipe) is first copied to an unnamed temporary file.
+Text is read in chunks, in bounded memory. Sources that cannot be read twice (standard input, pipes)
+are first copied to an unnamed temporary file.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from charlstm.text.decoding import (
 from charlstm.text.folders import FolderFiles, find_in_folder
 
 CHUNK_BYTES = 1 << 20
-_READING = (errno.EIO, errno.EISDIR)  # errors of what is copied rather than of the copy
+_READING = (errno.EIO, errno.EISDIR)  # errors of reading, not of writing the copy
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file to read, or a copy of what came through a pipe.
+    """A file to read, or a copy of a pipe.
 
     Attributes:
-        name: what a user calls it, for messages.
-        path: where it lies; None for a copy of a pipe.
-        spool: that copy, an unnamed temporary file.
-        exact: whether it holds UTF-8 as `read_text` gave it, which is read with no other rule:
-            its first characters are no signature and no byte order mark.
-        within: its path within the folder that was given, if one was.
+        name: its name for messages.
+        path: the file; None for a copy of a pipe.
+        spool: the copy of a pipe, an unnamed temporary file.
+        exact: whether it is UTF-8 written from `read_text`, and is read without detection of
+            signatures and byte order marks.
+        within: its path within the folder given, if any.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Source:
     within: str = ""
 
     def __del__(self) -> None:
-        # The copy is this source's alone, and goes with it.
+        # The copy belongs to this source only.
         if self.spool is not None:
             self.spool.close()
 
     def open(self) -> IO[bytes]:
-        """The raw bytes from the start; compressed files are not unpacked.
+        """A stream of the raw bytes; compressed files are not unpacked.
 
         Raises:
             SourceError: the file cannot be opened.
@@ -90,20 +90,20 @@ def find_sources(
     on_folder: Callable[[FolderFiles], None] | None = None,
     hidden: bool = False,
 ) -> list[Source]:
-    """The files that the arguments stand for, in order; a folder gives its sorted matches.
+    """The sources of some arguments, in order; of a folder, its matching files, sorted.
 
     Args:
         arguments: paths of files or folders, or `-` for standard input.
-        glob: which files of a folder to take.
-        exclude: patterns of what to leave out of a folder.
-        runs_dir: where runs live; left out of a folder that it lies in.
-        on_folder: receives what each folder gives and what of it is skipped.
-        hidden: find files in folders as version 0.1.0 first did: hidden ones, too, by a pattern
-            that minds case, without following links to folders; `exclude` does not count then.
+        glob: pattern of files to read in a folder.
+        exclude: patterns of files and folders to skip in a folder.
+        runs_dir: the folder of runs, which is skipped.
+        on_folder: called with the files read and skipped of each folder.
+        hidden: use the rules of early checkpoints: hidden files are included, the pattern is
+            case-sensitive, links to folders are not followed, and `exclude` is ignored.
 
     Raises:
-        SourceError: nothing there, nothing that matches, or something that is no file.
-        ConfigError: `glob` or `exclude` is not a pattern.
+        SourceError: a path does not exist, is not a file, or a folder has no matching file.
+        ConfigError: `glob` or `exclude` is not a valid pattern.
     """
     sources: list[Source] = []
     for argument in arguments:
@@ -111,7 +111,7 @@ def find_sources(
             sources.append(Source("standard input", None, _spool(standard_input(), argument)))
             continue
         if not argument:
-            raise SourceError("cannot read a text whose name is empty ('').")
+            raise SourceError("cannot read '': the name is empty.")
         path = Path(argument)
         try:
             mode = path.stat().st_mode
@@ -134,7 +134,7 @@ def find_sources(
 
 
 def standard_input() -> IO[bytes]:
-    """Standard input's bytes.
+    """The binary stream of standard input.
 
     Raises:
         SourceError: it is closed.
@@ -148,7 +148,7 @@ def _in_folder(
     found: FolderFiles, glob: str, on_folder: Callable[[FolderFiles], None] | None
 ) -> list[Source]:
     if not found.files:
-        # A pattern of one name matches at the folder's top only.
+        # A pattern of one name does not match in subfolders.
         other = glob if "/" in glob else f"**/{glob}"
         other = "**/*" if other in (glob, "**/**") else other
         skipped = ", ".join(f"{count:,} {reason}" for reason, count in found.reasons.items())
@@ -170,7 +170,11 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
         what = "standard input" if name == "-" else name
         return SourceError(
             f"cannot copy {what} to a temporary file: {error.strerror or error}."
-            + ("" if error.errno in _READING else "\nSet TMPDIR to a folder on a disk with room.")
+            + (
+                ""
+                if error.errno in _READING
+                else "\nSet TMPDIR to a folder on a disk with free space."
+            )
         )
 
     try:
@@ -190,13 +194,13 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
 
 
 def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
-    """Decoded chunks of all sources, in order, each source ending in a newline.
+    """Decoded chunks of all sources, in order; each source ends in a newline.
 
-    Line ends become LF unless the configuration keeps them.
+    Line endings become LF unless the configuration keeps them.
 
     Raises:
         SourceError: a file is unreadable, damaged, binary, or not in the encoding.
-        ConfigError: no such encoding.
+        ConfigError: the encoding is unknown.
     """
     encoding = encoding_named(config.encoding)
     for source in sources:
@@ -218,7 +222,7 @@ def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
 def read_whole(place: str, config: TextConfig) -> str:
     """The text of one file, or of standard input (`-`), decoded as `read_text` does.
 
-    Its end is as it was: no newline is added.
+    No newline is added at the end.
 
     Args:
         place: the file.
@@ -226,7 +230,7 @@ def read_whole(place: str, config: TextConfig) -> str:
 
     Raises:
         SourceError: it is a folder, unreadable, damaged, binary, or not in the encoding.
-        ConfigError: no such encoding.
+        ConfigError: the encoding is unknown.
     """
     encoding = encoding_named(config.encoding)
     if place != "-" and os.path.isdir(place):
@@ -236,9 +240,9 @@ def read_whole(place: str, config: TextConfig) -> str:
 
 
 def normalize(text: str, config: TextConfig) -> str:
-    """A text as a training text with this configuration is read: its line ends and its case.
+    """A text with line endings and case converted as for training with this configuration.
 
-    Case is folded as `charlstm.text.tokenizer.fold_case` does: one character stays one.
+    Case is folded as by `charlstm.text.tokenizer.fold_case`: the length does not change.
     """
     if not config.keep_newlines and "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -249,15 +253,15 @@ def normalize(text: str, config: TextConfig) -> str:
 
 
 def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str]:
-    """Chunks of one source, none of them empty."""
+    """Non-empty chunks of one source."""
     if source.exact:
         yield from _read_exactly(source)
         return
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    held = False  # whether the decoder keeps a CR back, which an LF may follow
+    held = False  # whether the decoder holds back a CR, which an LF may follow
     with source.open() as raw:
         for text in _decode(raw, source.name, encoding, config.encoding_errors):
-            # The decoder copies; most texts have nothing for it.
+            # The decoder copies; most texts have no CR.
             if config.keep_newlines or not (held or "\r" in text):
                 yield text
                 continue
@@ -305,7 +309,7 @@ def _decode(raw: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[s
 
 
 def _skip(stream: IO[bytes], count: int, name: str, packed: str) -> None:
-    """Go to a place near the beginning."""
+    """Move to a position near the start."""
     stream.seek(0)
     if count:
         _read(stream, name, count, packed)
@@ -315,23 +319,26 @@ def _read(stream: IO[bytes], name: str, size: int | None = None, packed: str = "
     """The next bytes.
 
     Args:
-        stream: to read from.
-        name: the source's, for errors.
-        size: how many bytes at most; None: `CHUNK_BYTES`.
-        packed: the format that the stream unpacks, for errors.
+        stream: the stream to read.
+        name: the source's name, for errors.
+        size: maximum number of bytes; None: `CHUNK_BYTES`.
+        packed: the compression format, for errors.
+
+    Raises:
+        SourceError: the stream cannot be read.
     """
     try:
         return stream.read(CHUNK_BYTES if size is None else size)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None)
-        if reason is None:  # not the operating system's
+        if reason is None:  # not an error of the operating system
             reason = _damage(error)
         what = f", which begins as {packed} data" if packed else ""
         raise SourceError(f"cannot read {name}{what}: {reason}.") from error
 
 
 def _damage(error: Exception) -> str:
-    """What is wrong with compressed data."""
+    """A description of the damage of compressed data."""
     if isinstance(error, EOFError):
         return "the compressed data ends too early. The file is incomplete"
     if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):

@@ -1,4 +1,4 @@
-"""A source from a text that is in memory already."""
+"""A source from a text in memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from charlstm.text.sources import Source
 
 
 def source_from_text(text: str, config: TextConfig) -> Source:
-    """A source whose text is `text`, with line ends as the configuration has them.
+    """A source with the given text, whose line endings become LF unless the configuration keeps them.
 
     Raises:
-        SourceError: it has a NUL character, as binary data has, or cannot be copied.
+        SourceError: the text has a NUL character, or cannot be copied.
     """
     if "\0" in text:
-        raise SourceError("text has a NUL character ('\\0'), as binary data has.")
+        raise SourceError("text has a NUL character ('\\0'), which text must not contain.")
     if not config.keep_newlines:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text and not text.endswith(("\n", "\r")):

@@ -1,8 +1,8 @@
 """CharTokenizer: characters <-> ids.
 
-A text's distinct code points, sorted, are the vocabulary; a character's id is its place in it.
-One table over all code points turns text into ids by a single gather, folding case and mapping
-rare characters on the way.
+The vocabulary is the sorted distinct code points of a text; a character's id is its index. One
+table over all code points encodes text by a single gather, including case folding and the
+replacement of rare characters.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def fold_case(points: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """Each code point's lower case, by itself: one character stays one character.
+    """The lower case of each code point, same shape.
 
-    Where Unicode's lower case is longer than one character, the character is left as it is.
+    A code point whose lower case is longer than one character is unchanged.
     """
     lowered = [chr(point).lower() for point in points]
     return np.array(
@@ -52,7 +52,7 @@ def fold_case(points: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
 
 
 def count_code_points(text: str, counts: NDArray[np.int64]) -> None:
-    """Add the text's code points to `counts`, shape (0x110000,)."""
+    """Add the counts of a text's code points to `counts`, shape (0x110000,)."""
     found = np.bincount(code_points(text))
     counts[: len(found)] += found
 
@@ -70,21 +70,20 @@ class CharTokenizer:
     """A vocabulary of characters.
 
     Args:
-        characters: the vocabulary, each character once, sorted by code point.
-        lowercase: whether a character is folded to lower case before it is looked up.
-        rare: characters too rare in the training text for an id of their own; they are read as
-            U+FFFD, which the vocabulary then holds.
+        characters: the distinct characters, sorted by code point.
+        lowercase: whether to convert text to lower case before encoding.
+        rare: characters without an id that are read as U+FFFD, which must be in the vocabulary.
     """
 
     @check_arguments
     def __init__(self, characters: str, *, lowercase: bool = False, rare: str = "") -> None:
         for text in (characters, rare):
             if list(text) != sorted(set(text)):
-                raise ConfigError("a vocabulary is distinct characters, sorted.")
+                raise ConfigError("a vocabulary must be sorted, distinct characters.")
         if not characters or set(characters) & set(rare):
-            raise ConfigError("a vocabulary has a character, and none of the rare ones.")
+            raise ConfigError("a vocabulary must not be empty, or contain rare characters.")
         if rare and REPLACEMENT not in characters:
-            raise ConfigError("a vocabulary with rare characters holds U+FFFD.")
+            raise ConfigError("a vocabulary with rare characters must contain U+FFFD.")
         self.characters = characters
         self.lowercase = lowercase
         self.rare = rare
@@ -95,12 +94,12 @@ class CharTokenizer:
     def from_counts(
         cls, counts: NDArray[np.int64], *, lowercase: bool = False, min_count: int = 1
     ) -> tuple[CharTokenizer, dict[str, int]]:
-        """The vocabulary of a text, from how often each code point occurs.
+        """A tokenizer from the counts of a text's code points.
 
         Args:
             counts: shape (0x110000,).
-            lowercase: fold case first; a letter's two cases are then counted together.
-            min_count: characters seen less often are mapped to U+FFFD.
+            lowercase: fold case before counting.
+            min_count: characters that occur less often are read as U+FFFD.
 
         Returns:
             The tokenizer, and the rare characters with their counts.
@@ -112,15 +111,13 @@ class CharTokenizer:
             points, seen = folded, np.bincount(index, weights=seen).astype(np.int64)
         kept = seen >= min_count
         if not kept.any():
-            raise ConfigError(
-                f"--min-count {min_count} leaves no character; give a smaller number."
-            )
+            raise ConfigError(f"--min-count {min_count} leaves no character; give a smaller value.")
         rare = {
             chr(p): int(n)
             for p, n in zip(points[~kept], seen[~kept], strict=True)
             if chr(p) != REPLACEMENT
         }
-        # U+FFFD may itself be seen too seldom, and stands for itself then.
+        # U+FFFD may itself be rare, and then represents itself.
         vocabulary = {chr(p) for p in points[kept]} | (set() if kept.all() else {REPLACEMENT})
         characters = "".join(sorted(vocabulary))
         return cls(characters, lowercase=lowercase, rare="".join(sorted(rare))), rare
@@ -128,7 +125,7 @@ class CharTokenizer:
     @classmethod
     @check_arguments
     def from_text(cls, text: str, *, lowercase: bool = False, min_count: int = 1) -> CharTokenizer:
-        """The vocabulary of a text in memory."""
+        """A tokenizer from a text in memory; arguments as for `from_counts`."""
         counts = np.zeros(CODE_POINTS, dtype=np.int64)
         count_code_points(text, counts)
         return cls.from_counts(counts, lowercase=lowercase, min_count=min_count)[0]
@@ -140,7 +137,7 @@ class CharTokenizer:
         return isinstance(other, CharTokenizer) and self.to_json() == other.to_json()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The table, a megabyte or more, is made again where the tokenizer is unpickled.
+        # The table, a megabyte or more, is built again after unpickling.
         return functools.partial(type(self), lowercase=self.lowercase, rare=self.rare), (
             self.characters,
         )
@@ -150,7 +147,7 @@ class CharTokenizer:
 
     @property
     def id_dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
-        """The smallest unsigned type that holds every id."""
+        """The smallest unsigned dtype for all ids."""
         return _smallest(len(self) - 1)
 
     @check_arguments
@@ -159,23 +156,22 @@ class CharTokenizer:
 
         Args:
             text: any text.
-            unknown: what to do with a character outside the vocabulary: `error`, `skip` (leave
-                it out), `replace` (by U+FFFD's id where the vocabulary has it, otherwise by
-                the space's or, without one, the first character's) or `map` (write it as the
-                vocabulary has it, see `charlstm.text.equivalents`).
+            unknown: handling of characters outside the vocabulary: `error`, `skip` (leave out),
+                `replace` (by the first of U+FFFD and space that is in the vocabulary, else by
+                id 0) or `map` (to an equivalent, see `charlstm.text.equivalents`).
 
         Returns:
-            Shape (T,), dtype `id_dtype`; T is `len(text)`, less what was skipped.
+            Shape (T,), dtype `id_dtype`; T is `len(text)` unless characters are skipped or mapped.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
-            UnknownCharacterError: under `error`; under `map` where nothing stands for it.
+            UnknownCharacterError: under `error`; under `map` without an equivalent.
         """
         check_unknown_policy(unknown)
         if unknown == "map":
             text = self.map_unknown(text).text
         ids: Ids = self._ids(text)
-        # The table marks an unknown character by an id one past the last.
+        # The table has V for unknown characters.
         if not self._knows_all_ascii(text) and (ids == len(self)).any():
             bad = np.flatnonzero(ids == len(self))
             if unknown == "error":
@@ -189,55 +185,55 @@ class CharTokenizer:
 
     @check_arguments
     def map_unknown(self, text: str, *, before: str = "") -> Mapped:
-        """A text with its unknown characters as the vocabulary has them.
+        """A text with unknown characters mapped to equivalents in the vocabulary.
 
         Args:
             text: any text.
-            before: the character that comes before the text, if there is one.
+            before: the character before the text, if any.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
-            UnknownCharacterError: the vocabulary has nothing that stands for a character.
+            UnknownCharacterError: a character has no equivalent in the vocabulary.
         """
         unknown = np.flatnonzero(self._ids(text) == len(self)).tolist()
         return map_text(text, unknown, self._knows, before=before)
 
     @check_arguments
     def knows(self, text: str) -> bool:
-        """Whether every character of a text has an id."""
+        """Whether all characters of a text can be encoded."""
         return not self.unknown_characters(text)
 
     @check_arguments
     def unknown_characters(self, text: str) -> dict[str, int]:
-        """The characters of a text outside the vocabulary, with how often each occurs."""
+        """Counts of a text's characters outside the vocabulary."""
         points = code_points(text)
         missing = points[self._ids(text) == len(self)]
         found, counts = np.unique(missing, return_counts=True)
         return {chr(p): int(n) for p, n in zip(found, counts, strict=True)}
 
     def decode(self, ids: Any) -> str:
-        """The text of ids, any integer array or sequence of shape (T,).
+        """The text of ids, an integer array or sequence of shape (T,).
 
         Raises:
-            ArgumentTypeError: they are something else.
-            IdError: an id outside the vocabulary.
+            ArgumentTypeError: `ids` is something else.
+            IdError: an id is outside the vocabulary.
         """
         points: NDArray[np.uint32] = self._points[self.check_ids(ids)]
         return points.tobytes().decode("utf-32-le", "surrogatepass")
 
     def check_ids(self, ids: Any) -> NDArray[np.integer[Any]]:
-        """Ids as an array, if they are an integer array or sequence of shape (T,).
+        """Ids as an array of shape (T,), checked.
 
         Raises:
-            ArgumentTypeError: they are something else.
-            IdError: an id outside the vocabulary.
+            ArgumentTypeError: `ids` is not an integer array or sequence of shape (T,).
+            IdError: an id is outside the vocabulary.
         """
         try:
             array = np.asarray(ids)
         except ValueError:  # sequences of unequal lengths
             array = np.empty((0, 0))
         if array.shape == (0,) and not isinstance(ids, np.ndarray):
-            array = array.astype(np.int64)  # an empty sequence has no type of its own
+            array = array.astype(np.int64)  # numpy makes an empty sequence float64
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise ArgumentTypeError(
                 "ids must be an integer array or sequence of shape (T,), not "
@@ -251,7 +247,7 @@ class CharTokenizer:
         return array
 
     def one_hot(self, ids: Any) -> NDArray[np.float32]:
-        """Ids (T,) -> rows (T, V) of zeros with a single one.
+        """One-hot vectors (T, V), float32, of ids (T,).
 
         Raises:
             ArgumentTypeError, IdError: as for `decode`.
@@ -263,7 +259,7 @@ class CharTokenizer:
 
     @property
     def replacement_id(self) -> int:
-        """The id that stands for an unknown character under `replace`."""
+        """The id of an unknown character under `replace`."""
         for candidate in (REPLACEMENT, " "):
             if candidate in self.characters:
                 return self.characters.index(candidate)
@@ -279,10 +275,10 @@ class CharTokenizer:
 
     @classmethod
     def from_json(cls, data: object) -> CharTokenizer:
-        """Rebuild from `to_json`'s object.
+        """A tokenizer from the object of `to_json`.
 
         Raises:
-            CheckpointError: not such an object.
+            CheckpointError: the object is not valid.
         """
         kinds = {"characters": str, "lowercase": bool, "rare": str}
         if (
@@ -309,14 +305,14 @@ class CharTokenizer:
     def _unknown_error(self, text: str, unknown: list[int]) -> UnknownCharacterError:
         """The error for a text's first unknown character."""
         first = unknown[0]
-        # A part that is replaced together is short.
+        # A part that is replaced at once is shorter than 100 characters.
         near = [p for p in unknown if p < first + 100]
         found = next(replacements(text[: first + 100], near, self._knows))
         form = None if found.new is None else (found.old, found.new)
         return UnknownCharacterError(text[first], first, form=form)
 
     def _knows_all_ascii(self, text: str) -> bool:
-        """Whether the comparison against the mark can be spared."""
+        """Whether an ASCII text cannot have unknown characters, so that checking is unnecessary."""
         assert self._table is not None
         return text.isascii() and bool((self._table[:128] < len(self)).all())
 
@@ -325,7 +321,7 @@ class CharTokenizer:
         size = len(self)
         table = np.full(CODE_POINTS, size, dtype=_smallest(size))
         table[self._points] = np.arange(size)
-        # Training read the rare characters as U+FFFD too; one never seen stays unknown.
+        # As in training. Characters that did not occur there stay unknown.
         table[[ord(c) for c in self.rare]] = self.replacement_id
         if self.lowercase:
             cased, folded = _cased()
@@ -335,7 +331,7 @@ class CharTokenizer:
 
 @functools.cache
 def _cased() -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
-    """The code points that have a lower case, and that lower case by `fold_case`."""
+    """The code points that have a lower case, and their lower case by `fold_case`."""
     cased = np.array([p for p in range(CODE_POINTS) if chr(p).lower() != chr(p)], dtype=np.int64)
     return cased, fold_case(cased)
 

@@ -1,7 +1,7 @@
-"""Ids -> windows of T characters, B at a time, in an order that a pair of numbers remembers.
+"""Batches of B windows of T characters, addressed by epoch and index.
 
-A plan answers `batch(epoch, index)` at once, without playing back what came before, so the
-cursor that resumes a run is just (epoch, index).
+`batch(epoch, index)` does not depend on earlier calls, so (epoch, index) is all that a resume
+needs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from charlstm.text.tokenizer import Ids
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows of T characters, and the character after each.
+    """A batch of B windows of T characters, with targets.
 
     Attributes:
         inputs: ids, shape (T, B), int64.
         targets: `inputs` one character later, shape (T, B), int64.
-        fresh: whether the state starts from zero (it is carried over otherwise).
-        reset: streams whose state does, (B,), where only some do.
+        fresh: whether all states start from zero; otherwise they are carried over.
+        reset: streams whose state starts from zero, shape (B,); None: `fresh` applies to all.
     """
 
     inputs: NDArray[np.int64]
@@ -34,7 +34,7 @@ class Batch:
     reset: NDArray[np.bool_] | None = None
 
     def chunk(self, number: int, count: int) -> Batch:
-        """Chunk `number`, from 0, of `count` that are about equally long: shape (~T / count, B)."""
+        """Chunk `number`, from 0, of `count` of nearly equal length; shape (~T / count, B)."""
         if count == 1:
             return self
         length = len(self.inputs)
@@ -49,23 +49,23 @@ class Batch:
 
 
 class Windows(Protocol):
-    """A plan of windows over a training text."""
+    """The batches of a training text."""
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many batches an epoch has; the same in every epoch."""
+        """Number of batches in each epoch."""
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Batch `index` of epoch `epoch`, both counted from 0."""
 
 
 def fit(num_chars: int, config: WindowConfig) -> WindowConfig:
-    """Reduce window and batch to what a text has room for.
+    """Reduce window length and batch size to fit a text.
 
-    Every carried stream gets one window at least; independent windows may overlap.
+    Each stream has at least one window; independent windows may overlap.
 
     Raises:
-        CorpusError: fewer than two characters: there is nothing to predict.
+        CorpusError: the text has fewer than two characters.
     """
     pairs = num_chars - 1
     if pairs < 1:
@@ -80,18 +80,18 @@ def fit(num_chars: int, config: WindowConfig) -> WindowConfig:
 
 
 def make_windows(ids: Ids, config: WindowConfig, seed: int) -> Windows:
-    """The plan that a configuration asks for; its sizes must fit the text (see `fit`)."""
+    """The batches for a configuration, whose sizes must fit the text (see `fit`)."""
     if config.stateless:
         return IndependentWindows(ids, config.maxlen, config.batch_size, config.step, seed)
     return CarriedWindows(ids, config.maxlen, config.batch_size, seed, reset=config.reset)
 
 
 class CarriedWindows:
-    """B parallel streams through the text; a window continues where the last one ended.
+    """B parallel streams of contiguous windows with carried state.
 
-    Each epoch starts at its own seeded offset below T, so window edges fall elsewhere each time.
-    Up to B*T characters at the streams' ends wait for another epoch. A share of the windows begins
-    from a zero state, as if a text began there.
+    Each epoch starts at a random offset below T, so that window boundaries vary. Up to B*T
+    characters at the streams' ends are not used in an epoch. With `reset`, a random fraction of
+    windows starts from a zero state.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class CarriedWindows:
         self._maxlen = maxlen
         self._seed = seed
         pairs = len(ids) - 1
-        # The largest offset that costs no window.
+        # The largest offset that does not reduce the number of windows.
         per_stream = pairs // (batch_size * maxlen)
         spare = pairs - per_stream * batch_size * maxlen
         self._max_offset = min(maxlen - 1, spare)
@@ -126,7 +126,7 @@ class CarriedWindows:
 
 
 class IndependentWindows:
-    """Windows whose starts are `step` characters apart, shuffled, each from a zero state."""
+    """Shuffled windows with stride `step`, each from a zero state."""
 
     def __init__(self, ids: Ids, maxlen: int, batch_size: int, step: int, seed: int) -> None:
         self._ids = ids
@@ -150,11 +150,11 @@ class IndependentWindows:
 
 
 def shuffle(places: NDArray[np.uint64], size: int, key: int) -> NDArray[np.uint64]:
-    """Where a pseudo-random permutation of 0..size-1 takes each place, in O(1) memory.
+    """Images of `places` under a pseudo-random permutation of 0..size-1, in O(1) memory.
 
-    A Feistel network on 2b bits is a bijection whatever its round function; values that land at
-    `size` or beyond are sent through again until they fall inside (cycle walking), which keeps
-    it a bijection on 0..size-1. (Black & Rogaway 2002, "Ciphers with arbitrary finite domains".)
+    A Feistel network on 2b bits is a bijection for any round function. It is applied again to
+    values of `size` or more until all are below (cycle walking), which gives a bijection on
+    0..size-1. (Black & Rogaway 2002, "Ciphers with arbitrary finite domains".)
     """
     half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
@@ -180,5 +180,5 @@ def _feistel(
 
 
 def _rng(*numbers: int) -> np.random.Generator:
-    """A generator for just these numbers: a seed, an epoch, and perhaps a batch of it."""
+    """A generator seeded by a seed, an epoch, and optionally a batch index."""
     return np.random.default_rng(numbers)
