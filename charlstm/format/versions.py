@@ -1,4 +1,4 @@
-"""Which version of the program wrote a checkpoint, where this one cannot use it."""
+"""Errors for checkpoints that a newer version wrote."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from charlstm.errors import CharlstmError, CheckpointError, UnknownOptionError
 def unusable(
     path: Path, meta: Mapping[str, Any], error: CharlstmError, *, damaged: bool = False
 ) -> CheckpointError:
-    """The error to report where a whole checkpoint does not hold what this version can use.
+    """The error for an intact checkpoint whose contents this version cannot use.
 
     Args:
         path: the file.
-        meta: what it says of itself.
-        error: what is wrong with its contents.
-        damaged: whether only damage, or a newer version, can be the reason.
+        meta: its metadata.
+        error: the error of its contents.
+        damaged: whether the only possible reasons are damage and a newer version.
     """
     written = str(meta.get("charlstm"))[:20]
     newer = _version(written) > _version(__version__)
     if not newer and not isinstance(error, UnknownOptionError):
         what = f"{path} is not an intact checkpoint" if damaged else str(path)
         return CheckpointError(f"{what}: {error}")
-    # A version in development has the number of the release before it or after it.
+    # A development version may have the number of the release before or after it.
     who = f"a newer charlstm ({written}); this is {__version__}"
     if not newer:
         who = f"a newer charlstm than this {__version__}"
@@ -38,6 +38,6 @@ def unusable(
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """The numbers that a version begins with, for comparison; none where it is no version."""
+    """The leading numbers of a version, for comparison; empty if it is not a version."""
     match = re.match(r"\d{1,6}(\.\d{1,6})*", text, re.ASCII)
     return tuple(map(int, match[0].split("."))) if match else ()
