@@ -1,12 +1,12 @@
-"""What arrays a model's checkpoint holds: their names and shapes, from the configuration alone.
+"""Names and shapes of a model's weights in a checkpoint, from its configuration.
 
 With H = hidden size, V = vocabulary, I = V, or the embedding's size, for the first layer and H
 for the others, and the G gates of a cell in the order of its record in `charlstm.cells`:
 
 - `layers.l.weight_ih` (G*H, I), `layers.l.weight_hh` (G*H, H)
-- `layers.l.bias` (G*H,), with the cell's `extra_biases` behind
+- `layers.l.bias` (G*H,), followed by the cell's `extra_biases`
 - `layers.l.NAME` for each of the cell's `extra_weights`
-- `norms.l.weight`, `norms.l.bias` (H,): between layer l and the one above
+- `norms.l.weight`, `norms.l.bias` (H,): between layer l and layer l+1
 - `backward_layers.l...`, `backward_norms.l...`: the stack that reads backward
 - `embedding.weight` (V, E)
 - `head.weight` (V, W), `head.bias` (V,): W is H, times the layers with dense output, times two
@@ -25,21 +25,21 @@ from charlstm.config import ModelConfig
 from charlstm.errors import CheckpointError
 from charlstm.layers import network
 
-_LARGEST = 1e30  # beyond it sums over a layer might not be finite
+_LARGEST = 1e30  # sums of larger weights over a layer might not be finite
 
 
 def weight_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
-    """Every weight's name and shape."""
+    """The shape of each weight by name."""
     return network(config, vocab_size).weight_shapes()
 
 
 def check_weights(
     weights: Mapping[str, NDArray[Any]], config: ModelConfig, vocab_size: int
 ) -> None:
-    """Compare names, shapes and types with what the configuration asks for.
+    """Check names, shapes, dtypes and values of weights against the configuration.
 
     Raises:
-        CheckpointError: they differ, or a weight is not finite or far too large.
+        CheckpointError: they differ, or a weight is not finite or too large.
     """
     expected = weight_shapes(config, vocab_size)
     if set(weights) != set(expected):

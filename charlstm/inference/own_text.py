@@ -1,4 +1,4 @@
-"""The text that a run was trained on, read again."""
+"""Reading the text that a run was trained on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class OwnText:
     """A run's text.
 
     Attributes:
-        corpus: its ids and parts, the very ones that the run was trained on.
+        corpus: ids and parts, identical to those in training.
         config: the run's configuration.
-        meta: what the checkpoint says of the text.
-        paths: where it lies; empty where the run's folder keeps it.
+        meta: the checkpoint's metadata of the text.
+        paths: its files and folders; empty if it is saved in the run's folder.
     """
 
     corpus: Corpus
@@ -44,17 +44,17 @@ def read_own_text(
     """Find and read a run's text.
 
     Args:
-        run: whose.
+        run: the run.
         path: the checkpoint's file, for messages.
-        checkpoint: says what the text was, and where it lay.
-        arguments: where it lies now; empty: where it lay.
-        progress: told how far the reading is.
-        way_out: what the user can do where the text has changed.
+        checkpoint: records the text and its files.
+        arguments: the current files and folders; empty: those recorded.
+        progress: called with the progress of reading.
+        way_out: advice for a text that has changed.
 
     Raises:
-        CheckpointError: the checkpoint says nothing of a text.
-        SourceError: the text is not where it lay, or unreadable.
-        RunError: the text is another one now.
+        CheckpointError: the checkpoint does not record a text.
+        SourceError: the text is missing or unreadable.
+        RunError: the text has changed.
     """
     config, tokenizer = read_meta(path, checkpoint)
     meta, paths = checkpoint.meta.get("corpus"), checkpoint.meta.get("paths")
@@ -72,7 +72,7 @@ def read_own_text(
                 text.glob,
                 text.exclude,
                 runs_dir=run.folder.parent,
-                hidden="folder_rules" not in meta,  # a run of before there were such rules
+                hidden="folder_rules" not in meta,  # a run from before these rules
             )
         else:
             places = [str(run.kept_text)]
@@ -89,7 +89,7 @@ def read_own_text(
             raise
         raise SourceError(
             f"the run's text cannot be read again: {str(error).splitlines()[0]}\n"
-            "If it has moved, name its new place after the options."
+            "If it has moved, give its new path after the options."
         ) from error
     except ChangedTextError as error:
         shown = ", ".join(places)[:200]
@@ -100,6 +100,6 @@ def read_own_text(
             f"changed{files}.\n"
             f"{way_out}"
         ) from error
-    # A text that was named anew lies there from now on.
+    # New paths replace the recorded ones.
     new_paths = [str(Path(place).resolve()) for place in places] if paths else []
     return OwnText(corpus, config, meta, new_paths)

@@ -1,8 +1,8 @@
-"""How well a model predicts a text: nats and characters counted, divided once, at the end.
+"""Evaluation of a model on a text: sums of nats and characters, divided once at the end.
 
-The state is carried over the whole text. A long text is cut into parallel streams for speed;
-each but the first reads the `WARM_UP` characters before its part without counting them, so its
-state has long forgotten where it began.
+The state is carried over the whole text. A long text is divided into parallel streams for speed.
+Each but the first reads the `WARM_UP` characters before its part without counting them, so that its
+state no longer depends on the start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from charlstm.text.tokenizer import Ids
 WARM_UP = 512
 _MAX_STREAMS = 64
 _MAX_COLD = 256
-_MIN_STREAM = 2048  # characters that make a stream worth its warm-up
+_MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Score:
     """Sums over predicted characters.
 
     Attributes:
-        nats: minus the log-likelihood of all predicted characters together.
-        count: how many were predicted: all but a text's first.
+        nats: negative log-likelihood of all predicted characters.
+        count: number of predicted characters: all but a text's first.
     """
 
     nats: float
@@ -38,17 +38,17 @@ class Score:
 
     @property
     def nats_per_char(self) -> float:
-        """The mean categorical cross-entropy, in nats."""
+        """The mean cross-entropy, in nats per character."""
         return self.nats / self.count
 
     @property
     def bits_per_char(self) -> float:
-        """The same in bits."""
+        """The mean cross-entropy, in bits per character."""
         return self.nats_per_char / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """E to the nats per character."""
+        """The perplexity, exp(nats per character); inf if it overflows."""
         try:
             return math.exp(self.nats_per_char)
         except OverflowError:
@@ -57,15 +57,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Streams:
-    """A text's predictions divided among parallel streams.
+    """The division of a text into parallel streams.
 
-    Position p reads character p and predicts character p + 1. Stream s counts the positions
-    from `s * length` on, `length` of them, the last stream perhaps fewer.
+    Position p reads character p and predicts character p + 1. Stream s counts `length` positions
+    from `s * length` on; the last stream may have fewer.
 
     Attributes:
-        count: how many streams.
-        length: positions in each.
-        predictions: positions in all.
+        count: number of streams.
+        length: positions in each stream.
+        predictions: total number of positions.
     """
 
     count: int
@@ -78,7 +78,7 @@ class Streams:
         return -WARM_UP if self.count > 1 else 0
 
     def positions(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where the streams are at time steps first..last-1, and whether that counts.
+        """The streams' positions at time steps first..last-1, and which of them count.
 
         Returns:
             Positions (T, N), clipped into the text, and a mask (T, N).
@@ -90,7 +90,7 @@ class Streams:
 
 
 def plan_streams(num_chars: int) -> Streams:
-    """Divide a text of that many characters.
+    """Divide a text of `num_chars` characters into streams.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -98,7 +98,7 @@ def plan_streams(num_chars: int) -> Streams:
     predictions = num_chars - 1
     if predictions < 1:
         raise CorpusError(
-            f"the text has {num_chars} character(s); at least 2 are needed to score it."
+            f"the text has {num_chars} character(s); at least 2 are needed to evaluate on it."
         )
     count = max(1, min(_MAX_STREAMS, predictions // _MIN_STREAM))
     length = -(-predictions // count)
@@ -107,12 +107,12 @@ def plan_streams(num_chars: int) -> Streams:
 
 @no_underflow()
 def score_ids(engine: Engine, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
-    """Score a text's ids, shape (T,), in float32 with sums in float64.
+    """Evaluate on a text, with carried state, in float32 with sums in float64.
 
     Args:
         engine: the model.
         ids: shape (T,).
-        progress: receives how many characters have been predicted.
+        progress: called with the number of characters predicted.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -122,7 +122,7 @@ def score_ids(engine: Engine, ids: Ids, progress: Callable[[int], None] | None =
     nats = 0.0
     for time in range(plan.start, plan.length):
         if time == 0 and plan.count > 1:
-            session.reset(0)  # the first stream has no text before its part: it starts here
+            session.reset(0)  # the first stream has no warm-up and starts here
         places, counted = plan.positions(time, time + 1)
         places, counted = places[0], counted[0]
         read = ids[places].astype(np.int64)
@@ -139,16 +139,16 @@ def score_ids(engine: Engine, ids: Ids, progress: Callable[[int], None] | None =
 def score_cold(
     engine: Engine, ids: Ids, window: int, progress: Callable[[int], None] | None = None
 ) -> Score:
-    """Score a text's ids in windows, each from the zero state, every position counted.
+    """Evaluate on a text in windows, each from a zero state, counting every position.
 
-    Window k reads characters kT to kT+T-1 and predicts each one's successor, so that most are
-    predicted from fewer than T characters: what programs without a carried state report.
+    Window k reads characters kT to kT+T-1 and predicts the successor of each, so most predictions
+    have fewer than T characters of context. Programs without carried state report this figure.
 
     Args:
         engine: the model.
         ids: shape (n,).
         window: T.
-        progress: receives how many characters have been predicted.
+        progress: called with the number of characters predicted.
 
     Raises:
         CorpusError: fewer than two characters.

@@ -1,4 +1,4 @@
-"""How a model reads the texts that it is given: by the rules that it was trained with."""
+"""Reading prompts and other texts by the rules of a model's training text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from charlstm.text.sources import normalize
 from charlstm.text.tokenizer import CharTokenizer, Ids, check_unknown_policy
 
 ESCAPE = re.compile(r"\\[0nrt]")
-"""A backslash and a letter, by which a newline or a tab may be meant."""
+"""An apparent escape: a backslash and a letter that may mean a newline or a tab."""
 ESCAPES_HINT = (
     "For a newline give --escapes, which reads \\n as a newline and \\t as a tab, or type $'\\n' "
     "in bash or zsh."
@@ -20,10 +20,10 @@ ESCAPES_HINT = (
 
 
 class TextReader:
-    """Reads prompts, texts to score, texts with blanks, and stop texts.
+    """Reads prompts, texts to evaluate on, texts with blanks, and stop texts.
 
     Args:
-        config: how the training text was read; its line ends and case count here.
+        config: how the training text was read; line endings and case are used.
         tokenizer: the vocabulary.
     """
 
@@ -33,20 +33,19 @@ class TextReader:
         self._writable = frozenset(tokenizer.characters)
 
     def read(self, text: str, unknown: str = "error", *, before: str = "") -> Mapped:
-        """A text with the line ends and the case of the training text.
+        """A text with line endings and case converted as in the training text.
 
         Args:
             text: any text.
-            unknown: as for `CharTokenizer.encode`; under `map` unknown characters are replaced,
-                otherwise they stay.
-            before: the character that comes before the text, if there is one.
+            unknown: as for `CharTokenizer.encode`; only `map` changes unknown characters here.
+            before: the character before the text, if any.
 
         Returns:
-            The text, and what was replaced under `map`. Reading it again changes nothing.
+            The text, and the replacements under `map`. Reading it again does not change it.
 
         Raises:
             ConfigError: `unknown` is none of the policies.
-            UnknownCharacterError: nothing stands for a character, under `map`.
+            UnknownCharacterError: under `map`, a character has no equivalent in the vocabulary.
         """
         check_unknown_policy(unknown)
         text = normalize(text, self.config)
@@ -56,7 +55,7 @@ class TextReader:
         return Mapped(normalize(mapped.text, self.config), mapped.counts)
 
     def encode(self, text: str, unknown: str = "error", *, before: str = "") -> Ids:
-        """Ids of a text that was read, (T,); arguments and errors as for `read`.
+        """Ids of a text after `read`, shape (T,); arguments and errors as for `read`.
 
         Raises:
             UnknownCharacterError: see `CharTokenizer.encode`.
@@ -67,18 +66,18 @@ class TextReader:
         """A stop text as the model can write it.
 
         Args:
-            stop: the text before which a sample ends.
-            unknown: under `map`, unknown characters are replaced; otherwise each is an error.
+            stop: the stop text.
+            unknown: under `map`, unknown characters are mapped; otherwise each is an error.
 
         Raises:
-            ConfigError: it holds a character that the model cannot write, so that no text could
-                ever end there; or nothing is left of it.
+            ConfigError: the model cannot write one of its characters, so it could never occur; or
+                no character is left after mapping.
         """
         policy = "map" if unknown == "map" else "error"
         try:
             mapped = self.read(stop, policy)
             self.tokenizer.encode(mapped.text)
-            # Rare characters can be read, as U+FFFD, but not written.
+            # Rare characters are read as U+FFFD and cannot be written.
             rare = next((n for n, c in enumerate(mapped.text) if c not in self._writable), None)
             if rare is not None:
                 raise UnknownCharacterError(mapped.text[rare], rare)

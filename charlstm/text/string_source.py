@@ -10,7 +10,9 @@ from charlstm.text.sources import Source
 
 
 def source_from_text(text: str, config: TextConfig) -> Source:
-    """A source with the given text, whose line endings become LF unless the configuration keeps them.
+    """A source with the given text.
+
+    Line endings become LF unless the configuration keeps them.
 
     Raises:
         SourceError: the text has a NUL character, or cannot be copied.
