@@ -1,4 +1,4 @@
-"""Models that read from both sides: how well they know each character, and filling in blanks.
+"""Bidirectional models: pseudo-likelihood, and filling in blanks.
 
 Such a model gives p(x_t | all that is before t, all that is after t). Multiplied over a text these
 are no probability of the text but its pseudo-likelihood (Besag 1975), which is not to be compared
@@ -31,7 +31,7 @@ _MOST_KEPT = 1 << 26  # logits kept at a time by `fill`
 
 @dataclass(frozen=True)
 class Blocks:
-    """Parts of a text to be scored side by side.
+    """Parts of a text to evaluate in one batch.
 
     Attributes:
         starts: the first character that each predicts, (S,).
@@ -47,13 +47,13 @@ class Blocks:
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """All that is read or predicted, in the text's order: (left + count + right, S)."""
+        """All positions read or predicted, in the text's order: (left + count + right, S)."""
         reach = np.arange(-self.left, self.count + self.right)
         return reach[:, None] + self.starts[None, :]
 
 
 def plan_blocks(num_chars: int) -> Iterator[Blocks]:
-    """Divide a text of that many characters; all but the first are predicted.
+    """Divide a text into parts; all characters but the first are predicted.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -76,7 +76,7 @@ def plan_blocks(num_chars: int) -> Iterator[Blocks]:
 
 
 class BothWays:
-    """A model that reads from both sides.
+    """A bidirectional model.
 
     Args:
         weights, config, vocab_size: as for `Engine`.
@@ -92,7 +92,7 @@ class BothWays:
         self.backward = Engine(weights, config, vocab_size, direction="backward")
 
     def logits(self, ids: Ids, blocks: Blocks) -> NDArray[np.float32]:
-        """What both sides together say of each character to predict: (count, S, V)."""
+        """Logits of each character to predict, from both sides: (count, S, V)."""
         read = ids[blocks.places].astype(np.int64)
         streams = read.shape[1]
         first, last = blocks.left, blocks.left + blocks.count
@@ -111,7 +111,7 @@ class BothWays:
 
     @no_underflow()
     def score(self, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
-        """The pseudo-likelihood of a text's ids, shape (T,).
+        """The pseudo-likelihood of a text's ids of shape (T,).
 
         Args:
             ids: shape (T,).
@@ -142,7 +142,7 @@ class BothWays:
         config: FillConfig,
         swept: Callable[[int], None] | None = None,
     ) -> NDArray[np.int64]:
-        """Fill in blanks, once and then again `config.sweeps` times.
+        """Fill in blanks, then resample them in `config.sweeps` Gibbs sweeps.
 
         The first time, what lies to the right is read without its blanks. Each time the text is
         gone through from left to right, so that what is drawn is read by what is drawn after.
@@ -196,7 +196,7 @@ class BothWays:
     def _after(
         self, texts: NDArray[np.int64], blanks: NDArray[np.bool_], *, skip: bool
     ) -> dict[int, NDArray[np.float32]]:
-        """What the right side says of each blank: (N, V) by place."""
+        """Logits of each blank from the right side: (N, V) by position."""
         session = self.backward.session(len(texts))
         logits = np.zeros((len(texts), self.backward.vocab_size), dtype=np.float32)
         found = {}

@@ -1,4 +1,4 @@
-"""Writes text by the kernels of `charlstm.kernels.lstm_sampling`, for the extra `charlstm[fast]`.
+"""Text generation by the kernels of `charlstm.kernels.lstm_sampling` (extra `charlstm[fast]`).
 
 A `FastWriter` computes what `Sampler.choose` and `Session.step` compute, for a stack of LSTM layers
 whose input gate may be coupled. Importing this module imports numba, which takes most of a second,
@@ -39,12 +39,12 @@ _TYPES = {
     name: np.dtype(dtype)
     for name, dtype in (("float32", np.float32), ("bfloat16", np.uint16), ("int8", np.uint8))
 }
-"""The type of h by the precision of the products."""
+"""The dtype of h for each precision."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One thread's part of each layer's units.
+    """One thread's partition of each layer's units.
 
     Attributes:
         units: which units.
@@ -89,7 +89,7 @@ class FastWriter:
         self._divide()
 
     def _divide(self) -> None:
-        """Choose the number of threads for a layer's units; load the session's state into each."""
+        """Choose the number of threads for a layer, and load the session's state into each."""
         engine = self._session.engine
         count = (
             _unit_threads(engine, self._dtype) if self._has_few_streams and not self._alone else 1
@@ -104,7 +104,7 @@ class FastWriter:
             self._exchange(part, store=False)
 
     def _part(self, first: int, last: int) -> _Part:
-        """The part with the units from `first` up to `last`."""
+        """The partition with units `first` to `last` - 1."""
         engine, streams, dtype = self._session.engine, self._session.streams, self._dtype
         hidden, layers = engine.hidden_size, engine.num_layers
         own = np.arange(engine.rows).reshape(-1, hidden)[:, first:last].reshape(-1)
@@ -137,7 +137,7 @@ class FastWriter:
         )
 
     def _exchange(self, part: _Part, *, store: bool) -> None:
-        """Copy a part's state to the session, or else from it."""
+        """Copy a partition's state to the session, or from it."""
         session = self._session
         for layer, (state, out) in enumerate(zip(session.cells, session.outs, strict=True)):
             c, products = _rows(state.parts[1], session.streams), _rows(out, session.streams)
@@ -150,7 +150,7 @@ class FastWriter:
                 part.outs[layer, :, : len(chosen)] = products[chosen].T
 
     def write(self, uniforms: NDArray[np.float64], temperature: float) -> NDArray[np.int64]:
-        """Draw a character for each uniform number (n, N), and read it."""
+        """Sample a character for each uniform number (n, N), and read it."""
         ids = np.empty(uniforms.shape, dtype=np.int64)
         self._run(np.ascontiguousarray(uniforms), temperature, ids, is_sampling=True)
         return ids
@@ -167,7 +167,7 @@ class FastWriter:
         *,
         is_sampling: bool,
     ) -> None:
-        """Draw into `ids`, or read from it."""
+        """Sample into `ids`, or read from it."""
         if self._alone:
             self._alone -= 1
             if not self._alone:
@@ -187,7 +187,7 @@ class FastWriter:
         ids: NDArray[np.int64],
         is_sampling: bool,
     ) -> int:
-        """`_run` until other threads keep it waiting; returns how many characters are done."""
+        """`_run` until other threads delay it; returns the number of characters done."""
         calls = [
             (
                 part.table, part.packed, part.scales, self._h, part.c, part.outs,
@@ -235,7 +235,7 @@ _parallel_lock, _NO_LOCK = threading.Lock(), nullcontext()
 
 
 def _unit_threads(engine: Engine, dtype: np.dtype[Any]) -> int:
-    """How many threads share a layer's units, 1 or more."""
+    """The number of threads for a layer's units, at least 1."""
     size = engine.columns.size * dtype.itemsize
     return max(1, min(_max_threads(), _MAX_PARTS, size // _MIN_BYTES, engine.hidden_size))
 
@@ -259,7 +259,7 @@ def _pool() -> ThreadPoolExecutor:
 
 @cache
 def _max_threads() -> int:
-    """The processors that this process may use; counted once, as the pool has that many."""
+    """The number of available processors, determined once, as for the thread pool."""
     return available_processors()
 
 

@@ -1,4 +1,4 @@
-"""A trained model as a library sees it: generate text, score text."""
+"""LanguageModel: text generation and evaluation with a trained model."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Sample:
 
 
 class LanguageModel:
-    """A character-level language model, ready to write and to score.
+    """A trained character-level language model.
 
     Texts that it is given are read as its training text was: with the same line ends, and in lower
     case where that was trained with `--lowercase`.
@@ -110,12 +110,12 @@ class LanguageModel:
 
     @property
     def reads_both_ways(self) -> bool:
-        """Whether it predicts a character from both its sides, so that it can fill blanks only."""
+        """Whether the model is bidirectional; such a model can only fill in blanks."""
         return self._both_ways is not None
 
     @property
     def engine(self) -> Engine:
-        """The network of a model that reads left to right.
+        """The network of a forward model.
 
         Raises:
             DirectionError: it reads both ways.
@@ -141,7 +141,7 @@ class LanguageModel:
         warn: Callable[[str], None] = warnings.warn,
         compiled: bool | None = None,
     ) -> LanguageModel:
-        """Open a run (its best checkpoint) or a checkpoint file.
+        """A model from a run's best checkpoint, or from a checkpoint file.
 
         Args:
             run: a run's folder or name, or a file; None: the newest run.
@@ -163,7 +163,7 @@ class LanguageModel:
     def from_checkpoint(
         cls, path: Path, checkpoint: Checkpoint, *, compiled: bool | None = None
     ) -> LanguageModel:
-        """A model from a checkpoint that was read, and its path.
+        """A model from a loaded checkpoint and its path.
 
         Raises:
             CheckpointError: it is not a model's.
@@ -178,7 +178,7 @@ class LanguageModel:
     def start(
         self, prompt: str = "", unknown: str = "error", progress: ReadProgress | None = None
     ) -> tuple[Session, NDArray[Any]]:
-        """Read a prompt of any length from the zero state.
+        """Read a prompt of any length, from a zero state.
 
         Without a prompt the model has read one newline (or, if it knows none, one space or its
         first character), so that it begins as at the beginning of a line.
@@ -213,7 +213,7 @@ class LanguageModel:
         progress: ReadProgress | None = None,
         **options: Any,
     ) -> Iterator[str]:
-        """Write text that continues a prompt, piece by piece.
+        """Generate text that continues a prompt, as an iterator of strings.
 
         Args:
             prompt: what comes before; it is not part of what is yielded.
@@ -238,7 +238,7 @@ class LanguageModel:
         return self._continue(session, logits, config)
 
     def _with_stops(self, config: SampleConfig, unknown: str) -> SampleConfig:
-        """The configuration with stop texts as the model writes them."""
+        """The configuration, with stop texts converted as the model writes them."""
         stops = tuple(self.texts.read_stop(stop, unknown).text for stop in config.stop)
         return replace(config, stop=stops)
 
@@ -269,7 +269,7 @@ class LanguageModel:
         written: ReadProgress | None = None,
         **options: Any,
     ) -> list[Sample]:
-        """Write several continuations side by side, which is faster than one after the other.
+        """Generate several continuations in one batch.
 
         Args:
             count: how many; sample n is the same whatever the count, up to rounding.
@@ -317,7 +317,7 @@ class LanguageModel:
 
     @check_arguments
     def score(self, text: str, *, unknown: str = "error") -> Score:
-        """How well the model predicts a text, its state carried from the text's first character.
+        """Evaluate on a text, with carried state.
 
         A model that reads both ways gives the pseudo-likelihood, see `charlstm.inference.both`.
 
@@ -332,7 +332,7 @@ class LanguageModel:
     def score_ids(
         self, ids: Any, *, cold_window: int = 0, progress: ReadProgress | None = None
     ) -> Score:
-        """The same for ids.
+        """Evaluate on ids.
 
         Args:
             ids: the text: any integer array or sequence of shape (T,).
@@ -374,7 +374,7 @@ class LanguageModel:
         progress: ReadProgress | None = None,
         **options: Any,
     ) -> list[str]:
-        """Fill in a text's blanks, given what stands on both their sides.
+        """Fill in the blanks of a text, given the text before and after each.
 
         Args:
             text: any text with blanks in it, one for each character.
@@ -417,7 +417,7 @@ class LanguageModel:
     def _with_blanks(
         self, text: str, blank: str, unknown: str
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Ids of a text, anything at its blanks, and where those are."""
+        """Ids of a text, with arbitrary ids at its blanks, and the blanks' positions."""
         ids: list[NDArray[np.int64]] = []
         places: list[NDArray[np.bool_]] = []
         done = 0
@@ -440,7 +440,7 @@ class LanguageModel:
 
 
 def check_has_blank(text: str, blank: str) -> None:
-    """Check that there is something to fill in.
+    """Check that a text has blanks to fill in.
 
     Raises:
         ConfigError: the text has no blank.
@@ -453,7 +453,7 @@ def check_has_blank(text: str, blank: str) -> None:
 
 
 def seed_of(config: SampleConfig | FillConfig) -> int:
-    """The configured seed, or a new one, which every JSON reader keeps exact (below 2**53)."""
+    """The configured seed, or a new one below 2**53, which JSON readers represent exactly."""
     return secrets.randbits(53) if config.seed is None else config.seed
 
 

@@ -1,4 +1,4 @@
-"""Logits -> characters: filters, draws, and the loop that feeds a draw back.
+"""Sampling from logits: filters, random draws, and the generation loop.
 
 The order is temperature, top-k, top-p, min-p, then the draw. Each filter is a pure function on
 logits (N, V) that sets what it drops to -inf; the likeliest character always stays.
@@ -36,7 +36,7 @@ from charlstm.text.tokenizer import Ids
 
 Floats = NDArray[np.floating[Any]]
 ReadProgress = Callable[[int], None]
-"""Told how many characters have been read."""
+"""Called with the number of characters read."""
 _BLOCK = 256  # uniforms drawn at a time
 # Characters that compiled code writes at a time, and prompts are read by: in all, in each stream.
 _AT_A_TIME, _LEAST = 4096, 32
@@ -55,7 +55,7 @@ def keep_top_k(logits: Floats, k: int) -> Floats:
 
 
 def keep_top_p(logits: Floats, p: float) -> Floats:
-    """Keep the fewest likeliest characters whose probabilities add up to p or more.
+    """Keep the most likely characters whose cumulative probability reaches p.
 
     Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration" (nucleus sampling).
     """
@@ -75,14 +75,14 @@ def keep_min_p(logits: Floats, share: float) -> Floats:
 
 
 def softmax(logits: Floats) -> NDArray[np.float64]:
-    """Probabilities of each row, in float64."""
+    """Softmax of each row, in float64."""
     wide = logits.astype(np.float64)
     powers = np.exp(wide - wide.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-    """One character for each row, by inverse cumulative distribution, in the logits' precision.
+    """Sample one id for each row by inverse transform sampling, in the logits' precision.
 
     Args:
         logits: (N, V).
@@ -120,7 +120,7 @@ def _has_no_filter(config: SampleConfig) -> bool:
 
 
 class Sampler:
-    """Chooses next characters for N streams, each with uniforms of its own.
+    """Samples next characters for N streams, each with its own random numbers.
 
     Args:
         config: temperature and filters.
@@ -147,12 +147,12 @@ class Sampler:
         self._divisor = np.array(config.temperature, dtype=np.float32)
 
     def _uniforms(self) -> NDArray[np.float64]:
-        """The next number of each stream, (N,)."""
+        """The next uniform number of each stream, shape (N,)."""
         row: NDArray[np.float64] = self.uniforms(1)[0]
         return row
 
     def uniforms(self, most: int) -> NDArray[np.float64]:
-        """The next numbers of each stream, at least one and `most` at most: (n, N)."""
+        """The next 1 to `most` uniform numbers of each stream, shape (n, N)."""
         if self._used == _BLOCK:
             self._refill()
         first = self._used
@@ -180,7 +180,7 @@ class Sampler:
         return draw(keep_min_p(scaled, config.min_p), uniforms)
 
     def choose_one(self, logits: NDArray[np.float32]) -> int:
-        """`choose` for a single stream, logits (V,) -> id: the same id, in fewer steps."""
+        """`choose` for a single stream, logits (V,) -> id; same result, faster."""
         if not self.plain or self.greedy:
             return int(self.choose(logits[None, :])[0])
         if self._used == _BLOCK:
@@ -200,7 +200,7 @@ class Sampler:
 def generate_ids(
     session: Session, logits: Floats, sampler: Sampler, length: int = 0
 ) -> Iterator[Any]:
-    """Draw, feed back, and draw again, without end.
+    """Sample characters indefinitely, feeding each back as input.
 
     Args:
         session: streams that have read a prompt. It may be some characters ahead of what was
@@ -239,7 +239,7 @@ def generate_ids(
 
 
 def read_ids(session: Session, ids: Ids, progress: ReadProgress | None = None) -> Floats:
-    """Read a prompt, a part at a time, so that it can be interrupted.
+    """Read a prompt in parts, so that it can be interrupted.
 
     A prompt of at least `WORTH_COMPILING` characters is read by compiled code, where the extra
     `charlstm[fast]` is installed and knows the model.
@@ -271,7 +271,7 @@ def read_ids(session: Session, ids: Ids, progress: ReadProgress | None = None) -
 
 
 def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
-    """How many characters to write before compiled code is asked for."""
+    """Number of characters to generate before compiled code is loaded."""
     engine = session.engine
     fits = engine.plain_lstm and sampler.plain and not sampler.greedy
     if not fits or engine.compiled is False:
@@ -298,7 +298,7 @@ class Writes(Protocol):
 
 @cache
 def load_writer(precision: str) -> Callable[[Session], Writes] | None:
-    """What reads and writes on from where a session is, by compiled code, if it works here.
+    """A function from a session to a compiled writer that continues it; None if unavailable.
 
     Warns:
         CompiledCodeWarning: numba is installed and the processor fit, yet it does not work.
@@ -334,7 +334,7 @@ def load_writer(precision: str) -> Callable[[Session], Writes] | None:
 
 
 def check_precision(engine: Engine, config: SampleConfig) -> None:
-    """Whether text can be written with products of the configured precision.
+    """Check that the configured precision is available.
 
     Raises:
         ConfigError: not by such a model, or with such filters.
@@ -357,7 +357,7 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
 
 
 class StopText:
-    """Ends a text before the stop text that begins first, whatever the order of the stops.
+    """Ends a text before the first stop text that occurs in it.
 
     Characters that may turn out to belong to a stop text are held back until that is decided.
 
@@ -375,18 +375,18 @@ class StopText:
         self.found = False
 
     def feed(self, character: str) -> str:
-        """Take the next character; returns what is now sure to come before any stop text."""
+        """Add the next character; returns the text that certainly precedes any stop text."""
         if not self._held and character not in self._starts:
             return character
         self._held += character
         return self._release(final=False)
 
     def rest(self) -> str:
-        """What is still held back, up to a stop text, once the text has ended."""
+        """The remaining text, up to a stop text, after generation has ended."""
         return self._release(final=True)
 
     def _release(self, *, final: bool) -> str:
-        """Remove from what is held all that no stop text can begin in.
+        """Remove the held text in which no stop text can begin.
 
         Args:
             final: whether no more characters will come, so that a stop text that has only begun
