@@ -16,14 +16,14 @@ from charlstm.planner.rules import choose
 @pytest.mark.parametrize(
     ("given", "speed", "words"),
     [
-        ({"epochs": 100_000}, 1e4, "the text 100,000.0 times, as --epochs says"),
-        ({"epochs": 1}, 1e4, "as --epochs says"),
-        ({"epochs": 1, "minutes": 60.0}, 1e6, "as --epochs says"),
-        ({"epochs": 1000, "minutes": 600.0}, 1e6, "as --epochs says"),
-        ({"epochs": 1000, "minutes": 1.0}, 1e3, "in that time"),
-        ({"minutes": 1.0}, 1e3, "in that time"),
-        ({"minutes": 600.0}, 1e6, "may end before that time"),
-        ({}, 1e6, "may end before that time"),
+        ({"epochs": 100_000}, 1e4, "100,000.0 epochs, from --epochs"),
+        ({"epochs": 1}, 1e4, "from --epochs"),
+        ({"epochs": 1, "minutes": 60.0}, 1e6, "from --epochs"),
+        ({"epochs": 1000, "minutes": 600.0}, 1e6, "from --epochs"),
+        ({"epochs": 1000, "minutes": 1.0}, 1e3, "at this machine"),
+        ({"minutes": 1.0}, 1e3, "at this machine"),
+        ({"minutes": 600.0}, 1e6, "may end earlier"),
+        ({}, 1e6, "may end earlier"),
     ],
     ids=str,
 )
@@ -35,9 +35,9 @@ def test_what_limits_a_run_is_what_is_reported(
     config = Config().override({**given, **choice.overrides})
     lines: list[str] = []
     explain(["play.txt"], given, config, choice, lines.append, runs_dir=Path("checkpoints"))
-    reads = next(line for line in lines if line.startswith("expected to read"))
+    reads = next(line for line in lines if line.startswith("expected: "))
     assert words in reads
-    ends = ["as --epochs says", "in that time", "may end before that time"]
+    ends = ["from --epochs", "at this machine", "may end earlier"]
     assert sum(end in reads for end in ends) == 1
 
 
