@@ -63,7 +63,7 @@ def run(place: Path) -> Run:
         (b"\xef\xbb\xbfThe light\nis", []),
         (b"The light\r\nis", []),
         (b"The light\ris", []),
-        (gzip.compress(b"The light\r\nis"), []),
+        (gzip.compress(b"The light\r\nis", mtime=0), []),
         (b"The light\n\xffis", ["--encoding-errors", "ignore"]),
     ],
     ids=str,
