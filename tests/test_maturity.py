@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlstm.format.progress import Progress
 from charlstm.runs.maturity import FEW_STEPS, hardly_trained
 from charlstm.text.entropy import unigram_nats
 from tests.conftest import TINY, Program
@@ -17,7 +18,8 @@ from tests.conftest import TINY, Program
 
 def meta(step: int, best: float | None, unigram: float | None = 3.0, **more: Any) -> dict[str, Any]:
     corpus = {} if unigram is None else {"unigram_nats": unigram}
-    progress = {"step": step, "best_nats": best, "epoch_nats": 0.0, "epoch_steps": 0, **more}
+    progress = {"step": step, "best_nats": best, "epoch_nats": 0.0, "epoch_chars": 0, **more}
+    assert progress.keys() <= Progress().to_json().keys()
     return {"progress": progress, "corpus": corpus, "tokenizer": {"characters": "abcdefghij"}}
 
 
@@ -29,7 +31,7 @@ def meta(step: int, best: float | None, unigram: float | None = 3.0, **more: Any
         (meta(FEW_STEPS - 1, 1.0), [f"{FEW_STEPS - 1} steps"]),
         (meta(1000, 4.1), ["1,000 steps", "4.10", "3.00"]),
         (meta(1000, 2.95), ["2.95"]),
-        (meta(1000, None, epoch_nats=400.0, epoch_steps=100), ["4.00"]),
+        (meta(1000, None, epoch_nats=400.0, epoch_chars=100), ["4.00"]),
         (meta(1000, 0.2, 0.0), ["0.20"]),
         (meta(1000, 2.3, None), ["2.30", "equal"]),  # of an older version
     ],
@@ -44,13 +46,13 @@ def test_hardly_trained(contents: dict[str, Any], words: list[str]) -> None:
     [
         meta(FEW_STEPS, 2.8),
         meta(1000, None),
-        meta(1000, None, epoch_nats=250.0, epoch_steps=100),
+        meta(1000, None, epoch_nats=250.0, epoch_chars=100),
         meta(1000, 0.01, 0.0),
         meta(1000, 2.1, None),
         {},
         {"progress": None},
         {"progress": {"step": "x"}},
-        {"progress": {"step": 1000, "best_nats": math.nan, "epoch_nats": "x", "epoch_steps": 3}},
+        {"progress": {"step": 1000, "best_nats": math.nan, "epoch_nats": "x", "epoch_chars": 3}},
         {"progress": {"step": 1000, "best_nats": 1.0}, "corpus": {"unigram_nats": "x"}},
     ],
     ids=str,

@@ -62,10 +62,10 @@ def how_to_train_on(path: Path, meta: Mapping[str, Any]) -> str:
 
 def _loss(progress: Mapping[str, Any]) -> float | None:
     """The best loss of an evaluation, or before the first, the mean training loss."""
-    best, nats, steps = (progress.get(key) for key in ("best_nats", "epoch_nats", "epoch_steps"))
+    best, nats, chars = (progress.get(key) for key in ("best_nats", "epoch_nats", "epoch_chars"))
     if _is_number(best):
         return float(best)
-    return nats / steps if _is_number(nats) and _is_number(steps) and steps else None
+    return nats / chars if _is_number(nats) and _is_number(chars) and chars else None
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from charlstm.training.loop import Trainer
+from tests.training import test_trainer
 from tests.training.test_trainer import (
     VARIANTS,
     Start,
@@ -14,8 +15,10 @@ from tests.training.test_trainer import (
     check_resume,
     finish,
     resume,
-    run_until,  # the fixture
+    run_until,
 )
+
+start = test_trainer.start  # the fixture
 
 
 def everywhere(whole: Trainer) -> list[int]:
