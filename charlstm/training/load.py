@@ -64,8 +64,9 @@ def busy_notice(others: float | None, processors: int, threads: int) -> str:
     if others is None or others + threads < processors + _MARGIN or others < _MARGIN:
         return ""
     advice = "; --threads 1 may be faster" if threads > 1 else ""
+    used = min(others, processors)  # rounding of the system's counters may add to more
     return (
-        f"the machine is busy: other programs use {others:.1f} of its {processors} processors, so "
+        f"the machine is busy: other programs use {used:.1f} of its {processors} processors, so "
         f"training is slower{advice}."
     )
 

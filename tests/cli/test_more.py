@@ -117,6 +117,6 @@ def test_more_epochs_after_patience(program: Program, corpus_file: Path, tmp_pat
     assert program("train", corpus_file.name, *TINY, *options).returncode == 0
     before = facts(tmp_path)["progress"]["epoch"]
     assert before < 60
-    assert "nothing is left to do" in program("train", "--resume").stderr
+    assert "nothing left to do" in program("train", "--resume").stderr
     assert program("train", "--resume", "--more-epochs", 1).returncode == 0
     assert facts(tmp_path)["progress"]["epoch"] == before + 1

@@ -273,8 +273,8 @@ def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Pat
     assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
     corpus_file.rename(tmp_path / "moved.txt")
     result = program("train", "--resume", "--epochs", 2)
-    assert_clear(result, 1, "play.txt", "name its new place")
-    assert_clear(program("eval"), 1, "play.txt", "name its new place")
+    assert_clear(result, 1, "play.txt", "new path")
+    assert_clear(program("eval"), 1, "play.txt", "new path")
     assert program("train", "--resume", "play", "moved.txt", "--epochs", 2).returncode == 0
     assert program("eval").returncode == 0  # the new place is known now
     (tmp_path / "moved.txt").write_text("ÿ" + corpus_file.name * 50)
