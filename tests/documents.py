@@ -1,9 +1,10 @@
-"""The examples in README.md and docs/: collected, and run on tiny texts.
+"""The examples in README.md, CONTRIBUTING.md and docs/: collected, and run on tiny texts.
 
 A fenced block marked `sh` holds command lines, one marked `python` a program; all others are output
 or files and are not run. The blocks of a page run in their order, in one folder that holds what
 `make_world` puts there. A line runs as it stands but for this: `tiny` shrinks what it trains or
-writes; `make` and `pip` are checked and not run; `torchrun` is checked and what it starts is run.
+writes; `make`, `pip` and `.venv/bin/python` are checked and not run; `torchrun` is checked and what
+it starts is run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.conftest import run_program
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 OTHER_PROGRAMS = {"cat", "echo", "head", "printf", "wc"}
 
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", flags=re.DOTALL | re.MULTILINE)
@@ -174,7 +175,7 @@ def _run_stage(words: list[str], data: bytes | None, folder: Path) -> bytes:
 def _run_program(words: list[str], data: bytes | None, env: dict[str, str], folder: Path) -> bytes:
     program, *arguments = words
     match program:
-        case "charlstm":
+        case "charlstm" | ".venv/bin/charlstm":
             # `charlstm cache --clear` must not empty the cache of whoever runs the tests.
             env = {"XDG_CACHE_HOME": str(folder / "cache"), **env}
             result = run_program(*tiny(arguments), cwd=folder, stdin=data, env=env)
@@ -187,6 +188,9 @@ def _run_program(words: list[str], data: bytes | None, env: dict[str, str], fold
             assert set(arguments) <= set(targets), arguments
         case "pip":
             _check_pip(arguments)
+        case ".venv/bin/python":
+            missing = [word for word in arguments if "/" in word and not (ROOT / word).exists()]
+            assert not missing, missing
         case "torchrun":
             _check_torchrun(arguments, folder)
         case "python":

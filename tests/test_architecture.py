@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Collection
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "charlstm"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "charlstm"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Each room, and the rooms, or single modules of a room, that it may import.
+# Each room, and the rooms, or single modules of a room, that it may import. The same table is in
+# CONTRIBUTING.md.
 ALLOWED = {
     "errors": set[str](),
     "cells": set[str](),
@@ -40,6 +43,8 @@ NUMPY_ONLY = {
     "text", "inference",
 }  # fmt: skip
 
+FREE = {"cli", "__init__", "__main__"}  # the command line and the front door import anything
+
 
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -65,21 +70,30 @@ def imports_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_who_imports_whom(path: Path) -> None:
-    room = room_of(path)
-    outside = {name.partition(".")[0] for name in imports_of(path)}
+    room, imported = room_of(path), imports_of(path)
+    assert room in ALLOWED.keys() | FREE, f"{room} is a new room: add it to ALLOWED"
+    outside = {name.partition(".")[0] for name in imported}
     if room in NUMPY_ONLY:
-        assert "torch" not in outside
+        assert "torch" not in outside, f"{room} may not import torch"
     if room not in ("cli", "__main__"):
-        assert not outside & {"click", "tqdm"}, "only the command line knows them"
+        assert not outside & {"click", "tqdm"}, "only cli may import click and tqdm"
     if room != "kernels":
-        assert not outside & {"numba", "llvmlite"}
+        assert not outside & {"numba", "llvmlite"}, "only kernels may import numba"
     if path.name != "llvm.py":
-        internals = {name for name in imports_of(path) if name.startswith(("numba.", "llvmlite"))}
+        internals = {name for name in imported if name.startswith(("numba.", "llvmlite"))}
         assert internals <= {"numba.extending"}, "charlstm/kernels/llvm.py has numba's internals"
     if room in ALLOWED:
-        inside = [n.split(".")[1:] for n in imports_of(path) if n.startswith("charlstm.")]
-        for parts in inside:
-            assert {parts[0], ".".join(parts)} & ALLOWED[room], ".".join(parts)
+        for parts in [n.split(".")[1:] for n in imported if n.startswith("charlstm.")]:
+            name = ".".join(parts)
+            assert {parts[0], name} & ALLOWED[room], f"{room} may not import {name}"
+
+
+def test_the_map_in_contributing_is_up_to_date() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", page, flags=re.MULTILINE)
+    shown = {room: set(re.findall(r"`([\w.]+)`", names)) for room, names in rows}
+    assert shown.pop("cli") == set()  # anything
+    assert shown == {room: allowed - {room} for room, allowed in ALLOWED.items()}
 
 
 def name_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""README.md and docs/: every example runs, every option is documented, every link resolves."""
+"""README, CONTRIBUTING and docs/: every example runs, all options are documented, links resolve."""
 
 from __future__ import annotations
 
