@@ -38,8 +38,9 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What is made in docs/: the reference from the code, the diagrams.
+# What is made in docs/: the reference from the code, the table of cells, the diagrams.
 docs: .venv/ready
+	$(BIN)/python docs/make_equations.py --write
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_diagrams.py
 

@@ -1,9 +1,9 @@
 """The recurrent cells: one record each, from which everything that depends on the cell derives.
 
 To add a cell, add its record to `CELLS`, its equations to `charlstm.nn.cells` (torch, for training)
-and its step to `charlstm.inference.cells` (numpy, for sampling and scoring), then run
-`python docs/make_equations.py --write`. Choices, help, weight shapes, checks, the table in
-docs/equations.md and most tests follow from the record. A cell trains by its equations, one step at
+and its step to `charlstm.inference.cells` (numpy, for sampling and scoring), then run `make docs`.
+Choices, help, weight shapes, checks, the table in docs/explanation/equations.md and most tests
+follow from the record. A cell trains by its equations, one step at
 a time, until its class in `charlstm.nn.cells` has a faster `window`.
 
 Notation: x is the layer's input, h its output, c the cell state, a prime marks the new value. sigma

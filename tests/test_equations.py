@@ -1,4 +1,4 @@
-"""The generated parts of docs/equations.md are what the code computes."""
+"""The generated parts of docs/explanation/equations.md are what the code computes."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ def test_the_page_is_up_to_date() -> None:
     spec.loader.exec_module(module)
     page = (DOCS / "explanation" / "equations.md").read_text("utf-8")
     # Numbers are shown to five places, and must be the same in every one of them.
-    assert page == module.with_sections(page), "run python docs/make_equations.py --write"
+    assert page == module.with_sections(page), "run `make docs`"
