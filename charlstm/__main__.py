@@ -18,6 +18,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         if sys.stderr is not None:
             sys.stderr.write("Error: stopped.\n")
+            sys.stderr.flush()
         sys.exit(130)
 
 
