@@ -29,7 +29,7 @@ class TrainPlan:
         text: the text itself, in place of `texts`; None: `texts` count.
         given: the fields of the configuration that are given.
         config: a new run's, with the recipe and what is given.
-        chooses: whether what is not given is chosen from corpus size and time budget.
+        chooses: whether options that are absent are chosen from corpus size and time budget.
         run: the run to resume; None for a new one.
         more: how much longer to train a resumed run.
         runs_dir: where runs live.
