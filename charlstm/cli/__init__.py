@@ -5,7 +5,6 @@ Each command's module imports its heavy dependencies when it runs, so that `--he
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -64,6 +63,8 @@ class _Lazy(QuietHelp, click.Group):
         """The command that the first argument names; otherwise a usage error with a suggestion."""
         name = args[0]
         if name not in COMMANDS and not (name.startswith("-") or ctx.resilient_parsing):
+            import difflib
+
             near = difflib.get_close_matches(name, COMMANDS, n=1)
             suggestion = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"there is no command {name!r}.{suggestion}")

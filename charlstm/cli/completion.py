@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from charlstm.format.files import expand_home
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
-_FILES = CompletionItem("", type="file")
 _CHECKPOINT = re.compile(r"(best|last|step-\d{8,})\.npz")
 
 
@@ -27,9 +27,13 @@ def complete_run(
     The entry for files comes first: bash clears what was listed before it, and offers files only
     if no run matches.
     """
+    from click.shell_completion import CompletionItem
+
+    from charlstm.format.files import expand_home
+
     folder = ctx.params.get("runs_dir") or os.environ.get("CHARLSTM_RUNS_DIR") or "checkpoints"
     names = [name for name in run_names(expand_home(folder)) if name.startswith(incomplete)]
-    return [_FILES, *map(CompletionItem, names)]
+    return [*_files(), *map(CompletionItem, names)]
 
 
 def complete_run_first(
@@ -37,7 +41,13 @@ def complete_run_first(
 ) -> list[CompletionItem]:
     """Completions for arguments of which only the first can be a run."""
     given = param.name is not None and ctx.params.get(param.name)
-    return [_FILES] if given else complete_run(ctx, param, incomplete)
+    return _files() if given else complete_run(ctx, param, incomplete)
+
+
+def _files() -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem("", type="file")]
 
 
 def run_names(folder: str) -> list[str]:

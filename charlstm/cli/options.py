@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from charlstm.cli import output
 from charlstm.config.fields import Section, flag_of, type_of
-from charlstm.format.files import expand_home
 
 ARGUMENTS = "charlstm.config.arguments"
 """Key of a context's `meta` for the program's arguments."""
@@ -28,12 +26,16 @@ class UserPath(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The expanded path."""
+        from charlstm.format.files import expand_home
+
         return expand_home(value)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Completions: files and folders."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(incomplete, type="file")]
 
 
@@ -53,6 +55,8 @@ class GroupedOption(click.Option):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Completions: the choices, taken from a metavar such as `carried|cold`."""
+        from click.shell_completion import CompletionItem
+
         words = [word for word in (self.metavar or "").split("|") if word.islower()]
         if not words:
             return super().shell_complete(ctx, incomplete)
@@ -113,6 +117,8 @@ class GroupedCommand(QuietHelp):
 
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     _ParamType = click.ParamType[int | float]
 else:
     _ParamType = click.ParamType  # generic only since click 8.2

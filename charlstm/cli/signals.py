@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 from types import FrameType
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from charlstm.errors import Picklable
 
 if TYPE_CHECKING:
+    import socket
     from sys import UnraisableHookArgs
 
     from charlstm.training.loop import Trainer
@@ -65,6 +65,8 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
+        import socket  # for `train` only, while every command imports this module
+
         self._hook_before = sys.unraisablehook
         sys.unraisablehook = self._report_unraisable
         reader, self._writer = socket.socketpair()

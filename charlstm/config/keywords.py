@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +32,8 @@ def options_from_keywords(keywords: Mapping[str, Any], *kinds: type[Section]) ->
     for name, value in keywords.items():
         spec = fields.get(name) or by_flag.get(name)
         if spec is None:
+            import difflib  # noqa: PLC0415 - only for the error
+
             near = difflib.get_close_matches(name, [*fields, *by_flag], n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ArgumentTypeError(

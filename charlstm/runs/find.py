@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -119,6 +118,8 @@ def _similar_run(target: str, runs_dir: Path) -> str | None:
             names = {run.name.casefold(): run.name for run in list_runs(folder)}
         except (RunError, ValueError):
             continue
+        import difflib  # noqa: PLC0415 - only for the error
+
         near = difflib.get_close_matches(path.name[:200].casefold(), names, n=1)
         if near:
             return prefix + names[near[0]]
