@@ -196,7 +196,8 @@ def _encode(
     import numpy as np
 
     from charlstm.text.folders import FolderFiles, summary, without_effect
-    from charlstm.text.sources import find_sources, read_text
+    from charlstm.text.reading import read_text
+    from charlstm.text.sources import find_sources
 
     parts, unknown_counts, mapped = [], Counter[str](), Counter[tuple[str, str]]()
     folders: list[FolderFiles] = []

@@ -71,7 +71,7 @@ def read_file(place: str, config: TextConfig, options: Mapping[str, Any]) -> str
         SourceError: it cannot be read or decoded.
         ConfigError: the encoding is unknown.
     """
-    from charlstm.text.sources import read_whole
+    from charlstm.text.reading import read_whole
 
     plain = replace(config, encoding="utf-8", encoding_errors="strict")
     text = read_whole(place, replace(plain, **given(options, [TextConfig])))

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from charlstm.config.fields import Section, option
+from charlstm.config.fields import Section, check_choice, option
 from charlstm.errors import ConfigError
 
 UNKNOWN_POLICIES = ("error", "skip", "replace", "map")
+
+
+def check_unknown_policy(unknown: str) -> None:
+    """Check the name of a handling of unknown characters.
+
+    Raises:
+        ConfigError: it is none of `UNKNOWN_POLICIES`.
+    """
+    check_choice("--unknown", unknown, UNKNOWN_POLICIES)
 
 
 @dataclass(frozen=True)

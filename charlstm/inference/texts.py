@@ -6,10 +6,11 @@ import re
 from collections import Counter
 
 from charlstm.config import TextConfig
+from charlstm.config.inputs import check_unknown_policy
 from charlstm.errors import ConfigError, UnknownCharacterError, quoted, show_text
 from charlstm.text.equivalents import Mapped
-from charlstm.text.sources import normalize
-from charlstm.text.tokenizer import CharTokenizer, Ids, check_unknown_policy
+from charlstm.text.reading import normalize
+from charlstm.text.tokenizer import CharTokenizer, Ids
 
 ESCAPE = re.compile(r"\\[0nrt]")
 """An apparent escape: a backslash and a letter that may mean a newline or a tab."""

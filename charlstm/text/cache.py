@@ -24,7 +24,8 @@ from charlstm.errors import CharlstmError, CorpusError
 from charlstm.format.files import retry_while_shared
 from charlstm.text.cache_limit import cache_limit, hold, shrink, touch
 from charlstm.text.digest import Digest
-from charlstm.text.sources import CHUNK_BYTES, Source
+from charlstm.text.reading import CHUNK_BYTES
+from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
 _RENAMES_OPEN_FILES = os.name != "nt"

@@ -17,9 +17,11 @@ import numpy as np
 from charlstm.config import TextConfig
 from charlstm.errors import ChangedTextError, CorpusError, UnknownCharacterError
 from charlstm.text.cache import Cache
+from charlstm.text.code_points import CODE_POINTS, count_code_points
 from charlstm.text.digest import Digest
-from charlstm.text.sources import Source, read_text
-from charlstm.text.tokenizer import CODE_POINTS, CharTokenizer, Ids, count_code_points
+from charlstm.text.reading import read_text
+from charlstm.text.sources import Source
+from charlstm.text.tokenizer import CharTokenizer, Ids
 
 IN_MEMORY_BYTES = 32 << 20
 

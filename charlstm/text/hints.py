@@ -11,7 +11,8 @@ from charlstm.config import TextConfig
 from charlstm.errors import SourceError
 from charlstm.text.decoding import encoding_named
 from charlstm.text.documents import markup, markup_command
-from charlstm.text.sources import Source, read_text
+from charlstm.text.reading import read_text
+from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
 _HEAD_CHARS = 4096

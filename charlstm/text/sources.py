@@ -1,42 +1,26 @@
-"""Reading files, folders, standard input and compressed files as decoded chunks of text.
+"""Finding what to read: files, folders, standard input and pipes.
 
-Text is read in chunks, in bounded memory. Sources that cannot be read twice (standard input, pipes)
-are first copied to an unnamed temporary file.
+Sources that cannot be read twice (standard input, pipes) are first copied to an unnamed temporary
+file. `charlstm.text.reading` decodes them.
 """
 
 from __future__ import annotations
 
-import codecs
 import errno
-import gzip
-import io
-import lzma
 import os
 import shlex
 import stat
 import sys
 import tempfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import IO
 
-from charlstm.config import TextConfig
 from charlstm.errors import SourceError
-from charlstm.text.decoding import (
-    HEAD_BYTES,
-    binary,
-    detect,
-    encoding_named,
-    invalid,
-    unpack,
-    without_surrogates,
-)
 from charlstm.text.folders import FolderFiles, find_in_folder
 
-CHUNK_BYTES = 1 << 20
+_COPY_BYTES = 1 << 20
 _READING = (errno.EIO, errno.EISDIR)  # errors of reading, not of writing the copy
 
 
@@ -184,163 +168,10 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
     try:
         # One read at a time: after the end, a terminal would wait for another one.
         read_once: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
-        while data := read_once(CHUNK_BYTES):
+        while data := read_once(_COPY_BYTES):
             spool.write(data)
         spool.flush()
     except OSError as error:
         spool.close()
         raise cannot(error) from error
     return spool
-
-
-def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
-    """Decoded chunks of all sources, in order; each source ends in a newline.
-
-    Line endings become LF unless the configuration keeps them.
-
-    Raises:
-        SourceError: a file is unreadable, damaged, binary, or not in the encoding.
-        ConfigError: the encoding is unknown.
-    """
-    encoding = encoding_named(config.encoding)
-    for source in sources:
-        last = ""
-        try:
-            for chunk in _read_one(source, encoding, config):
-                last = chunk[-1]
-                yield chunk
-        except SourceError as error:
-            if not source.within:
-                raise
-            leave_out = f"--exclude {shlex.quote(escape(source.within))} leaves it out."
-            between = " Or " if "\n" in str(error) else "\n"
-            raise SourceError(f"{error}{between}{leave_out}") from error
-        if last and last not in "\n\r":
-            yield "\n"
-
-
-def read_whole(place: str, config: TextConfig) -> str:
-    """The text of one file, or of standard input (`-`), decoded as `read_text` does.
-
-    No newline is added at the end.
-
-    Args:
-        place: the file.
-        config: how to decode it.
-
-    Raises:
-        SourceError: it is a folder, unreadable, damaged, binary, or not in the encoding.
-        ConfigError: the encoding is unknown.
-    """
-    encoding = encoding_named(config.encoding)
-    if place != "-" and os.path.isdir(place):
-        raise SourceError(f"{place} is a folder; name one file.")
-    (source,) = find_sources([place])
-    return "".join(_read_one(source, encoding, config))
-
-
-def normalize(text: str, config: TextConfig) -> str:
-    """A text with line endings and case converted as for training with this configuration.
-
-    Case is folded as by `charlstm.text.tokenizer.fold_case`: the length does not change.
-    """
-    if not config.keep_newlines and "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if config.lowercase:
-        lowered = {ord(c): c.lower() for c in set(text)}
-        text = text.translate({point: low for point, low in lowered.items() if len(low) == 1})
-    return text
-
-
-def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str]:
-    """Non-empty chunks of one source."""
-    if source.exact:
-        yield from _read_exactly(source)
-        return
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    held = False  # whether the decoder holds back a CR, which an LF may follow
-    with source.open() as raw:
-        for text in _decode(raw, source.name, encoding, config.encoding_errors):
-            # The decoder copies; most texts have no CR.
-            if config.keep_newlines or not (held or "\r" in text):
-                yield text
-                continue
-            held = text.endswith("\r")
-            if chunk := newlines.decode(text):
-                yield chunk
-        if rest := newlines.decode("", final=True):
-            yield rest
-
-
-def _read_exactly(source: Source) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
-    with source.open() as raw:
-        try:
-            while chunk := _read(raw, source.name):
-                if text := decoder.decode(chunk):
-                    yield text
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{source.name} is damaged: it is not UTF-8.") from error
-
-
-def _decode(raw: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[str]:
-    stream, packed = unpack(raw)
-    head = _read(stream, name, HEAD_BYTES, packed)
-    encoding, consumed = detect(head, encoding, name)
-    _skip(stream, consumed, name, packed)
-    decoder = codecs.getincrementaldecoder(encoding)(errors)
-    while True:
-        chunk = _read(stream, name, CHUNK_BYTES, packed)
-        pending = len(decoder.getstate()[0])
-        try:
-            text = decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            raise invalid(name, encoding, error, consumed - pending) from error
-        if encoding == "utf-7":  # the only one that can encode half a surrogate pair
-            text = without_surrogates(text, errors, name)
-        if "\0" in text:
-            raise binary(name)
-        if text:
-            yield text
-        if not chunk:
-            return
-        consumed += len(chunk)
-
-
-def _skip(stream: IO[bytes], count: int, name: str, packed: str) -> None:
-    """Move to a position near the start."""
-    stream.seek(0)
-    if count:
-        _read(stream, name, count, packed)
-
-
-def _read(stream: IO[bytes], name: str, size: int | None = None, packed: str = "") -> bytes:
-    """The next bytes.
-
-    Args:
-        stream: the stream to read.
-        name: the source's name, for errors.
-        size: maximum number of bytes; None: `CHUNK_BYTES`.
-        packed: the compression format, for errors.
-
-    Raises:
-        SourceError: the stream cannot be read.
-    """
-    try:
-        return stream.read(CHUNK_BYTES if size is None else size)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        reason = getattr(error, "strerror", None)
-        if reason is None:  # not an error of the operating system
-            reason = _damage(error)
-        what = f", which begins as {packed} data" if packed else ""
-        raise SourceError(f"cannot read {name}{what}: {reason}.") from error
-
-
-def _damage(error: Exception) -> str:
-    """A description of the damage of compressed data."""
-    if isinstance(error, EOFError):
-        return "the compressed data ends too early. The file is incomplete"
-    if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):
-        return "bytes that are not compressed follow the compressed data"
-    return "the compressed data is damaged"

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config.arguments import check_arguments
-from charlstm.config.fields import check_choice, describe_value
-from charlstm.config.inputs import UNKNOWN_POLICIES
+from charlstm.config.fields import describe_value
+from charlstm.config.inputs import check_unknown_policy
 from charlstm.errors import (
     ArgumentTypeError,
     CheckpointError,
@@ -24,46 +24,19 @@ from charlstm.errors import (
     IdError,
     UnknownCharacterError,
 )
+from charlstm.text.code_points import (
+    CODE_POINTS,
+    cased_code_points,
+    code_points,
+    count_code_points,
+    fold_case,
+    smallest_id_dtype,
+)
 from charlstm.text.equivalents import Mapped, map_text, replacements
 
 REPLACEMENT = "\ufffd"
-CODE_POINTS = 0x110000
 
 Ids = NDArray[np.unsignedinteger[Any]]
-
-
-def code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
-    """The text's code points: uint8 if it is ASCII, otherwise uint32; shape (len(text),)."""
-    if text.isascii():
-        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-
-
-def fold_case(points: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """The lower case of each code point, same shape.
-
-    A code point whose lower case is longer than one character is unchanged.
-    """
-    lowered = [chr(point).lower() for point in points]
-    return np.array(
-        [ord(low) if len(low) == 1 else point for low, point in zip(lowered, points, strict=True)],
-        dtype=np.int64,
-    )
-
-
-def count_code_points(text: str, counts: NDArray[np.int64]) -> None:
-    """Add the counts of a text's code points to `counts`, shape (0x110000,)."""
-    found = np.bincount(code_points(text))
-    counts[: len(found)] += found
-
-
-def check_unknown_policy(unknown: str) -> None:
-    """Check what is to be done with unknown characters.
-
-    Raises:
-        ConfigError: it is none of `UNKNOWN_POLICIES`.
-    """
-    check_choice("--unknown", unknown, UNKNOWN_POLICIES)
 
 
 class CharTokenizer:
@@ -148,7 +121,7 @@ class CharTokenizer:
     @property
     def id_dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
         """The smallest unsigned dtype for all ids."""
-        return _smallest(len(self) - 1)
+        return smallest_id_dtype(len(self) - 1)
 
     @check_arguments
     def encode(self, text: str, unknown: str = "error") -> Ids:
@@ -267,11 +240,7 @@ class CharTokenizer:
 
     def to_json(self) -> dict[str, Any]:
         """The tokenizer as a JSON object."""
-        return {
-            "characters": self.characters,
-            "lowercase": self.lowercase,
-            "rare": self.rare,
-        }
+        return {"characters": self.characters, "lowercase": self.lowercase, "rare": self.rare}
 
     @classmethod
     def from_json(cls, data: object) -> CharTokenizer:
@@ -319,25 +288,11 @@ class CharTokenizer:
     def _make_table(self) -> NDArray[np.unsignedinteger[Any]]:
         """Code point -> id; V for unknown characters. Shape (0x110000,)."""
         size = len(self)
-        table = np.full(CODE_POINTS, size, dtype=_smallest(size))
+        table = np.full(CODE_POINTS, size, dtype=smallest_id_dtype(size))
         table[self._points] = np.arange(size)
         # As in training. Characters that did not occur there stay unknown.
         table[[ord(c) for c in self.rare]] = self.replacement_id
         if self.lowercase:
-            cased, folded = _cased()
+            cased, folded = cased_code_points()
             table[cased] = table[folded]
         return table
-
-
-@functools.cache
-def _cased() -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
-    """The code points that have a lower case, and their lower case by `fold_case`."""
-    cased = np.array([p for p in range(CODE_POINTS) if chr(p).lower() != chr(p)], dtype=np.int64)
-    return cased, fold_case(cased)
-
-
-def _smallest(largest_value: int) -> np.dtype[np.unsignedinteger[Any]]:
-    for dtype in (np.uint8, np.uint16):
-        if largest_value <= np.iinfo(dtype).max:
-            return np.dtype(dtype)
-    return np.dtype(np.uint32)

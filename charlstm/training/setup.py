@@ -24,8 +24,9 @@ from charlstm.text.entropy import unigram_nats
 from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary, without_effect
 from charlstm.text.folders import details as folder_details
 from charlstm.text.hints import hints
+from charlstm.text.reading import read_text
 from charlstm.text.repetition import repeated_share
-from charlstm.text.sources import Source, find_sources, read_text
+from charlstm.text.sources import Source, find_sources
 from charlstm.text.windows import fit
 from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch

@@ -21,7 +21,8 @@ from charlstm.errors import SourceError
 from charlstm.text.corpus import load_corpus
 from charlstm.text.documents import markup
 from charlstm.text.hints import hints
-from charlstm.text.sources import find_sources, read_text
+from charlstm.text.reading import read_text
+from charlstm.text.sources import find_sources
 
 
 def zipped(*names: str, mimetype: str = "") -> bytes:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from charlstm.config import TextConfig
 from charlstm.errors import CharlstmError, CorpusError, SourceError
-from charlstm.text import sources as module
+from charlstm.text import reading as module
 from charlstm.text.corpus import Corpus, load_corpus
-from charlstm.text.sources import Source, find_sources, read_text
+from charlstm.text.reading import read_text
+from charlstm.text.sources import Source, find_sources
 
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32-le",

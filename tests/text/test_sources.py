@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, SourceError
-from charlstm.text import sources as module
-from charlstm.text.sources import find_sources, normalize, read_text, read_whole
+from charlstm.text import reading as module
+from charlstm.text.reading import normalize, read_text, read_whole
+from charlstm.text.sources import find_sources
 
 
 def read(*arguments: Path | str, **options: object) -> str:

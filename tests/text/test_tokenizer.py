@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.errors import CheckpointError, ConfigError, UnknownCharacterError
-from charlstm.text.tokenizer import CODE_POINTS, CharTokenizer, count_code_points
+from charlstm.text.code_points import CODE_POINTS, count_code_points
+from charlstm.text.tokenizer import CharTokenizer
 
 anything = st.text(alphabet=st.characters(codec="utf-8"))
 
