@@ -13,6 +13,7 @@ import pytest
 from charlstm.format.progress import Progress
 from charlstm.runs.maturity import FEW_STEPS, hardly_trained
 from charlstm.text.entropy import unigram_nats
+from charlstm.text.parts import Part
 from tests.conftest import TINY, Program
 
 
@@ -63,9 +64,11 @@ def test_trained_or_unknown(contents: dict[str, Any]) -> None:
 
 def test_unigram_nats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charlstm.text.entropy._CHUNK", 3)
-    assert unigram_nats(np.array([0, 1, 1, 0], dtype=np.uint8), 5) == pytest.approx(math.log(2))
-    assert unigram_nats(np.array([2, 2], dtype=np.uint16), 3) == 0
-    assert unigram_nats(np.array([], dtype=np.uint8), 3) == 0
+    assert unigram_nats(Part.whole(np.array([0, 1, 1, 0], dtype=np.uint8)), 5) == pytest.approx(
+        math.log(2)
+    )
+    assert unigram_nats(Part.whole(np.array([2, 2], dtype=np.uint16)), 3) == 0
+    assert unigram_nats(Part.whole(np.array([], dtype=np.uint8)), 3) == 0
 
 
 @pytest.mark.parametrize("options", [["--minutes", 0.0001], ["--epochs", 1, "--maxlen", 1500]])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from charlstm.inference.language_model import LanguageModel
     from charlstm.inference.scoring import Score
     from charlstm.text.corpus import ReadingProgress
+    from charlstm.text.parts import Part
     from charlstm.text.tokenizer import Ids
 
 
@@ -57,9 +58,10 @@ def command(
     folders or - for stdin. Default: the validation part of the run's own text. The state is
     carried over the whole text. Its first character is not predicted.
     """
+    config = EvalConfig(**given(options, [EvalConfig]))
+    options.pop("split")  # a field of TextConfig has this name, too
     if not texts:
         _check_no_reading_options(given(options, [TextConfig, InputConfig]))
-    config = EvalConfig(**given(options, [EvalConfig]))
     text_config = TextConfig(**given(options, [TextConfig]))
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
@@ -74,6 +76,7 @@ def command(
     with _overflow_allowed():
         model = LanguageModel.from_checkpoint(path, checkpoint)
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
+    ids: Ids | Part
     if texts:
         what = ", ".join("standard input" if text == "-" else text for text in texts)
         # Line ends are read as in training.
@@ -241,8 +244,8 @@ def _whole_lines(chunks: Iterable[str]) -> Iterator[str]:
         yield last
 
 
-def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
-    """Ids of a part of the text that the checkpoint's run was trained on.
+def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Part:
+    """A part of the text that the checkpoint's run was trained on.
 
     Raises:
         RunError: the part is too short, or the text is not available any more.
@@ -258,8 +261,8 @@ def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Ids:
         path, checkpoint = first_intact(paths, frozenset(), output.say)
     with reading(quiet=False) as progress:
         own = read_own_text(run, path, checkpoint, progress=progress)
-    part: Ids = getattr(own.corpus, split)
-    if len(part) < 2:
+    part: Part = getattr(own.corpus, split)
+    if part.predictions < 1:
         raise RunError(
             f"the run's {split} part has {len(part)} characters; at least 2 are needed. Give a "
             "text to evaluate on."

@@ -11,6 +11,7 @@ import click
 from charlstm.cli import output
 from charlstm.cli.completion import complete_run
 from charlstm.cli.options import GroupedCommand, common_options
+from charlstm.cli.output import counted
 from charlstm.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     from charlstm.format.progress import Progress
     from charlstm.format.versions import unusable
     from charlstm.format.weights import check_weights
+    from charlstm.inference.own_text import recorded_split
     from charlstm.runs.folder import Run
     from charlstm.runs.maturity import hardly_trained
 
@@ -72,13 +74,18 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     corpus = meta.get("corpus")
+    text = dict(corpus) if isinstance(corpus, dict) else {}
+    text.pop("split", None)
+    size = text.get("num_chars")
+    split = recorded_split(path, meta, config.text, size) if type(size) is int else None
     return {
         "checkpoint": str(path),
         "saved_by": f"charlstm {str(meta.get('charlstm'))[:20]}",
         "weights": sum(array.size for array in checkpoint.arrays.values()),
         "vocabulary": len(tokenizer),
         "characters": tokenizer.characters,
-        "text": corpus if isinstance(corpus, dict) else {},
+        "text": text,
+        "held_out": None if split is None else split.to_json(),
         "config": config.to_json(),
         "progress": progress_facts(planned, progress)
         | {"hardly_trained": bool(hardly_trained(checkpoint.meta))},
@@ -107,6 +114,8 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         if key == "config":
             for section, fields in value.items():
                 rows += ((section, line) for line in _lines(fields))
+        elif key == "held_out":
+            rows += _held_out(value)
         elif key == "history":
             losses = [entry.get("val_nats") or entry.get("train_nats") for entry in value[-12:]]
             numbers = [loss for loss in losses if isinstance(loss, float)]
@@ -115,6 +124,18 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
             rows += value.items()
         else:
             rows.append((key, value))
+    return rows
+
+
+def _held_out(split: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """The held-out characters: the method, and the ranges of each part."""
+    if split is None:
+        return []
+    rows: list[tuple[str, Any]] = [("split", split["method"])]
+    for name, part in (("validation part", "val"), ("test part", "test")):
+        size = sum(stop - start for start, stop in split[part])
+        ranges = ", ".join(f"{start:,} to {stop:,}" for start, stop in split[part])
+        rows.append((name, f"{counted(size, 'character')}: {ranges}" if size else "none"))
     return rows
 
 

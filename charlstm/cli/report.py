@@ -216,7 +216,7 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
     }[reason]
     line = f"{why}, {counted(progress.step, 'step')}, {duration(trainer.stopwatch.seconds)}"
     if math.isfinite(progress.best_nats):
-        kind = "validation" if len(trainer.corpus.val) >= 2 else "training"
+        kind = "validation" if trainer.corpus.val.predictions >= 1 else "training"
         kind += " pseudo-likelihood" if trainer.config.model.direction == "both" else ""
         line += (
             f"; best {kind} {progress.best_nats:.4f} nats, "
@@ -274,7 +274,7 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
         "verdict": _verdict(trainer, reason),
-        "validated": len(trainer.corpus.val) >= 2,
+        "validated": trainer.corpus.val.predictions >= 1,
         "seconds": round(trainer.stopwatch.seconds, 3),
         "hardly_trained": bool(_hardly_trained(trainer)),
     }

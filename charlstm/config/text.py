@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from charlstm.config.fields import COUNT, FRACTION, Section, option
 from charlstm.errors import ConfigError
 
+SPLITS = ("tail", "blocks")
+
 
 @dataclass(frozen=True)
 class TextConfig(Section):
@@ -45,15 +47,22 @@ class TextConfig(Section):
         group="Text",
         within=COUNT,
     )
+    split: str = option(
+        "tail",
+        "What is held out for validation and testing: the tail of the text, or blocks spread "
+        "evenly over it.",
+        group="Text",
+        choices=SPLITS,
+    )
     val_fraction: float = option(
         0.1,
-        "Fraction of the text held out for validation: the last part, before the test part.",
+        "Fraction of the text held out for validation.",
         group="Text",
         within=FRACTION,
     )
     test_fraction: float = option(
         0.0,
-        "Fraction of the text held out for testing: the very last part, not used in training.",
+        "Fraction of the text held out for testing, not used in training.",
         group="Text",
         within=FRACTION,
     )

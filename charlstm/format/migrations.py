@@ -63,7 +63,15 @@ def _add_progress_fields(meta: dict[str, Any]) -> dict[str, Any]:
     return {**meta, "progress": {**_ADDED, **progress}}
 
 
+def _add_split(meta: dict[str, Any]) -> dict[str, Any]:
+    """Name the method of splitting the text that older files lack: its tail was held out."""
+    config = meta.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("text"), dict):
+        return meta
+    return {**meta, "config": {**config, "text": {"split": "tail", **config["text"]}}}
+
+
 MIGRATIONS: Mapping[int, tuple[Migration, ...]] = MappingProxyType(
-    {1: (_count_characters, _add_progress_fields)}
+    {1: (_count_characters, _add_progress_fields, _add_split)}
 )
 """For each format version, the migrations to the current form, in order."""

@@ -21,6 +21,7 @@ from charlstm.errors import CorpusError
 from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.sampling import Sampler
 from charlstm.inference.scoring import Score, cross_entropy
+from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 
 BLOCK = 128  # characters that are scored together
@@ -52,26 +53,27 @@ class Blocks:
         return reach[:, None] + self.starts[None, :]
 
 
-def plan_blocks(num_chars: int) -> Iterator[Blocks]:
-    """Divide a text into parts; all characters but the first are predicted.
+def plan_blocks(part: Part) -> Iterator[Blocks]:
+    """Divide a part of a text into blocks; all characters but each segment's first are predicted.
 
     Raises:
-        CorpusError: fewer than two characters.
+        CorpusError: the part has no two characters in a row.
     """
-    if num_chars < 2:
+    if part.predictions < 1:
         raise CorpusError(
-            f"the text has {num_chars} character(s); at least 2 are needed to score it."
+            f"the text has {len(part)} character(s); at least 2 are needed to score it."
         )
     starts: list[int] = []
     shape = (0, 0, 0)
-    for start in range(1, num_chars, BLOCK):
-        count = min(BLOCK, num_chars - start)
-        own = (count, min(CONTEXT, start), min(CONTEXT, num_chars - start - count))
-        if starts and (own != shape or len(starts) == _MOST_BLOCKS):
-            yield Blocks(np.array(starts), *shape)
-            starts = []
-        shape = own
-        starts.append(start)
+    for first, stop in part.spans.tolist():
+        for start in range(first + 1, stop, BLOCK):
+            count = min(BLOCK, stop - start)
+            own = (count, min(CONTEXT, start - first), min(CONTEXT, stop - start - count))
+            if starts and (own != shape or len(starts) == _MOST_BLOCKS):
+                yield Blocks(np.array(starts), *shape)
+                starts = []
+            shape = own
+            starts.append(start)
     yield Blocks(np.array(starts), *shape)
 
 
@@ -110,18 +112,20 @@ class BothWays:
         return total
 
     @no_underflow()
-    def score(self, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
-        """The pseudo-likelihood of a text's ids of shape (T,).
+    def score(self, ids: Ids | Part, progress: Callable[[int], None] | None = None) -> Score:
+        """The pseudo-likelihood of a text.
 
         Args:
-            ids: shape (T,).
+            ids: shape (T,), or a part of a text, whose segments are read one by one.
             progress: receives how many characters have been predicted.
 
         Raises:
             CorpusError: fewer than two characters.
         """
+        part = as_part(ids)
+        ids = part.ids
         nats, done = 0.0, 0
-        for blocks in plan_blocks(len(ids)):
+        for blocks in plan_blocks(part):
             targets = ids[blocks.places].astype(np.int64)
             targets = targets[blocks.left : blocks.left + blocks.count]
             logits = self.logits(ids, blocks)
@@ -131,7 +135,7 @@ class BothWays:
             done += targets.size
             if progress is not None:
                 progress(done)
-        return Score(nats, len(ids) - 1)
+        return Score(nats, done)
 
     @no_underflow()
     def fill(

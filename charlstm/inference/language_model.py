@@ -41,6 +41,7 @@ from charlstm.inference.sampling import (
 from charlstm.inference.scoring import Score, score_cold, score_ids
 from charlstm.inference.texts import TextReader
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
+from charlstm.text.parts import Part
 from charlstm.text.tokenizer import CharTokenizer
 
 COLD_WINDOWS = Range(0, 1_000_000)
@@ -335,7 +336,8 @@ class LanguageModel:
         """Evaluate on ids.
 
         Args:
-            ids: the text: any integer array or sequence of shape (T,).
+            ids: the text: any integer array or sequence of shape (T,), or a `Part` of a text,
+                each of whose segments is read from the zero state.
             cold_window: score windows of that many characters, each from the zero state; 0
                 carries the state over the whole text.
             progress: receives how many characters have been predicted.
@@ -347,7 +349,11 @@ class LanguageModel:
             CorpusError: fewer than two characters.
             DirectionError: cold windows of a model that reads both ways.
         """
-        ids = self.tokenizer.check_ids(ids)
+        if isinstance(ids, Part):
+            for segment in ids.segments:
+                self.tokenizer.check_ids(segment)
+        else:
+            ids = self.tokenizer.check_ids(ids)
         if cold_window not in COLD_WINDOWS:
             raise ConfigError(
                 f"cold_window {cold_window} is out of range; allowed: {COLD_WINDOWS}."

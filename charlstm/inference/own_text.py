@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from charlstm.config import Config
-from charlstm.errors import ChangedTextError, CheckpointError, RunError, SourceError
+from charlstm.config import Config, TextConfig
+from charlstm.errors import (
+    ChangedTextError,
+    CheckpointError,
+    CorpusError,
+    RunError,
+    SourceError,
+)
 from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
+from charlstm.format.versions import unusable
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.sources import Source, find_sources
+from charlstm.text.splits import Split, tail_split
+
+
+def recorded_split(path: Path, meta: Mapping[str, Any], config: TextConfig, size: int) -> Split:
+    """Which characters a run holds out.
+
+    Args:
+        path: the checkpoint's file, for messages.
+        meta: the checkpoint's metadata; older ones do not record the split, which is the tail.
+        config: the run's.
+        size: length of the text, in characters.
+
+    Raises:
+        CheckpointError: the record is not valid, or does not fit the text.
+    """
+    corpus = meta.get("corpus")
+    record = corpus.get("split") if isinstance(corpus, Mapping) else None
+    try:
+        if record is None and config.split == "tail":
+            return tail_split(size, config.val_fraction, config.test_fraction)
+        split = Split.from_json(record, size)
+        if split.method != config.split:
+            raise CorpusError("the record of the held-out characters does not fit the options.")
+    except CorpusError as error:
+        raise unusable(path, meta, error, damaged=True) from error
+    return split
 
 
 @dataclass(frozen=True)
@@ -82,6 +116,7 @@ def read_own_text(
             text,
             tokenizer=tokenizer,
             sha256=str(meta.get("sha256")),
+            split=lambda num_chars: recorded_split(path, checkpoint.meta, text, num_chars),
             progress=progress,
         )
     except SourceError as error:

@@ -1,8 +1,9 @@
 """Evaluation of a model on a text: sums of nats and characters, divided once at the end.
 
-The state is carried over the whole text. A long text is divided into parallel streams for speed.
-Each but the first reads the `WARM_UP` characters before its part without counting them, so that its
-state no longer depends on the start.
+The state is carried over the whole text, or over each segment of a part of a text. A long text is
+divided into parallel streams for speed. A stream that does not begin with its segment reads the
+`WARM_UP` characters before its own without counting them, so that its state no longer depends on
+the start.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from charlstm.errors import CorpusError
 from charlstm.inference.engine import Engine, no_underflow
+from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 
 WARM_UP = 512
 _MAX_STREAMS = 64
+_MAX_ROWS = 128  # streams side by side, where a part has many segments
 _MAX_COLD = 256
 _MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
 
@@ -30,7 +33,7 @@ class Score:
 
     Attributes:
         nats: negative log-likelihood of all predicted characters.
-        count: number of predicted characters: all but a text's first.
+        count: number of predicted characters: all but the first of a text, or of each segment.
     """
 
     nats: float
@@ -55,89 +58,135 @@ class Score:
             return math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Streams:
-    """The division of a text into parallel streams.
+    """Parallel streams through segments of a text.
 
-    Position p reads character p and predicts character p + 1. Stream s counts `length` positions
-    from `s * length` on; the last stream may have fewer.
+    Position p reads character p and predicts character p + 1. Stream s counts the positions from
+    `starts[s]` to `stops[s] - 1`.
 
     Attributes:
-        count: number of streams.
-        length: positions in each stream.
-        predictions: total number of positions.
+        starts, stops: positions in the text, shape (N,).
+        segments: the first position of each stream's segment, shape (N,).
     """
 
-    count: int
-    length: int
-    predictions: int
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    segments: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """Number of streams."""
+        return len(self.starts)
+
+    @property
+    def length(self) -> int:
+        """Positions of the longest stream."""
+        return int((self.stops - self.starts).max())
+
+    @property
+    def predictions(self) -> int:
+        """Total number of positions."""
+        return int((self.stops - self.starts).sum())
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """The streams that begin with their segment: they have no warm-up."""
+        return np.flatnonzero(self.starts == self.segments)
 
     @property
     def start(self) -> int:
         """The first time step, relative to a stream's first counted position: 0 or below."""
-        return -WARM_UP if self.count > 1 else 0
+        return -WARM_UP if len(self.first) < self.count else 0
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps, warm-up included."""
+        return self.length - self.start
 
     def positions(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The streams' positions at time steps first..last-1, and which of them count.
 
         Returns:
-            Positions (T, N), clipped into the text, and a mask (T, N).
+            Positions (T, N), clipped to each stream's segment, and a mask (T, N).
         """
         time = np.arange(first, last)[:, None]
-        places = time + np.arange(self.count)[None, :] * self.length
-        counted = (time >= 0) & (time < self.length) & (places < self.predictions)
-        return np.clip(places, 0, self.predictions - 1), counted
+        places = time + self.starts[None, :]
+        counted = (time >= 0) & (places < self.stops)
+        return np.clip(places, self.segments, self.stops - 1), counted
 
 
-def plan_streams(num_chars: int) -> Streams:
-    """Divide a text of `num_chars` characters into streams.
+def plan_streams(part: Part) -> list[Streams]:
+    """Divide a part of a text into streams, in groups to read one after the other.
+
+    A segment becomes one or more streams of equal length, of which the last may be shorter. Of many
+    segments, those of similar length are in one group.
 
     Raises:
-        CorpusError: fewer than two characters.
+        CorpusError: the part has no two characters in a row.
     """
-    predictions = num_chars - 1
-    if predictions < 1:
+    if part.predictions < 1:
         raise CorpusError(
-            f"the text has {num_chars} character(s); at least 2 are needed to evaluate on it."
+            f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
         )
-    count = max(1, min(_MAX_STREAMS, predictions // _MIN_STREAM))
-    length = -(-predictions // count)
-    return Streams(-(-predictions // length), length, predictions)
+    most = max(1, min(_MAX_STREAMS, part.predictions // _MIN_STREAM))
+    target = -(-part.predictions // most)
+    begins, lengths = part.spans[:, 0], part.lengths - 1  # (S,)
+    counts = np.minimum(-(-lengths // target), np.maximum(1, lengths // _MIN_STREAM))
+    counts = np.where(lengths > 0, counts, 0)
+    each = -(-lengths // np.maximum(1, counts))  # positions of a stream in each segment
+    own = np.repeat(np.arange(len(begins)), counts)  # each stream's segment, (N,)
+    within = np.arange(len(own)) - (np.cumsum(counts) - counts)[own]
+    starts = begins[own] + within * each[own]
+    stops = np.minimum(starts + each[own], (begins + lengths)[own])
+    real = starts < stops  # rounding up may leave nothing for the last stream
+    starts, stops, segments = starts[real], stops[real], begins[own][real]
+    if len(starts) <= _MAX_ROWS:
+        return [Streams(starts, stops, segments)]
+    order = np.argsort(starts - stops, kind="stable")  # the longest first
+    groups = (order[first : first + _MAX_ROWS] for first in range(0, len(order), _MAX_ROWS))
+    return [Streams(starts[rows], stops[rows], segments[rows]) for rows in groups]
 
 
 @no_underflow()
-def score_ids(engine: Engine, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
+def score_ids(
+    engine: Engine, ids: Ids | Part, progress: Callable[[int], None] | None = None
+) -> Score:
     """Evaluate on a text, with carried state, in float32 with sums in float64.
 
     Args:
         engine: the model.
-        ids: shape (T,).
+        ids: shape (T,), or a part of a text, each of whose segments starts from a zero state.
         progress: called with the number of characters predicted.
 
     Raises:
         CorpusError: fewer than two characters.
     """
-    plan = plan_streams(len(ids))
-    session = engine.session(plan.count)
-    nats = 0.0
-    for time in range(plan.start, plan.length):
-        if time == 0 and plan.count > 1:
-            session.reset(0)  # the first stream has no warm-up and starts here
-        places, counted = plan.positions(time, time + 1)
-        places, counted = places[0], counted[0]
-        read = ids[places].astype(np.int64)
-        logits = session.step(read if plan.count > 1 else int(read[0]))
-        if time >= 0:
-            loss = cross_entropy(logits.reshape(plan.count, -1), ids[places + 1].astype(np.int64))
-            nats += float(loss[counted].sum())
-            if progress is not None:
-                progress(min(plan.predictions, (time + 1) * plan.count))
-    return Score(nats, plan.predictions)
+    part = as_part(ids)
+    ids = part.ids
+    nats, done = 0.0, 0
+    for plan in plan_streams(part):
+        session = engine.session(plan.count)
+        for time in range(plan.start, plan.length):
+            if time == 0 and plan.start:
+                for stream in plan.first.tolist():
+                    session.reset(stream)  # it has no warm-up and starts here
+            places, counted = (rows[0] for rows in plan.positions(time, time + 1))
+            read = ids[places].astype(np.int64)
+            logits = session.step(read if plan.count > 1 else int(read[0]))
+            if time >= 0:
+                targets = ids[places + 1].astype(np.int64)
+                loss = cross_entropy(logits.reshape(plan.count, -1), targets)
+                nats += float(loss[counted].sum())
+                if progress is not None:
+                    progress(done + min(plan.predictions, (time + 1) * plan.count))
+        done += plan.predictions
+    return Score(nats, done)
 
 
 @no_underflow()
 def score_cold(
-    engine: Engine, ids: Ids, window: int, progress: Callable[[int], None] | None = None
+    engine: Engine, ids: Ids | Part, window: int, progress: Callable[[int], None] | None = None
 ) -> Score:
     """Evaluate on a text in windows, each from a zero state, counting every position.
 
@@ -146,23 +195,28 @@ def score_cold(
 
     Args:
         engine: the model.
-        ids: shape (n,).
+        ids: shape (n,), or a part of a text; a window lies within a segment.
         window: T.
         progress: called with the number of characters predicted.
 
     Raises:
         CorpusError: fewer than two characters.
     """
-    predictions = plan_streams(len(ids)).predictions
-    starts = np.arange(0, predictions, window)
+    part = as_part(ids)
+    ids = part.ids
+    predictions = sum(plan.predictions for plan in plan_streams(part))
+    windows = [np.arange(start, stop - 1, window) for start, stop in part.spans.tolist()]
+    starts = np.concatenate(windows)
+    stops = np.repeat(part.spans[:, 1] - 1, [len(own) for own in windows])
+    steps = min(window, int(part.lengths.max()) - 1)
     nats = 0.0
     for first in range(0, len(starts), _MAX_COLD):
-        own = starts[first : first + _MAX_COLD]
+        own, ends = (rows[first : first + _MAX_COLD] for rows in (starts, stops))
         session = engine.session(len(own))
-        for time in range(min(window, predictions)):
+        for time in range(steps):
             places = own + time
-            counted = places < predictions  # the last window may be shorter
-            places = np.minimum(places, predictions - 1)
+            counted = places < ends  # the last window of a segment may be shorter
+            places = np.minimum(places, ends - 1)
             read = ids[places].astype(np.int64)
             logits = session.step(read if len(own) > 1 else int(read[0]))
             loss = cross_entropy(logits.reshape(len(own), -1), ids[places + 1].astype(np.int64))

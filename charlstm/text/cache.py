@@ -194,7 +194,7 @@ class Cache:
     def _path(self, suffix: str) -> Path:
         if self._key is None:
             config = self.config.to_json()
-            for name in ("val_fraction", "test_fraction", "glob", "exclude"):
+            for name in ("split", "val_fraction", "test_fraction", "glob", "exclude"):
                 del config[name]  # these do not affect the ids
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,19 @@ from charlstm.errors import ChangedTextError, CorpusError, UnknownCharacterError
 from charlstm.text.cache import Cache
 from charlstm.text.code_points import CODE_POINTS, count_code_points
 from charlstm.text.digest import Digest
+from charlstm.text.parts import Part
 from charlstm.text.reading import read_text
 from charlstm.text.sources import Source
+from charlstm.text.splits import METHODS, Split
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
 IN_MEMORY_BYTES = 32 << 20
 
 ReadingProgress = Callable[[str, int], None]
 """Called with the activity ("counting", "encoding") and the number of characters processed."""
+
+SplitMaker = Callable[[int], Split]
+"""Makes the split of a text of that many characters."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Corpus:
         tokenizer: its vocabulary.
         sha256: digest of the joined text in UTF-8, after converting line endings.
         rare: characters read as the replacement character, with their counts.
-        train, val, test: contiguous parts of `ids`.
+        split: which characters are held out.
         mapping: the memory map of `ids`, if any.
         path: the mapped file, if it has a name.
     """
@@ -46,9 +52,8 @@ class Corpus:
     ids: Ids
     tokenizer: CharTokenizer
     sha256: str
-    rare: dict[str, int] = field(default_factory=dict)
-    val_fraction: float = 0.1
-    test_fraction: float = 0.0
+    rare: dict[str, int]
+    split: Split
     mapping: mmap.mmap | None = None
     path: Path | None = None
 
@@ -63,24 +68,20 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """Start and end of the validation part; the test part follows."""
-        size = len(self.ids)
-        end = size - int(size * self.test_fraction)
-        return end - int(size * self.val_fraction), end
+    @cached_property
+    def train(self) -> Part:
+        """The training part."""
+        return Part(self.ids, self.split.train)
 
-    @property
-    def train(self) -> Ids:  # noqa: D102 - see the class
-        return self.ids[: self.bounds[0]]
+    @cached_property
+    def val(self) -> Part:
+        """The validation part."""
+        return Part(self.ids, self.split.val)
 
-    @property
-    def val(self) -> Ids:  # noqa: D102
-        return self.ids[slice(*self.bounds)]
-
-    @property
-    def test(self) -> Ids:  # noqa: D102
-        return self.ids[self.bounds[1] :]
+    @cached_property
+    def test(self) -> Part:
+        """The test part."""
+        return Part(self.ids, self.split.test)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def load_corpus(
     *,
     tokenizer: CharTokenizer | None = None,
     sha256: str | None = None,
+    split: SplitMaker | None = None,
     progress: ReadingProgress | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Corpus:
@@ -108,6 +110,8 @@ def load_corpus(
         config: how to decode and split the text.
         tokenizer: the vocabulary of a resumed run; None: build it from the text.
         sha256: the required digest of the text; None: any.
+        split: makes the split from the text's length, such as the one that a checkpoint records;
+            None: made as configured.
         progress: called with the progress of reading.
         in_memory_bytes: ids that take more are written to the cache folder.
 
@@ -117,7 +121,6 @@ def load_corpus(
         CorpusError: the text is empty, changed while it was read, or ids cannot be written.
     """
     cache = Cache(sources, config)
-    fractions = (config.val_fraction, config.test_fraction)
     found = cache.lookup()
     if (
         found is not None
@@ -125,8 +128,8 @@ def load_corpus(
         and sha256 in (None, found.sha256)
     ):
         return Corpus(
-            found.ids, found.tokenizer, found.sha256, found.rare, *fractions, found.mapping,
-            found.path,
+            found.ids, found.tokenizer, found.sha256, found.rare,
+            make_split(found.ids, config, split), found.mapping, found.path,
         )  # fmt: skip
     counted = _count(sources, config, progress)
     if sha256 not in (None, counted.sha256):
@@ -149,7 +152,16 @@ def load_corpus(
             done += len(chunk)
     else:
         ids, mapping, path = cache.write(chunks, counted.num_chars, counted.sha256, tokenizer, rare)
-    return Corpus(ids, tokenizer, counted.sha256, rare, *fractions, mapping, path)
+    return Corpus(
+        ids, tokenizer, counted.sha256, rare, make_split(ids, config, split), mapping, path
+    )
+
+
+def make_split(ids: Ids, config: TextConfig, recorded: SplitMaker | None) -> Split:
+    """The recorded split of a text; without one, the split that the configuration asks for."""
+    if recorded is not None:
+        return recorded(len(ids))
+    return METHODS[config.split](len(ids), config.val_fraction, config.test_fraction)
 
 
 def _count(

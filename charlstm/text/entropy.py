@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlstm.text.tokenizer import Ids
+from charlstm.text.parts import Part
 
 _CHUNK = 1 << 22  # ids counted at once, at 8 bytes each
 
 
-def unigram_nats(ids: Ids, vocab_size: int) -> float:
-    """The unigram entropy of a text, in nats per character.
+def unigram_nats(part: Part, vocab_size: int) -> float:
+    """The unigram entropy of a part of a text, in nats per character.
 
     Args:
-        ids: the text, (T,); may be memory-mapped.
+        part: the part.
         vocab_size: V; ids are below it.
     """
     counts = np.zeros(vocab_size, dtype=np.int64)
-    for first in range(0, len(ids), _CHUNK):
-        counts += np.bincount(ids[first : first + _CHUNK], minlength=vocab_size)
-    p = counts[counts > 0] / max(1, len(ids))
+    for ids in part.segments:
+        for first in range(0, len(ids), _CHUNK):
+            counts += np.bincount(ids[first : first + _CHUNK], minlength=vocab_size)
+    p = counts[counts > 0] / max(1, len(part))
     return float(abs((p * np.log(p)).sum()))

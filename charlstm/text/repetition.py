@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.text.parts import Part
 from charlstm.text.tokenizer import Ids
 
 PASSAGE = 32
@@ -19,28 +20,29 @@ _CHUNK = 250_000
 Hashes = NDArray[np.uint64]
 
 
-def repeated_share(train: Ids, val: Ids) -> float:
+def repeated_share(train: Part, val: Part) -> float:
     """The fraction of `val` that also occurs in `train`.
 
     `val` is cut into passages of `PASSAGE` characters, each of which is searched in `train`. Only
-    the end of a long `train` is searched, for evenly spaced passages of a long `val`.
+    the ends of a long `train`'s segments are searched, for evenly spaced passages of a long `val`.
 
     Args:
-        train: shape (num_chars,).
-        val: shape (num_chars,).
+        train: the training part.
+        val: the validation part.
 
     Returns:
-        0 to 1; 0 if `val` is shorter than a passage.
+        0 to 1; 0 if no segment of `val` has a passage.
     """
-    passages = val[: len(val) // PASSAGE * PASSAGE].reshape(-1, PASSAGE)
+    cut = [ids[: len(ids) // PASSAGE * PASSAGE].reshape(-1, PASSAGE) for ids in val.segments]
+    passages = np.concatenate([val.ids[:0].reshape(0, PASSAGE), *cut])
     passages = passages[:: -(-len(passages) // _MOST_PASSAGES) or 1]
     if len(passages) == 0:
         return 0.0
     sought = _hashes(passages)[:, 0]
-    train = train[-_MOST_CHARS:]
     found = np.zeros(len(sought), dtype=bool)
-    for start in range(0, len(train) - PASSAGE + 1, _CHUNK):
-        found |= np.isin(sought, _hashes(train[start : start + _CHUNK + PASSAGE - 1]))
+    for ids in train.shortened(_MOST_CHARS, end=True).segments:
+        for start in range(0, len(ids) - PASSAGE + 1, _CHUNK):
+            found |= np.isin(sought, _hashes(ids[start : start + _CHUNK + PASSAGE - 1]))
     return float(found.mean())
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charlstm.config import WindowConfig
 from charlstm.errors import CorpusError
+from charlstm.text.parts import Part
 from charlstm.text.tokenizer import Ids
 
 
@@ -59,31 +60,41 @@ class Windows(Protocol):
         """Batch `index` of epoch `epoch`, both counted from 0."""
 
 
-def fit(num_chars: int, config: WindowConfig) -> WindowConfig:
-    """Reduce window length and batch size to fit a text.
+def fit(part: Part, config: WindowConfig) -> WindowConfig:
+    """Reduce window length and batch size to fit a training part.
 
-    Each stream has at least one window; independent windows may overlap.
+    Each stream has at least one window; independent windows may overlap. Segments that are long
+    enough for a window hold at least half of the part.
 
     Raises:
-        CorpusError: the text has fewer than two characters.
+        CorpusError: the part has no two characters in a row.
     """
-    pairs = num_chars - 1
-    if pairs < 1:
+    if part.predictions < 1:
         raise CorpusError(
-            f"the training part of the text has {num_chars} character(s); at least 2 are "
+            f"the training part of the text has {len(part)} character(s); at least 2 are "
             "needed, one to read and one to predict.\n"
             "Give more text, or a smaller --val-fraction and --test-fraction."
         )
-    maxlen = min(config.maxlen, pairs)
-    room = (pairs - maxlen) // config.step + 1 if config.stateless else pairs // maxlen
-    return replace(config, maxlen=maxlen, batch_size=min(config.batch_size, room))
+    pairs = np.sort(part.lengths - 1)[::-1]
+    half = int(np.searchsorted(np.cumsum(pairs), part.predictions / 2))
+    maxlen = min(config.maxlen, max(1, int(pairs[half])))
+    counts = _windows(pairs, maxlen, config.step) if config.stateless else pairs // maxlen
+    return replace(config, maxlen=maxlen, batch_size=min(config.batch_size, int(counts.sum())))
 
 
-def make_windows(ids: Ids, config: WindowConfig, seed: int) -> Windows:
-    """The batches for a configuration, whose sizes must fit the text (see `fit`)."""
+def make_windows(part: Part, config: WindowConfig, seed: int) -> Windows:
+    """The batches for a configuration, whose sizes must fit the part (see `fit`)."""
     if config.stateless:
-        return IndependentWindows(ids, config.maxlen, config.batch_size, config.step, seed)
-    return CarriedWindows(ids, config.maxlen, config.batch_size, seed, reset=config.reset)
+        return IndependentWindows(part, config.maxlen, config.batch_size, config.step, seed)
+    if len(part.spans) == 1:
+        ids = next(part.segments)
+        return CarriedWindows(ids, config.maxlen, config.batch_size, seed, reset=config.reset)
+    return SegmentedWindows(part, config.maxlen, config.batch_size, seed, reset=config.reset)
+
+
+def _windows(pairs: NDArray[np.int64], maxlen: int, step: int) -> NDArray[np.int64]:
+    """Number of windows with a stride in segments of `pairs` characters to predict."""
+    return np.maximum(0, (pairs - maxlen) // step + 1)
 
 
 class CarriedWindows:
@@ -125,15 +136,74 @@ class CarriedWindows:
         return Batch(window[:-1], window[1:], fresh=index == 0, reset=reset)
 
 
-class IndependentWindows:
-    """Shuffled windows with stride `step`, each from a zero state."""
+class SegmentedWindows:
+    """B parallel streams of windows with carried state, in a part of several segments.
 
-    def __init__(self, ids: Ids, maxlen: int, batch_size: int, step: int, seed: int) -> None:
-        self._ids = ids
+    A window lies within a segment. A stream that goes on to the next segment starts there from a
+    zero state. In each epoch, the windows of a segment start at a random offset that does not
+    reduce their number, and other windows are left out where B does not divide the number of
+    windows. Segments that are shorter than a window are not used.
+
+    Args:
+        part: the training part.
+        maxlen: T.
+        batch_size: B, at most the number of windows.
+        seed: of the offsets and random resets.
+        reset: fraction of windows that start from a zero state in addition.
+    """
+
+    def __init__(
+        self, part: Part, maxlen: int, batch_size: int, seed: int, *, reset: float = 0.0
+    ) -> None:
+        self._ids = part.ids
+        self._maxlen = maxlen
+        self._batch_size = batch_size
+        self._seed = seed
+        self._reset = reset
+        pairs = part.lengths - 1
+        used = pairs >= maxlen
+        counts = pairs[used] // maxlen  # windows of each segment, (S,)
+        self._starts = part.spans[used, 0]
+        self._spare = pairs[used] % maxlen
+        self._first = np.cumsum(counts) - counts  # number of each segment's first window
+        self._windows = int(counts.sum())
+        self._within = np.arange(maxlen + 1)[:, None]
+
+    @property
+    def batches_per_epoch(self) -> int:  # noqa: D102 - see Windows
+        return self._windows // self._batch_size
+
+    def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
+        rng = _rng(self._seed, epoch)
+        offsets = rng.integers(self._spare + 1)  # (S,)
+        shift = int(rng.integers(self._batch_size))
+        streams = np.arange(self._batch_size)
+        numbers = (streams * self._windows + shift) // self._batch_size + index  # (B,)
+        segment = np.searchsorted(self._first, numbers, side="right") - 1
+        within = numbers - self._first[segment]  # of the segment's windows
+        starts = self._starts[segment] + offsets[segment] + within * self._maxlen
+        window = self._ids[starts[None, :] + self._within].astype(np.int64)  # (T + 1, B)
+        reset = within == 0
+        if self._reset:
+            reset |= _rng(self._seed, epoch, index).random(len(reset)) < self._reset
+        return Batch(
+            window[:-1], window[1:], fresh=index == 0, reset=reset if reset.any() else None
+        )
+
+
+class IndependentWindows:
+    """Shuffled windows with stride `step` from each segment's start, each from a zero state."""
+
+    def __init__(self, part: Part, maxlen: int, batch_size: int, step: int, seed: int) -> None:
+        self._ids = part.ids
         self._batch_size = batch_size
         self._step = step
         self._seed = seed
-        self._windows = (len(ids) - 1 - maxlen) // step + 1
+        counts = _windows(part.lengths - 1, maxlen, step)
+        used = counts > 0
+        self._starts, counts = part.spans[used, 0], counts[used]
+        self._first = np.cumsum(counts) - counts  # number of each segment's first window
+        self._windows = int(counts.sum())
         self._offsets = np.arange(maxlen + 1)[:, None]
 
     @property
@@ -144,7 +214,9 @@ class IndependentWindows:
         first = index * self._batch_size
         places = np.arange(first, min(first + self._batch_size, self._windows), dtype=np.uint64)
         key = int(_rng(self._seed, epoch).integers(2**63))
-        starts = shuffle(places, self._windows, key).astype(np.int64) * self._step
+        numbers = shuffle(places, self._windows, key).astype(np.int64)
+        segment = np.searchsorted(self._first, numbers, side="right") - 1
+        starts = self._starts[segment] + (numbers - self._first[segment]) * self._step
         window = self._ids[starts[None, :] + self._offsets].astype(np.int64)
         return Batch(window[:-1], window[1:], fresh=True)
 

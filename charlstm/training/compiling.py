@@ -15,6 +15,7 @@ import torch
 
 from charlstm.config import ModelConfig
 from charlstm.nn.network import CharLSTM
+from charlstm.text.parts import Part
 from charlstm.training.events import Compiling
 from charlstm.training.validation import validate
 
@@ -78,4 +79,4 @@ def _use_all(dtype: torch.dtype) -> None:
     ids = torch.zeros(2, 2, dtype=torch.int64)
     logits, _ = network(ids, network.initial_state(2))  # (2, 2, 2)
     torch.autograd.backward(logits.sum())
-    validate(network, np.zeros(4, dtype=np.uint8), lambda: False)  # in float32
+    validate(network, Part.whole(np.zeros(4, dtype=np.uint8)), lambda: False)  # in float32

@@ -25,6 +25,7 @@ from charlstm.config import DynamicConfig, ModelConfig
 from charlstm.errors import CorpusError, DirectionError
 from charlstm.inference.scoring import Score
 from charlstm.nn.network import CharLSTM
+from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 from charlstm.training.state import weights_of
 
@@ -68,29 +69,33 @@ class DynamicReader:
         self._windows = 0
         self._state = self.network.initial_state(1)
 
-    def score(self, ids: Ids, progress: Callable[[int], None] | None = None) -> Score:
+    def score(self, ids: Ids | Part, progress: Callable[[int], None] | None = None) -> Score:
         """How well a text is predicted, each window before it is learned from.
 
         Args:
-            ids: shape (T,).
+            ids: shape (T,), or a part of a text: the state starts anew in each segment, the
+                weights do not.
             progress: receives the number of characters read, after each window.
 
         Raises:
             CorpusError: fewer than two characters.
         """
-        if len(ids) < 2:
+        part = as_part(ids)
+        if part.predictions < 1:
             raise CorpusError(
-                f"the text has {len(ids)} character(s); at least 2 are needed to score it."
+                f"the text has {len(part)} character(s); at least 2 are needed to score it."
             )
-        nats = 0.0
-        for first in range(0, len(ids) - 1, self.dynamic.dynamic_window):
-            part = torch.from_numpy(
-                ids[first : first + self.dynamic.dynamic_window + 1].astype(np.int64)
-            )
-            nats += self._read(part[:-1, None], part[1:])
-            if progress is not None:
-                progress(first + len(part))
-        return Score(nats, len(ids) - 1)
+        nats, done, size = 0.0, 0, self.dynamic.dynamic_window
+        for number, segment in enumerate(part.segments):
+            if number:
+                self._state = self.network.initial_state(1)
+            for first in range(0, len(segment) - 1, size):
+                window = torch.from_numpy(segment[first : first + size + 1].astype(np.int64))
+                nats += self._read(window[:-1, None], window[1:])
+                if progress is not None:
+                    progress(done + first + len(window))
+            done += len(segment)
+        return Score(nats, part.predictions)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """What the weights are now, by name."""

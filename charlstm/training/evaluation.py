@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from charlstm.inference.scoring import plan_streams
-from charlstm.text.tokenizer import Ids
+from charlstm.text.parts import Part
 from charlstm.training.clock import FINAL_EVALUATION, TimeBudget
 from charlstm.training.state import TrainState
 from charlstm.training.validation import seconds_per_char, validate
@@ -34,11 +34,11 @@ class Evaluator:
     """Evaluates a training state on the validation part; a process group's leader does.
 
     Args:
-        val: ids of the validation part, (T,); fewer than 2 are not evaluated.
+        val: the validation part; without two characters in a row it is not evaluated.
         all_threads: let the leader use the threads of all processes of its machine.
     """
 
-    def __init__(self, val: Ids, *, all_threads: bool) -> None:
+    def __init__(self, val: Part, *, all_threads: bool) -> None:
         self._val = val
         self._all_threads = all_threads
 
@@ -55,7 +55,7 @@ class Evaluator:
         Raises:
             DistributedError: another process has ended.
         """
-        if len(self._val) < 2:
+        if self._val.predictions < 1:
             return Evaluation(None, None, 0.0)
         begun = time.monotonic()
         val_nats = self._nats(state, asked_to_stop)
@@ -67,10 +67,14 @@ class Evaluator:
         return None if average_nats is None else Evaluation(val_nats, average_nats, seconds)
 
     def _nats(self, state: TrainState, asked_to_stop: Callable[[], bool]) -> float | None:
-        ids = self._val[: state.progress.val_chars or None]
+        part = self._evaluated(state)
         return state.group.on_leader(
-            lambda: validate(state.network, ids, asked_to_stop), all_threads=self._all_threads
+            lambda: validate(state.network, part, asked_to_stop), all_threads=self._all_threads
         )
+
+    def _evaluated(self, state: TrainState) -> Part:
+        """The characters that are evaluated: all, or as many as there is time for."""
+        return self._val.shortened(state.progress.val_chars or len(self._val))
 
     def plan(self, state: TrainState, budget: TimeBudget) -> None:
         """Measure what an evaluation takes, and settle how much of the part it reads.
@@ -79,11 +83,11 @@ class Evaluator:
             state: `progress.val_chars` is set, unless an earlier session has.
             budget: `evaluation_seconds` is set.
         """
-        if len(self._val) < 2:
+        if self._val.predictions < 1:
             return
         per_char, progress = seconds_per_char(state.network), state.progress
         if not progress.val_chars:
             room = FINAL_EVALUATION * budget.seconds / budget.final_evaluations / per_char
             progress.val_chars = min(len(self._val), max(_MIN_VALIDATED, int(room)))
-        plan = plan_streams(progress.val_chars)
-        budget.evaluation_seconds = per_char * plan.count * (plan.length - plan.start)
+        plans = plan_streams(self._evaluated(state))
+        budget.evaluation_seconds = sum(per_char * plan.count * plan.steps for plan in plans)

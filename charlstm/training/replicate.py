@@ -29,6 +29,7 @@ from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
+from charlstm.text.splits import Split
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import compiled_fault, divide_threads, pick_device
@@ -103,7 +104,7 @@ def send_run(
         "corpus": saver.corpus_meta,
         "tokenizer": corpus.tokenizer.to_json(),
         "sha256": corpus.sha256,
-        "fractions": [corpus.val_fraction, corpus.test_fraction],
+        "split": corpus.split.to_json(),
         "num_chars": len(corpus),
         "mapped": corpus.mapping is not None,
         "path": None if corpus.path is None else str(corpus.path),
@@ -203,8 +204,8 @@ def _receive_ids(group: ProcessGroup, facts: dict[str, Any]) -> Corpus:
                 shrink(path.parent, cache_limit())
     _check_all_have(group, ids is not None)
     assert ids is not None
-    val, test = facts["fractions"]
-    return Corpus(ids, tokenizer, facts["sha256"], {}, val, test, mapping, path)
+    split = Split.from_json(facts["split"], facts["num_chars"])
+    return Corpus(ids, tokenizer, facts["sha256"], {}, split, mapping, path)
 
 
 def _receive(group: ProcessGroup, size: int, sink: IO[bytes] | None) -> None:

@@ -122,7 +122,7 @@ def _resume(
         progress=progress,
         way_out="Resume with the text that it was, or start a new run: charlstm train TEXT",
     )
-    if fit(len(own.corpus.train), config.windows) != config.windows:
+    if fit(own.corpus.train, config.windows) != config.windows:
         raise CheckpointError(f"{path}: its windows do not fit its text.")
     set_threads(config, notice, group)
     keep_freed_memory()

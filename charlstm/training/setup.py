@@ -127,6 +127,7 @@ def new_run(
             "num_chars": len(corpus),
             "sha256": corpus.sha256,
             "kept": kept,
+            "split": corpus.split.to_json(),
             "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
         }
         corpus.release()
@@ -182,7 +183,7 @@ def _configure(
     The arguments are those of `new_run`; `watch` sums up the time of compilation.
     """
     size = len(corpus.train)
-    fit(size, config.windows)  # a text that is too short is refused before code is compiled
+    fit(corpus.train, config.windows)  # a text that is too short is refused before code is compiled
     set_threads(config, notice, group)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
@@ -196,7 +197,7 @@ def _configure(
     if given is not None and size > 1:
         config, choice = _choose(config, given, corpus, device, group, begun)
         divide_threads(config.train.threads, group)  # measuring took all
-    windows = fit(size, config.windows)
+    windows = fit(corpus.train, config.windows)
     for old, new, flag in (
         (config.windows.maxlen, windows.maxlen, "--maxlen"),
         (config.windows.batch_size, windows.batch_size, "--batch-size"),
@@ -224,7 +225,7 @@ def _notice_text(corpus: Corpus, config: Config, notice: Notice) -> None:
             f"became U+FFFD (--min-count {config.text.min_count}): {shown}"
             + (" ..." if len(corpus.rare) > 10 else "")
         )
-    if len(corpus.val) < 2:
+    if corpus.val.predictions < 1:
         why = "too short a validation part" if len(corpus.val) else "no validation part"
         notice(f"{why}: the best checkpoint is chosen by the training loss.")
 

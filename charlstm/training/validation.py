@@ -14,29 +14,31 @@ from torch import nn
 from charlstm.inference.both import plan_blocks
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM
+from charlstm.text.parts import Part
 from charlstm.text.tokenizer import Ids
 
 _WINDOW = 128
 
 
-def validate(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
-    """Nats per character of a text, in float32, as `charlstm eval` counts them.
+def validate(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool]) -> float | None:
+    """Nats per character of a part of a text, in float32, as `charlstm eval` counts them.
 
-    The state is carried over all of it; for a network that reads both ways, it is the
+    The state is carried over each segment; for a network that reads both ways, it is the
     pseudo-likelihood.
 
     Args:
         network: its dropout is off meanwhile, and its generator is not touched.
-        ids: the text, shape (T,), T at least 2.
+        part: the part, with at least two characters in a row.
         asked_to_stop: asked now and then.
 
     Returns:
-        The mean over all characters but the first; None if asked to stop before the end.
+        The mean over all characters but each segment's first; None if asked to stop before the
+        end.
     """
     measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
     with _predicting(network):
-        nats = measure(network, ids, asked_to_stop)
-    return None if nats is None else nats / (len(ids) - 1)
+        nats = measure(network, part, asked_to_stop)
+    return None if nats is None else nats / part.predictions
 
 
 def seconds_per_char(network: CharLSTM) -> float:
@@ -67,34 +69,35 @@ def _predicting(network: CharLSTM) -> Iterator[None]:
         network.train(was_training)
 
 
-def _carried_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
-    plan = plan_streams(len(ids))
-    nats = 0.0
-    state = network.initial_state(plan.count)
-    for first in range(plan.start, plan.length, _WINDOW):
-        if asked_to_stop():
-            return None
-        last = min(first + _WINDOW, plan.length if first >= 0 else 0)
-        if first == 0 and plan.count > 1:
-            for part in (part for layer in state for part in layer):
-                part[0] = 0.0  # the first stream has no text before its part
-        places, counted = plan.positions(first, last)
-        inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
-        logits, state = network(inputs, state)
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), reduction="none"
-        )
-        mask = torch.from_numpy(counted).to(network.device).flatten()
-        nats += _sum(loss[mask])
+def _carried_nats(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool]) -> float | None:
+    nats, ids = 0.0, part.ids
+    for plan in plan_streams(part):
+        state = network.initial_state(plan.count)
+        for first in range(plan.start, plan.length, _WINDOW):
+            if asked_to_stop():
+                return None
+            last = min(first + _WINDOW, plan.length if first >= 0 else 0)
+            if first == 0 and plan.start:
+                rows = torch.from_numpy(plan.first).to(network.device)
+                for array in (array for layer in state for array in layer):
+                    array[rows] = 0.0  # these streams have no text before their own
+            places, counted = plan.positions(first, last)
+            inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
+            logits, state = network(inputs, state)
+            loss = nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), reduction="none"
+            )
+            mask = torch.from_numpy(counted).to(network.device).flatten()
+            nats += _sum(loss[mask])
     return nats
 
 
-def _pseudo_nats(network: CharLSTM, ids: Ids, asked_to_stop: Callable[[], bool]) -> float | None:
+def _pseudo_nats(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool]) -> float | None:
     nats = 0.0
-    for blocks in plan_blocks(len(ids)):
+    for blocks in plan_blocks(part):
         if asked_to_stop():
             return None
-        text = _tensor(ids[blocks.places], network)
+        text = _tensor(part.ids[blocks.places], network)
         state = network.initial_state(text.shape[1])
         logits, _ = network(text[:-1], state, targets=text[1:])
         counted = slice(blocks.left - 1, blocks.left - 1 + blocks.count)

@@ -12,6 +12,7 @@ from charlstm.errors import ConfigError, CorpusError, DirectionError, UnknownCha
 from charlstm.inference.both import BLOCK, CONTEXT, BothWays, plan_blocks
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.network import CharLSTM
+from charlstm.text.parts import Part
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.validation import validate
 
@@ -43,7 +44,7 @@ def some_ids(count: int) -> Any:
 @pytest.mark.parametrize("size", [2, 3, BLOCK, BLOCK + 1, BLOCK + 2, 3 * BLOCK + 50, 80 * BLOCK])
 def test_blocks_cover_a_text_once_with_context(size: int) -> None:
     predicted: list[int] = []
-    for blocks in plan_blocks(size):
+    for blocks in plan_blocks(Part.whole(np.zeros(size, np.uint8))):
         places = blocks.places
         assert places.min() >= 0
         assert places.max() < size
@@ -54,7 +55,7 @@ def test_blocks_cover_a_text_once_with_context(size: int) -> None:
             assert blocks.right == min(CONTEXT, size - 1 - own[-1])
     assert predicted == list(range(1, size))
     with pytest.raises(CorpusError, match="at least 2"):
-        list(plan_blocks(1))
+        list(plan_blocks(Part.whole(np.zeros(1, np.uint8))))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -66,7 +67,7 @@ def test_blocks_cover_a_text_once_with_context(size: int) -> None:
 def test_numpy_scores_as_torch_does(cell: str, options: dict[str, Any]) -> None:
     network, model = pair(cell=cell, **options)
     ids = some_ids(500)
-    expected = validate(network, ids, lambda: False)
+    expected = validate(network, Part.whole(ids), lambda: False)
     assert model.score_ids(ids).nats_per_char == pytest.approx(expected, abs=1e-5)
     assert model.score_ids(ids).count == 499
 
@@ -147,3 +148,14 @@ def test_a_bothways_engine_is_two_one_way_engines() -> None:
     assert not both.backward.head.bias.any()
     assert both.forward.head.bias.shape == (len(CHARACTERS),)
     assert FillConfig().blank == "_"
+
+
+def test_a_part_scores_as_its_segments_one_by_one() -> None:
+    network, model = pair()
+    part = Part(some_ids(2000), [(3, 4), (10, 300), (310, 320), (400, 1900)])
+    alone = [model.score_ids(ids) for ids in part.segments if len(ids) > 1]
+    score = model.score_ids(part)
+    assert score.count == part.predictions == sum(one.count for one in alone)
+    assert score.nats == pytest.approx(sum(one.nats for one in alone), rel=1e-6)
+    expected = validate(network, part, lambda: False)
+    assert score.nats_per_char == pytest.approx(expected, abs=1e-5)

@@ -11,6 +11,7 @@ from charlstm.format.weights import weight_shapes
 from charlstm.inference import scoring
 from charlstm.inference.engine import Engine
 from charlstm.inference.scoring import Score, cross_entropy, plan_streams, score_cold, score_ids
+from charlstm.text.parts import Part
 
 CONFIG = ModelConfig(num_layers=1, hidden_size=6)
 
@@ -50,7 +51,7 @@ def test_cross_entropy_by_hand() -> None:
 
 @pytest.mark.parametrize("size", [2, 3, 500, 4096, 4097, 10_001, 200_000])
 def test_streams_count_every_position_once(size: int) -> None:
-    plan = plan_streams(size)
+    (plan,) = plan_streams(Part.whole(np.zeros(size, np.uint8)))
     counted = np.zeros(plan.predictions, dtype=int)
     for first in range(plan.start, plan.length, 700):
         places, mask = plan.positions(first, min(first + 700, plan.length))
@@ -62,7 +63,7 @@ def test_streams_count_every_position_once(size: int) -> None:
 def test_parallel_streams_score_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(1).integers(5, size=9000).astype(np.uint8)
     many = score_ids(engine(), ids)
-    assert plan_streams(len(ids)).count == 4
+    assert plan_streams(Part.whole(ids))[0].count == 4
     monkeypatch.setattr(scoring, "_MAX_STREAMS", 1)
     assert score_ids(engine(), ids).nats_per_char == pytest.approx(many.nats_per_char, abs=1e-6)
 
@@ -86,3 +87,66 @@ def test_cold_windows_are_scored_one_by_one(size: int, window: int) -> None:
     score = score_cold(model, ids, window)
     assert score.count == count == size - 1
     assert score.nats == pytest.approx(nats, rel=1e-5)
+
+
+def part_of(size: int, *lengths: int) -> Part:
+    """Segments of some lengths, with gaps, of a random text."""
+    ids = np.random.default_rng(size).integers(5, size=size).astype(np.uint8)
+    spans, start = [], 7
+    for length in lengths:
+        spans.append((start, start + length))
+        start += length + 3
+    assert start <= size
+    return Part(ids, spans)
+
+
+PARTS = {
+    "short": part_of(100, 2, 1, 9, 30),
+    "one": part_of(5000, 4500),
+    "unequal": part_of(20_000, 30, 9000, 1, 5000, 2049),
+    "many": part_of(60_000, *range(1, 300)),
+}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_streams_count_every_position_of_a_part_once(part: Part) -> None:
+    counted = np.zeros(len(part.ids), dtype=int)
+    for plan in plan_streams(part):
+        assert plan.count <= 128
+        for first in range(plan.start, plan.length, 700):
+            places, mask = plan.positions(first, min(first + 700, plan.length))
+            np.add.at(counted, places[mask], 1)
+            owners = np.searchsorted(part.spans[:, 0], places, side="right") - 1
+            np.testing.assert_array_equal(
+                part.spans[owners, 0], plan.segments[None, :] + 0 * places
+            )
+            assert (places + 1 < part.spans[owners, 1]).all(), "targets are of the same segment"
+    inside = np.zeros_like(counted)
+    for start, stop in part.spans.tolist():
+        inside[start : stop - 1] = 1
+    np.testing.assert_array_equal(counted, inside)
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_a_part_scores_as_its_segments_one_by_one(part: Part) -> None:
+    """Each from the zero state; every character but a segment's first counts."""
+    alone = [score_ids(engine(), ids) for ids in part.segments if len(ids) > 1]
+    done: list[int] = []
+    score = score_ids(engine(), part, done.append)
+    assert score.count == part.predictions == sum(one.count for one in alone) == done[-1]
+    assert score.nats == pytest.approx(sum(one.nats for one in alone), rel=1e-6)
+    assert done == sorted(done)
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("window", [1, 8, 1000])
+def test_cold_windows_lie_within_a_segment(part: Part, window: int) -> None:
+    alone = [score_cold(engine(), ids, window) for ids in part.segments if len(ids) > 1]
+    score = score_cold(engine(), part, window)
+    assert score.count == part.predictions
+    assert score.nats == pytest.approx(sum(one.nats for one in alone), rel=1e-6)
+
+
+def test_a_part_without_two_characters_in_a_row_is_too_short() -> None:
+    with pytest.raises(CorpusError, match="at least 2"):
+        score_ids(engine(), part_of(100, 1, 1, 1))

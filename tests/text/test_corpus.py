@@ -10,6 +10,7 @@ from charlstm.config import TextConfig
 from charlstm.errors import CorpusError
 from charlstm.text.cache import cache_folder
 from charlstm.text.corpus import Corpus, load_corpus
+from charlstm.text.parts import Part
 from charlstm.text.sources import find_sources
 
 
@@ -34,7 +35,10 @@ def test_parts_are_contiguous(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("abcdefghi\n")
     corpus = load(path, val_fraction=0.2, test_fraction=0.1)
-    decode = corpus.tokenizer.decode
+
+    def decode(part: Part) -> str:
+        return corpus.tokenizer.decode(part.joined())
+
     assert decode(corpus.train) == "abcdefg"
     assert decode(corpus.val) == "hi"
     assert decode(corpus.test) == "\n"

@@ -11,6 +11,7 @@ import torch
 
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, ConfigError
+from charlstm.text.parts import Part
 from charlstm.text.windows import Batch, make_windows
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.distributed import DistributedGroup
@@ -39,7 +40,7 @@ def config_of(**options: Any) -> Config:
 
 
 def train(state: TrainState, steps: range) -> None:
-    windows = make_windows(IDS, state.config.windows, state.config.train.seed)
+    windows = make_windows(Part.whole(IDS), state.config.windows, state.config.train.seed)
     losses = DeferredLosses(state.config.train, late=False)
     for step in steps:
         train_step(state, windows.batch(0, step), 0.01, losses)

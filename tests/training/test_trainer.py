@@ -398,7 +398,7 @@ def test_validation_is_what_eval_counts(start: Start, logit_scale: float) -> Non
     trainer = start("x", logit_scale=logit_scale)
     finish(trainer)
     model = LanguageModel.load(trainer.run.best)
-    score = model.score(trainer.corpus.tokenizer.decode(trainer.corpus.val))
+    score = model.score(trainer.corpus.tokenizer.decode(trainer.corpus.val.joined()))
     assert score.nats_per_char == pytest.approx(trainer.progress.best_nats, abs=1e-5)
 
 
