@@ -16,6 +16,9 @@ Backward, from dh' (of this step's output and of the step after) and dc':
     coupled:                             da_f = ds (c - g) f (1 - f)    da_g = ds (1 - f)(1 - g^2)
     dh = U^T da
 
+A stream that starts at a step has c = 0 and U h = 0 there, and dc = 0 and dh = 0 (see
+`charlstm.nn.starts`).
+
 Gates and `u` may be stored in bfloat16 for the backward pass; the state is float32.
 """
 
@@ -72,6 +75,15 @@ def _cell_state(
 
 
 @jit
+def _clear(starts: NDArray[np.bool_], one: NDArray[np.float32], other: NDArray[np.float32]) -> None:
+    """Set the rows of streams that start to zero, in two arrays."""
+    for b in range(len(starts)):
+        if starts[b]:
+            one[b] = 0
+            other[b] = 0
+
+
+@jit
 def forward(
     table: NDArray[Any],
     places: NDArray[np.int64],
@@ -80,6 +92,7 @@ def forward(
     hs: NDArray[Any],
     cs: NDArray[np.float32],
     acts: NDArray[np.float32],
+    starts: NDArray[np.bool_],
     first: int,
     last: int,
 ) -> None:
@@ -92,8 +105,9 @@ def forward(
         bias: b, (G H,).
         packed: U^T of (H, G H), see `pack`.
         hs: (T + 1, B, H); the first is given, the others are filled.
-        cs: the same, in float32.
+        cs: the same, in float32; c is 0 where a stream starts.
         acts: gates and u, (T, B, G + 1, H), filled; (0, B, G + 1, H) without a backward pass.
+        starts: where streams start from the zero state, (T, B); (0, 0): nowhere.
     """
     steps, hidden = len(places), hs.shape[2]
     sums = np.empty((last - first, packed.shape[0] * PANEL_WIDTH), np.float32)
@@ -102,6 +116,8 @@ def forward(
     u, o, flat = own[len(own) - 1], own[len(own) - 2], own.reshape(own.size)
     for t in range(steps):
         multiply(hs[t, first:last], packed, sums)
+        if len(starts) > 0:
+            _clear(starts[t, first:last], sums, cs[t, first:last])
         for b in range(first, last):
             new_c, new_h = cs[t + 1, b], hs[t + 1, b]
             _gates(table[places[t, b]], bias, sums[b - first], own)
@@ -167,6 +183,7 @@ def backward(
     dh: NDArray[np.float32],
     dc: NDArray[np.float32],
     das: NDArray[Any],
+    starts: NDArray[np.bool_],
     first: int,
     last: int,
 ) -> None:
@@ -178,6 +195,7 @@ def backward(
         cs, acts: of the forward pass.
         dh, dc: gradients of the last state, (B, H); they become those of the first.
         das: (T, B, G H), filled.
+        starts: as in the forward pass.
     """
     steps, _, hidden = d_outputs.shape
     sums = np.empty((last - first, packed.shape[0] * PANEL_WIDTH), np.float32)
@@ -192,6 +210,8 @@ def backward(
             own_dh, products = dh[b], sums[b - first]
             for j in range(hidden):
                 own_dh[j] = products[j]
+        if len(starts) > 0:
+            _clear(starts[t, first:last], dh[first:last], dc[first:last])
 
 
 @jit

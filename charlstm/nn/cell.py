@@ -14,6 +14,7 @@ from charlstm.cells import CellSpec
 from charlstm.nn.dropout import Masks, Shard
 from charlstm.nn.layer import Layer, State
 from charlstm.nn.rows import rows_of
+from charlstm.nn.starts import Starts
 
 
 class Cell(Layer):
@@ -80,13 +81,18 @@ class Cell(Layer):
         return tuple(zeros for _ in self.spec.state)
 
     def forward(
-        self, xs: Tensor, state: State, masks: Masks, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        masks: Masks,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         """`window`, with dropout of the recurrent weights."""
         if self.zoneout:
             self.generator, self.shard = masks.generator, masks.shard
         weight_hh = masks.weights(self.weight_hh, self.weight_dropout)
-        return self.window(xs, state, weight_hh, vectors)
+        return self.window(xs, state, weight_hh, vectors, starts)
 
     @abstractmethod
     def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:
@@ -102,7 +108,12 @@ class Cell(Layer):
         """
 
     def window(
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         """A whole window, in the fastest way that the cell has.
 
@@ -111,11 +122,12 @@ class Cell(Layer):
             state: B streams' state; not changed.
             weight_hh: the recurrent weights after weight dropout, in the type of the products.
             vectors: with ids: what they stand for, (V, inputs); None: one-hot rows.
+            starts: where streams start from the zero state; None: nowhere.
 
         Returns:
             Outputs (T, B, H) and the next state.
         """
-        return self.step_window(xs, state, weight_hh, vectors)
+        return self.step_window(xs, state, weight_hh, vectors, starts)
 
     def step_window(
         self,
@@ -123,12 +135,16 @@ class Cell(Layer):
         state: State,
         weight_hh: Tensor | None = None,
         vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         """`window` by the equations, one step after the other; weight_hh None: the cell's own."""
         weight_hh = self.weight_hh if weight_hh is None else weight_hh
         dtype, exact = weight_hh.dtype, state[0].dtype
         outputs = []
-        for wx in input_products(xs, self.weight_ih, None, dtype, vectors):
+        products = input_products(xs, self.weight_ih, None, dtype, vectors)
+        for t, wx in enumerate(products):
+            if starts is not None:
+                state = tuple(starts.keep[t].to(exact) * part for part in state)
             uh = functional.linear(state[0].to(dtype), weight_hh)
             state = self.equations(wx.to(exact), uh.to(exact), state)
             outputs.append(state[0])

@@ -11,7 +11,8 @@ is computed from the new cell state before zoneout.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,9 @@ from charlstm.cells import COUPLED, GRU, LSTM, PEEPHOLE, RNN
 from charlstm.nn.cell import Cell, input_products, one_hot, product_table
 from charlstm.nn.gru_window import gru_window
 from charlstm.nn.layer import State
+from charlstm.nn.packed_window import packed_window
 from charlstm.nn.peephole_window import peephole_window
+from charlstm.nn.starts import Starts
 
 
 class _LSTM(Cell):
@@ -33,7 +36,12 @@ class _LSTM(Cell):
         return self.compiled and fits and weight_hh.device.type == "cpu"
 
     def _kernel_window(
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None,
+        starts: Starts | None,
     ) -> tuple[Tensor, State]:
         from charlstm.nn import kernel_ops  # noqa: PLC0415 - imports numba
 
@@ -44,7 +52,7 @@ class _LSTM(Cell):
             # A product that adds a bias takes twice the time; the kernel adds it.
             inputs, ids = functional.linear(xs.to(weight_hh.dtype), weight_ih), None
         outputs, h, c = kernel_ops.lstm_window(
-            inputs, ids, self.bias, state[0], state[1], weight_hh
+            inputs, ids, self.bias, state[0], state[1], weight_hh, starts
         )
         return outputs, (h, c)
 
@@ -62,12 +70,17 @@ class LSTMCell(_LSTM):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         if self._uses_kernel(weight_hh):
-            return self._kernel_window(xs, state, weight_hh, vectors)
+            return self._kernel_window(xs, state, weight_hh, vectors, starts)
         weights = self.weight_ih, weight_hh, self.bias
-        return _fused_lstm(xs, state, weights, self.training, vectors)
+        return _fused_lstm(xs, state, weights, self.training, vectors, starts)
 
 
 class CoupledCell(_LSTM):
@@ -84,17 +97,23 @@ class CoupledCell(_LSTM):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         if self._uses_kernel(weight_hh):
-            return self._kernel_window(xs, state, weight_hh, vectors)
+            return self._kernel_window(xs, state, weight_hh, vectors, starts)
         # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
         # negated. Gradients of both flow into the one.
         hidden = self.hidden_size
         weight_ih, weight_hh, bias = (
             torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)
         )
-        return _fused_lstm(xs, state, (weight_ih, weight_hh, bias), self.training, vectors)
+        weights = weight_ih, weight_hh, bias
+        return _fused_lstm(xs, state, weights, self.training, vectors, starts)
 
 
 class PeepholeCell(Cell):
@@ -125,12 +144,19 @@ class PeepholeCell(Cell):
         )
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         inputs = input_products(xs, self.weight_ih, self.bias, weight_hh.dtype, vectors)
         masks = self.zoneout_masks(len(xs), xs.shape[1])
         h, c = state
-        outputs, h, c = peephole_window(inputs, h, c, weight_hh, self.peephole, *masks)
+        outputs, h, c = peephole_window(
+            inputs, h, c, weight_hh, self.peephole, *masks, starts=starts
+        )
         return outputs, (h, c)
 
     def zoneout_masks(self, steps: int, batch_size: int) -> tuple[Tensor | None, Tensor | None]:
@@ -169,21 +195,23 @@ class GRUCell(Cell):
         return ((1 - z) * n + z * h,)
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         hidden = self.hidden_size
         bias_x, cn = self.bias[: 3 * hidden], self.bias[3 * hidden :]
         if xs.device.type == "cpu":  # where torch's own kernel is slower
             inputs = input_products(xs, self.weight_ih, bias_x, weight_hh.dtype, vectors)
-            outputs, h = gru_window(inputs, state[0], weight_hh, cn)
+            outputs, h = gru_window(inputs, state[0], weight_hh, cn, starts=starts)
             return outputs, (h,)
         bias_h = torch.cat([torch.zeros_like(bias_x[hidden:]), cn])
         weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, bias_x, bias_h)]
-        outputs, h = torch.gru(
-            xs, state[0][None].to(xs.dtype), weights, has_biases=True, num_layers=1, dropout=0.0,
-            train=self.training, bidirectional=False, batch_first=False,
-        )  # fmt: skip
-        return outputs, (h[0].float(),)
+        outputs, (h,) = _by_torch(torch.gru, xs, state, weights, self.training, starts)
+        return outputs, (h.float(),)
 
 
 class RNNCell(Cell):
@@ -195,15 +223,17 @@ class RNNCell(Cell):
         return (torch.tanh(wx + uh + self.bias),)
 
     def window(  # noqa: D102 - see Cell
-        self, xs: Tensor, state: State, weight_hh: Tensor, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[2]))
-        outputs, h = torch.rnn_tanh(
-            xs, state[0][None].to(xs.dtype), weights, has_biases=True, num_layers=1, dropout=0.0,
-            train=self.training, bidirectional=False, batch_first=False,
-        )  # fmt: skip
-        return outputs, (h[0].to(state[0].dtype),)
+        outputs, (h,) = _by_torch(torch.rnn_tanh, xs, state, weights, self.training, starts)
+        return outputs, (h.to(state[0].dtype),)
 
 
 def _fused_lstm(
@@ -212,28 +242,47 @@ def _fused_lstm(
     weights: tuple[Tensor, Tensor, Tensor],
     training: bool,
     vectors: Tensor | None,
+    starts: Starts | None,
 ) -> tuple[Tensor, State]:
     """The LSTM of torch, in the type of the recurrent weights; weights: ih, hh and bias."""
     dtype = weights[1].dtype
     if xs.dtype == torch.int64:
         size = weights[0].shape[1]
         xs = one_hot(xs, size, dtype) if vectors is None else functional.embedding(xs, vectors)
-    xs = xs.to(dtype)
-    h, c = state
     # torch adds two biases; the second is zero and not a weight.
     both = (*weights, torch.zeros_like(weights[2]))
-    outputs, h, c = torch.lstm(
-        xs,
-        (h[None].to(dtype), c[None].to(dtype)),  # (1, B, H)
-        [weight.to(dtype) for weight in both],
-        has_biases=True,
-        num_layers=1,
-        dropout=0.0,
-        train=training,
-        bidirectional=False,
-        batch_first=False,
+    outputs, last = _by_torch(
+        torch.lstm, xs.to(dtype), state, [weight.to(dtype) for weight in both], training, starts
     )
-    return outputs, (h[0].to(state[0].dtype), c[0].to(state[1].dtype))
+    return outputs, tuple(part.to(old.dtype) for part, old in zip(last, state, strict=True))
+
+
+def _by_torch(
+    function: Callable[..., Any],
+    xs: Tensor,
+    state: State,
+    weights: list[Tensor],
+    training: bool,
+    starts: Starts | None,
+) -> tuple[Tensor, State]:
+    """A window by one of torch's recurrent functions, in the type of `xs` (T, B, inputs)."""
+    is_lstm = function is torch.lstm  # whose state is a tuple
+    options = {
+        "has_biases": True, "num_layers": 1, "dropout": 0.0, "train": training,
+        "bidirectional": False,
+    }  # fmt: skip
+
+    def run(packed: Tensor, batch_sizes: Tensor, first: State) -> tuple[Any, ...]:
+        hx = first if is_lstm else first[0]
+        found: tuple[Any, ...] = function(packed, batch_sizes, hx, weights, **options)
+        return found
+
+    given = tuple(part.to(xs.dtype) for part in state)
+    if starts is not None:
+        return packed_window(run, xs, given, starts)
+    hx = tuple(part[None] for part in given)  # (1, B, H)
+    outputs, *last = function(xs, hx if is_lstm else hx[0], weights, **options, batch_first=False)
+    return outputs, tuple(part[0] for part in last)
 
 
 CELL_MODULES: dict[str, type[Cell]] = {

@@ -26,9 +26,12 @@ from charlstm.nn.buffers import (
     tanh_backward,
     tanh_of,
 )
+from charlstm.nn.starts import Starts
 
 
-def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def gru_window(
+    inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor, *, starts: Starts | None = None
+) -> tuple[Tensor, Tensor]:
     """A window of GRU: see the module's head.
 
     Args:
@@ -36,12 +39,13 @@ def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tu
         h: the state, (B, H).
         weight_hh: U, (3H, H), in the type of the products.
         bias: c_n, (H,).
+        starts: where streams start from the zero state; None: nowhere.
 
     Returns:
         Outputs (T, B, H) and the last h, in float32 or better.
     """
     out: tuple[Tensor, Tensor] = _GRUWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, h, weight_hh, bias, torch.is_grad_enabled()
+        inputs, h, weight_hh, bias, starts, torch.is_grad_enabled()
     )
     return out
 
@@ -49,7 +53,13 @@ def gru_window(inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor) -> tu
 class _GRUWindow(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor, has_backward: bool
+        ctx: Any,
+        inputs: Tensor,
+        h: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        starts: Starts | None,
+        has_backward: bool,
     ) -> tuple[Tensor, Tensor]:
         steps, batch, _ = inputs.shape
         hidden = weight_hh.shape[1]
@@ -76,9 +86,13 @@ class _GRUWindow(torch.autograd.Function):
         transposed = weight_hh.t().contiguous()
         loop = zip(
             base.view(steps, batch, 3 * hidden).unbind(), a_n.unbind(), hs.unbind()[:-1],
-            hs.unbind()[1:], outputs.unbind()[:-1], outputs.unbind()[1:], *each, strict=True,
+            hs.unbind()[1:], outputs.unbind()[:-1], outputs.unbind()[1:],
+            [None] * steps if starts is None else starts.rows, *each, strict=True,
         )  # fmt: skip
-        for a, own_n, old, new, old_h, new_h, m_r, m_z, m_v, m_n, saved_z in loop:
+        for a, own_n, old, new, old_h, new_h, rows, m_r, m_z, m_v, m_n, saved_z in loop:
+            if rows is not None:
+                old.index_fill_(0, rows, 0)
+                old_h = old_h.index_fill(0, rows, 0)  # noqa: PLW2901 - an output stays
             torch.addmm(a, old, transposed, out=arguments)
             rzv.copy_(by_gate)
             rz.sigmoid_()
@@ -100,6 +114,7 @@ class _GRUWindow(torch.autograd.Function):
         ctx.saved = Saved(factors, hs)
         ctx.save_for_backward(weight_hh)
         ctx.bias_type = bias.dtype
+        ctx.starts = starts
         return outputs[1:], outputs[-1].clone()
 
     @staticmethod
@@ -119,13 +134,16 @@ class _GRUWindow(torch.autograd.Function):
         flat = d_acts[:, :, : 3 * hidden]
         loop = zip(
             d_outputs.to(exact).unbind(), factors[:, :, :4].unbind(), factors[:, :, 4].unbind(),
-            d_acts.unbind(), flat.unbind(), strict=True,
+            d_acts.unbind(), flat.unbind(),
+            [None] * steps if ctx.starts is None else ctx.starts.rows, strict=True,
         )  # fmt: skip
-        for d_out, factor, z, d_act, d_rzv in reversed(list(loop)):
+        for d_out, factor, z, d_act, d_rzv, rows in reversed(list(loop)):
             dh.add_(d_out)
             torch.mul(factor, dh_wide, out=by_gate)
             d_act.copy_(da)
             dh.mul_(z).add_(torch.mm(d_rzv, weight_hh, out=back))
+            if rows is not None:
+                dh.index_fill_(0, rows, 0)
         d_weight = torch.mm(
             flat.reshape(steps * batch, 3 * hidden).t(), hs[:-1].view(steps * batch, hidden)
         )
@@ -134,4 +152,4 @@ class _GRUWindow(torch.autograd.Function):
         d_inputs[:, :, 2 * hidden :] = d_acts[:, :, 3 * hidden :]
         d_bias = flat[:, :, 2 * hidden :].sum((0, 1), dtype=exact).to(ctx.bias_type)
         buffers.give(d_acts, da, back)
-        return d_inputs, dh, d_weight, d_bias, None
+        return d_inputs, dh, d_weight, d_bias, None, None

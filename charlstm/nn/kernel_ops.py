@@ -16,11 +16,18 @@ from torch import Tensor
 
 from charlstm.kernels import dropout as dropout_kernel
 from charlstm.kernels import lstm_windows, matmul
+from charlstm.nn.starts import Starts
 from charlstm.nn.threads import parallel_for
 
 
 def lstm_window(
-    inputs: Tensor, ids: Tensor | None, bias: Tensor, h: Tensor, c: Tensor, weight_hh: Tensor
+    inputs: Tensor,
+    ids: Tensor | None,
+    bias: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_hh: Tensor,
+    starts: Starts | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A window of LSTM: see `charlstm.kernels.lstm_windows`.
 
@@ -31,12 +38,13 @@ def lstm_window(
         bias: b, (G H,), float32.
         h, c: the state, (B, H), float32.
         weight_hh: U, (G H, H), float32, or bfloat16 if H is even.
+        starts: where streams start from the zero state; None: nowhere.
 
     Returns:
         Outputs (T, B, H) in the type of `weight_hh`, and the last h and c in float32.
     """
     out: tuple[Tensor, Tensor, Tensor] = _LSTMWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, ids, bias, h, c, weight_hh, torch.is_grad_enabled()
+        inputs, ids, bias, h, c, weight_hh, starts, torch.is_grad_enabled()
     )
     return out
 
@@ -68,6 +76,11 @@ def _array(tensor: Tensor) -> NDArray[Any]:
         tensor = tensor.view(torch.uint16)
     array: NDArray[Any] = tensor.numpy()
     return array
+
+
+def _starting(starts: Starts | None) -> NDArray[np.bool_]:
+    """Where streams start, (T, B), or (0, 0)."""
+    return np.zeros((0, 0), dtype=np.bool_) if starts is None else _array(starts.mask)
 
 
 def _packed(
@@ -106,6 +119,7 @@ class _LSTMWindow(torch.autograd.Function):
         h: Tensor,
         c: Tensor,
         weight_hh: Tensor,
+        starts: Starts | None,
         has_backward: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         rows, hidden = weight_hh.shape
@@ -120,9 +134,10 @@ class _LSTMWindow(torch.autograd.Function):
         packed = _packed(matmul.pack_transposed, _array(weight_hh), hidden, rows)
         parallel_for(
             lstm_windows.forward, batch, _array(table), _array(places), _array(bias), packed,
-            _array(hs), _array(cs), _array(acts),
+            _array(hs), _array(cs), _array(acts), _starting(starts),
         )  # fmt: skip
         ctx.saved = hs, cs, acts
+        ctx.starts = starts
         ctx.size = len(table)
         ctx.save_for_backward(ids, weight_hh)
         return hs[1:], hs[steps].float(), cs[steps].clone()
@@ -139,13 +154,17 @@ class _LSTMWindow(torch.autograd.Function):
         packed = _packed(matmul.pack, _array(weight_hh), rows, hidden)
         parallel_for(
             lstm_windows.backward, batch, _array(d_outputs), packed, _array(cs), _array(acts),
-            _array(dh), _array(dc), _array(das),
+            _array(dh), _array(dc), _array(das), _starting(ctx.starts),
         )  # fmt: skip
         flat = das.view(steps * batch, rows)
-        d_weight = flat.t() @ hs[:-1].view(steps * batch, hidden)
+        read = hs[:-1]
+        if ctx.starts is not None:
+            read = read.clone()  # the others are outputs
+            read[ctx.starts.mask] = 0
+        d_weight = flat.t() @ read.view(steps * batch, hidden)
         places = torch.zeros(len(flat), dtype=torch.int64) if ids is None else ids.flatten()
         sums = torch.zeros((1 if ids is None else ctx.size, rows), dtype=torch.float32)
         parallel_for(lstm_windows.add_rows, rows, _array(flat), _array(places), _array(sums))
         d_inputs = das if ids is None else sums
         d_bias = sums.sum(0)
-        return d_inputs, None, d_bias, dh, dc, d_weight, None
+        return d_inputs, None, d_bias, dh, dc, d_weight, None, None

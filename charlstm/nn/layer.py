@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from charlstm.nn.dropout import Masks
+from charlstm.nn.starts import Starts
 
 State = tuple[Tensor, ...]
 """What a layer passes from one step to the next, each (B, H)."""
@@ -38,7 +39,12 @@ class Layer(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, xs: Tensor, state: State, masks: Masks, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        masks: Masks,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
         """Read a window.
 
@@ -47,6 +53,7 @@ class Layer(nn.Module, ABC):
             state: B streams' state; not changed.
             masks: dropout of weights, and the type of the products.
             vectors: with ids: what they stand for, (V, inputs); None: one-hot rows.
+            starts: where streams start from the zero state; None: nowhere.
 
         Returns:
             Outputs (T, B, size) and the next state.

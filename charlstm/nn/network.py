@@ -16,6 +16,7 @@ from charlstm.nn.cell import Cell, one_hot
 from charlstm.nn.cells import CELL_MODULES
 from charlstm.nn.dropout import Masks, Shard
 from charlstm.nn.layer import Layer, State
+from charlstm.nn.starts import Starts
 
 NetworkState = list[State]
 """One state for each layer of the forward stack, the lowest first."""
@@ -156,6 +157,7 @@ class CharLSTM(nn.Module):
         *,
         targets: Tensor | None = None,
         last_only: bool = False,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Read a window.
 
@@ -166,16 +168,20 @@ class CharLSTM(nn.Module):
                 both ways. The one at t is predicted from `ids` up to t and from `targets` after
                 t, never from itself.
             last_only: give the logits after the last character alone.
+            starts: the inputs before which a stream's state is set to zero; None: nowhere. What
+                comes after a target ends where the next input that is a start begins.
 
         Returns:
             Logits (T, B, V) in float32, or (1, B, V); and the next state. Except in training,
             logits are the head's times the configuration's `logit_scale`.
         """
         masks = self.masks()
-        ys, next_state = self._read(self.spec.forward, ids, state, masks)  # (T, B, stack's size)
+        # (T, B, stack's size)
+        ys, next_state = self._read(self.spec.forward, ids, state, masks, starts)
         if self.spec.backward is not None:
             assert targets is not None, "a network that reads both ways needs what comes after"
-            ys = torch.cat([ys, self._read_backward(self.spec.backward, targets, masks)], dim=2)
+            after = self._read_backward(self.spec.backward, targets, masks, starts)
+            ys = torch.cat([ys, after], dim=2)
         if last_only:
             ys = ys[-1:]
         return self.head.logits(masks.activations(ys, self.spec.dropout)), next_state
@@ -184,16 +190,27 @@ class CharLSTM(nn.Module):
         """Dropout of the next window."""
         return Masks(self.generator, self.shard, self.dtype, self.training, self.compiled)
 
-    def _read_backward(self, stack: specs.Stack, targets: Tensor, masks: Masks) -> Tensor:
+    def _read_backward(
+        self, stack: specs.Stack, targets: Tensor, masks: Masks, starts: Starts | None
+    ) -> Tensor:
         """What the backward stack returns for each target, from those after it: (T, B, ...)."""
         state = [layer.initial_state(targets.shape[1]) for layer in self._layers_of(stack)]
         after = targets[1:].flip(0)  # the window's last character first
-        ys, _ = self._read(stack, after, state, masks)
+        reversed_starts = None if starts is None else starts.before_the_end()
+        ys, _ = self._read(stack, after, state, masks, reversed_starts)
+        ys = ys.flip(0)
+        if starts is not None:  # nothing comes after a target that ends a document
+            ys = ys * starts.keep[1:].to(ys.dtype)
         # After the last target nothing was read: there the state is still zero.
-        return functional.pad(ys.flip(0), (0, 0, 0, 0, 0, 1))
+        return functional.pad(ys, (0, 0, 0, 0, 0, 1))
 
     def _read(
-        self, stack: specs.Stack, ids: Tensor, state: NetworkState, masks: Masks
+        self,
+        stack: specs.Stack,
+        ids: Tensor,
+        state: NetworkState,
+        masks: Masks,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Run one stack over a window: its outputs (T, B, size), and its next state."""
         next_state: NetworkState = []
@@ -208,7 +225,7 @@ class CharLSTM(nn.Module):
             if block.norm is not None:
                 xs = self._modules_by_name[block.norm.name](xs.float()).to(self.dtype)
             xs = masks.activations(xs, block.dropout)
-            ys, new_state = layer(xs, layer_state, masks, vectors)
+            ys, new_state = layer(xs, layer_state, masks, vectors, starts)
             vectors = None
             ys = ys.to(self.dtype)  # (T, B, H)
             below = ys + below if block.is_residual else ys

@@ -43,6 +43,7 @@ from charlstm.nn.buffers import (
     tanh_backward,
     tanh_of,
 )
+from charlstm.nn.starts import Starts
 
 
 def peephole_window(
@@ -53,6 +54,8 @@ def peephole_window(
     peephole: Tensor,
     zoneout_mask_h: Tensor | None = None,
     zoneout_mask_c: Tensor | None = None,
+    *,
+    starts: Starts | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A window of peephole LSTM: see the module's head.
 
@@ -63,13 +66,15 @@ def peephole_window(
         peephole: p_i, p_f, p_o, (3H,).
         zoneout_mask_h, zoneout_mask_c: the fraction that each unit keeps of its old h and c,
             (T, B, H) each; both or neither.
+        starts: where streams start from the zero state; None: nowhere.
 
     Returns:
         Outputs (T, B, H), and the last h and c, in float32 or better.
     """
     out: tuple[Tensor, Tensor, Tensor] = _PeepholeWindow.apply(  # type: ignore[no-untyped-call]
-        inputs, h, c, weight_hh, peephole, zoneout_mask_h, zoneout_mask_c, torch.is_grad_enabled()
-    )
+        inputs, h, c, weight_hh, peephole, zoneout_mask_h, zoneout_mask_c, starts,
+        torch.is_grad_enabled(),
+    )  # fmt: skip
     return out
 
 
@@ -84,6 +89,7 @@ class _PeepholeWindow(torch.autograd.Function):
         peephole: Tensor,
         zoneout_mask_h: Tensor | None,
         zoneout_mask_c: Tensor | None,
+        starts: Starts | None,
         has_backward: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         steps, batch, _ = inputs.shape
@@ -96,7 +102,8 @@ class _PeepholeWindow(torch.autograd.Function):
         outputs = torch.empty((steps, batch, hidden), dtype=exact, device=inputs.device)
         hs[0], cs[0] = h, c
         new_cs = cs[1:]
-        if zoneout_mask_c is not None:
+        has_own_s = zoneout_mask_c is not None or starts is not None  # or else s is the next c
+        if has_own_s:
             new_cs = buffers.take((steps, batch, hidden), inputs, exact)
         # M_i, M_f, M_g, M_o, N, R of every step.
         saved_steps = steps if has_backward else 1
@@ -113,11 +120,17 @@ class _PeepholeWindow(torch.autograd.Function):
         last_h = h.to(exact)
         loop = zip(
             inputs.unbind(), hs.unbind()[:-1], hs.unbind()[1:], cs.unbind()[:-1], new_cs.unbind(),
-            outputs.unbind(), cs[:, :, None].unbind()[:-1], *each, strict=True,
+            outputs.unbind(), cs[:, :, None].unbind()[:-1],
+            [None] * steps if starts is None else starts.rows, *each, strict=True,
         )  # fmt: skip
-        for t, (a, old_h, new_h, old_c, s, out, c_wide, m_i, m_f, m_g, m_o, n, r) in enumerate(
-            loop
-        ):
+        for t, (
+            a, old_h, new_h, old_c, s, out, c_wide, rows, m_i, m_f, m_g, m_o, n, r
+        ) in enumerate(loop):  # fmt: skip
+            if rows is not None:
+                old_h.index_fill_(0, rows, 0)
+                old_c.index_fill_(0, rows, 0)
+                if zoneout_mask_h is not None:
+                    last_h = last_h.index_fill(0, rows, 0)
             torch.addmm(a, old_h, transposed, out=arguments)
             ifgo.copy_(by_gate)
             if_.addcmul_(c_wide, p_if)
@@ -146,10 +159,13 @@ class _PeepholeWindow(torch.autograd.Function):
                 out.lerp_(last_h, zoneout_mask_h[t])
                 torch.lerp(s, old_c, zoneout_mask_c[t], out=cs[t + 1])
                 last_h = out
+            elif starts is not None:
+                cs[t + 1] = s
             new_h.copy_(out)
         final_c = cs[steps].clone()
         buffers.give(arguments, acts)
-        ctx.saved = Saved(factors, hs, cs, *([] if zoneout_mask_c is None else [new_cs]))
+        ctx.saved = Saved(factors, hs, cs, *([new_cs] if has_own_s else []))
+        ctx.starts = starts
         ctx.save_for_backward(weight_hh, peephole, zoneout_mask_h, zoneout_mask_c)
         return outputs, outputs[-1].clone(), final_c
 
@@ -158,7 +174,7 @@ class _PeepholeWindow(torch.autograd.Function):
         d_outputs, dh_last, dc_last = gradients
         weight_hh, peephole, zoneout_mask_h, zoneout_mask_c = ctx.saved_tensors
         factors, hs, cs = ctx.saved.tensors[:3]
-        new_cs = cs[1:] if zoneout_mask_c is None else ctx.saved.tensors[3]
+        new_cs = ctx.saved.tensors[3] if len(ctx.saved.tensors) > 3 else cs[1:]
         steps, batch, _, hidden = factors.shape
         product, exact = weight_hh.dtype, factors.dtype
         d_acts = torch.empty((steps, batch, 4 * hidden), dtype=product, device=factors.device)
@@ -171,9 +187,10 @@ class _PeepholeWindow(torch.autograd.Function):
         dc_wide = dc[:, None]
         loop = zip(
             range(steps), d_outputs.to(exact).unbind(), factors[:, :, :3].unbind(),
-            *(block.unbind() for block in factors.unbind(2)[3:]), d_acts.unbind(), strict=True,
+            *(block.unbind() for block in factors.unbind(2)[3:]), d_acts.unbind(),
+            [None] * steps if ctx.starts is None else ctx.starts.rows, strict=True,
         )  # fmt: skip
-        for t, d_out, m_ifg, m_o, n, r, d_act in reversed(list(loop)):
+        for t, d_out, m_ifg, m_o, n, r, d_act, rows in reversed(list(loop)):
             dh.add_(d_out)
             torch.mul(dh, m_o, out=da_o)
             if zoneout_mask_h is None or zoneout_mask_c is None:
@@ -190,6 +207,9 @@ class _PeepholeWindow(torch.autograd.Function):
                 dh.copy_(back)
             else:
                 dh.mul_(zoneout_mask_h[t]).add_(back)
+            if rows is not None:
+                dh.index_fill_(0, rows, 0)
+                dc.index_fill_(0, rows, 0)
         flat = d_acts.view(steps * batch, 4 * hidden)
         d_weight = torch.mm(flat.t(), hs[:-1].view(steps * batch, hidden))
         gates = d_acts.view(steps, batch, 4, hidden)
@@ -199,4 +219,4 @@ class _PeepholeWindow(torch.autograd.Function):
         ]
         buffers.give(da, back)
         weights = (d_weight, torch.cat(d_peephole).to(peephole.dtype))
-        return d_acts, dh, dc, *weights, None, None, None
+        return d_acts, dh, dc, *weights, None, None, None, None

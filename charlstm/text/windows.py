@@ -27,12 +27,14 @@ class Batch:
         targets: `inputs` one character later, shape (T, B), int64.
         fresh: whether all states start from zero; otherwise they are carried over.
         reset: streams whose state starts from zero, shape (B,); None: `fresh` applies to all.
+        starts: inputs before which the state is set to zero, shape (T, B); None: nowhere.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
     fresh: bool
     reset: NDArray[np.bool_] | None = None
+    starts: NDArray[np.bool_] | None = None
 
     def chunk(self, number: int, count: int) -> Batch:
         """Chunk `number`, from 0, of `count` of nearly equal length; shape (~T / count, B)."""
@@ -46,6 +48,7 @@ class Batch:
             self.targets[part],
             fresh=self.fresh and first,
             reset=self.reset if first else None,
+            starts=None if self.starts is None else self.starts[part],
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from charlstm.config import TrainConfig
+from charlstm.nn.starts import Starts
 from charlstm.text.windows import Batch
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.optim import losses as cross_entropies
@@ -49,12 +50,17 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     elif batch.reset is not None:
         kept = torch.from_numpy(~batch.reset[shard]).to(network.device)[:, None]  # (B, 1)
         state.carry = [tuple(part * kept for part in layer) for layer in state.carry]
+    starts = None
+    if batch.starts is not None:
+        starts = Starts(torch.from_numpy(batch.starts[:, shard]), network.device)
     for group_options in state.optimizer.param_groups:
         group_options["lr"] = rate
     network.train()
     last_only = windows.targets == "last"
     with group.guard():
-        logits, carry = state.learner(ids, state.carry, targets=targets, last_only=last_only)
+        logits, carry = state.learner(
+            ids, state.carry, targets=targets, last_only=last_only, starts=starts
+        )
         if last_only:
             targets = targets[-1:]  # (1, B)
         loss, objective = cross_entropies(

@@ -22,6 +22,7 @@ from charlstm.nn import threads
 from charlstm.nn.cell import one_hot
 from charlstm.nn.cells import CELL_MODULES
 from charlstm.nn.kernel_ops import dropout
+from charlstm.nn.starts import Starts
 from charlstm.nn.threads import parallel_for
 
 PAIRED_ONLY = pytest.mark.skipif(
@@ -61,7 +62,11 @@ SOURCES = ["rows", "ids", "vectors"]
 
 
 def run(
-    name: str, shape: tuple[int, int, int], dtype: torch.dtype | None, source: str = "rows"
+    name: str,
+    shape: tuple[int, int, int],
+    dtype: torch.dtype | None,
+    source: str = "rows",
+    starts: Starts | None = None,
 ) -> list[Tensor]:
     """Outputs, last state and gradients of a cell; dtype None: by its equations."""
     torch.manual_seed(0)
@@ -77,12 +82,12 @@ def run(
     inputs = {"rows": [rows], "ids": [], "vectors": [vectors]}[source]
     if dtype is None:
         xs = {"rows": rows, "ids": one_hot(ids, 5, torch.float32), "vectors": vectors[ids]}[source]
-        outputs, last = cell.step_window(xs, state)
+        outputs, last = cell.step_window(xs, state, starts=starts)
     else:
         cell.compiled = True
         given = rows.to(dtype) if source == "rows" else ids
         meant = vectors if source == "vectors" else None
-        outputs, last = cell.window(given, state, cell.weight_hh.to(dtype), meant)
+        outputs, last = cell.window(given, state, cell.weight_hh.to(dtype), meant, starts)
         assert outputs.dtype == dtype
         assert {part.dtype for part in last} == {torch.float32}
     weights = torch.linspace(-1, 1, outputs.numel()).view_as(outputs)
