@@ -7,15 +7,14 @@ the same letters is still read as text.
 from __future__ import annotations
 
 import binascii
-import bz2
 import codecs
 import gzip
-import lzma
 import re
 from typing import IO, cast
 
 from charlstm.errors import ConfigError, SourceError
 from charlstm.text.documents import compressed, document
+from charlstm.text.unpacking import open_bzip2, open_xz
 
 HEAD_BYTES = 1 << 16
 """Bytes of a source that are examined before decoding."""
@@ -77,10 +76,10 @@ def unpack(raw: IO[bytes]) -> tuple[IO[bytes], str]:
     if head.startswith(b"\x1f\x8b\x08") and len(head) > 3 and not head[3] & 0xE0:
         return cast(IO[bytes], gzip.open(raw, "rb")), "gzip"
     if _BZIP2.match(head) and not head.isascii():  # a text may contain that signature
-        return cast(IO[bytes], bz2.open(raw, "rb")), "bzip2"
+        return open_bzip2(raw), "bzip2"
     flags = head[6:8]
     if head.startswith(b"\xfd7zXZ\0") and head[8:12] == binascii.crc32(flags).to_bytes(4, "little"):
-        return cast(IO[bytes], lzma.open(raw, "rb")), "xz"
+        return open_xz(raw), "xz"
     return raw, ""
 
 

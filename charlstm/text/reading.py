@@ -25,6 +25,7 @@ from charlstm.text.decoding import (
     without_surrogates,
 )
 from charlstm.text.sources import Source, find_sources
+from charlstm.text.unpacking import TrailingDataError
 
 CHUNK_BYTES = 1 << 20
 
@@ -165,7 +166,7 @@ def _read(stream: IO[bytes], name: str, size: int | None = None, packed: str = "
     """
     try:
         return stream.read(CHUNK_BYTES if size is None else size)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except (OSError, EOFError, TrailingDataError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None)
         if reason is None:  # not an error of the operating system
             reason = _damage(error)
@@ -177,6 +178,7 @@ def _damage(error: Exception) -> str:
     """A description of the damage of compressed data."""
     if isinstance(error, EOFError):
         return "the compressed data ends too early. The file is incomplete"
-    if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):
+    not_gzip = isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error)
+    if not_gzip or isinstance(error, TrailingDataError):
         return "bytes that are not compressed follow the compressed data"
     return "the compressed data is damaged"

@@ -238,9 +238,25 @@ def test_damaged_compressed_files_are_explained(tmp_path: Path, pack: Any) -> No
         path.write_bytes(content)
         with pytest.raises(SourceError, match=f"x, which begins as .*{words}"):
             list(read_text(find_sources([str(path)]), TextConfig()))
-    path.write_bytes(gzip.compress(PLAIN) + b"more text\n")
-    with pytest.raises(SourceError, match="follow the compressed data"):
-        list(read_text(find_sources([str(path)]), TextConfig()))
+    for junk in (b"more text\n", b"B", b"\0\0\0\0BZ", b"\xfd7zXY" * 9):
+        path.write_bytes(data + junk)
+        with pytest.raises(SourceError, match="follow the compressed data"):
+            list(read_text(find_sources([str(path)]), TextConfig()))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("padding", [0, 4, 100_000])
+def test_concatenated_compressed_data_is_read_whole(
+    tmp_path: Path, pack: Any, padding: int
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes((pack(b"one ") + pack(b"") + bytes(padding) + pack(b"two\n")) + bytes(padding))
+    sources = find_sources([str(path)])
+    for _ in range(2):
+        assert "".join(read_text(sources, TextConfig())) == "one two\n"
+    path.write_bytes(pack(PLAIN) + pack(PLAIN)[:-5])
+    with pytest.raises(SourceError, match="incomplete"):
+        list(read_text(sources, TextConfig()))
 
 
 def test_a_checkpoint_is_not_called_an_archive_to_unpack(tmp_path: Path) -> None:
