@@ -8,44 +8,52 @@ carried. `python benchmarks/cell_quality.py TEXT --seconds 180`.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import torch  # noqa: F401 - before the clock starts
 from common import ROOT, machine, markdown
 
+import charlstm
 from charlstm.cells import CELLS
-from charlstm.config import Config
-from charlstm.format.progress import Evaluated
+from charlstm.config import SECTIONS, Config
 from charlstm.training.events import Stepped
-from charlstm.training.setup import new_run
 
 
-def learn(text: Path, cell: str, seconds: float, options: dict[str, object]) -> list[str]:
+def defaults() -> dict[str, Any]:
+    """The default of every option, so that nothing is chosen automatically."""
+    return {
+        spec.name: getattr(getattr(Config(), section), spec.name)
+        for section, kind in SECTIONS.items()
+        for spec in dataclasses.fields(kind)  # type: ignore[arg-type]
+    }
+
+
+def learn(text: Path, cell: str, seconds: float, options: dict[str, Any]) -> list[str]:
     """One cell's line of the table."""
-    config = Config().override(
-        {"cell": cell, "epochs": 10**6, "sample_every": 0, "save_every": 10**9,
-         "minutes": seconds / 60, **options}
-    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        trainer = new_run(
-            [str(text)], config, runs_dir=Path(folder), name="x", notice=lambda _text: None
-        )
+        training = charlstm.start_training(
+            text, runs_dir=folder, name="x",
+            **defaults() | {"cell": cell, "epochs": 10**6, "sample_every": 0, "save_every": 10**9,
+                            "minutes": seconds / 60} | options,
+        )  # fmt: skip
         chars, begun = 0, time.monotonic()
-        for event in trainer.train():
+        for event in training:
             if isinstance(event, Stepped):
                 chars += event.chars
-            elif isinstance(event, Evaluated):
-                nats = event.val_nats
         spent = time.monotonic() - begun
+        nats = training.result.history[-1]["val_nats"]
+        model = training.result.load()
     assert nats is not None
-    weights = sum(p.numel() for p in trainer.state.parameters)
-    model = config.model
+    weights, sizes = sum(array.size for array in model.weights.values()), model.config.model
     return [
-        f"{cell} {model.num_layers}x{model.hidden_size}", f"{weights:,}",
-        f"{chars / len(trainer.corpus.train):.1f}", f"{chars / spent:,.0f}", f"{spent:.0f}",
-        f"{nats:.4f}", f"{nats / math.log(2):.4f}",
+        f"{cell} {sizes.num_layers}x{sizes.hidden_size}", f"{weights:,}",
+        f"{chars / len(training.trainer.corpus.train):.1f}", f"{chars / spent:,.0f}",
+        f"{spent:.0f}", f"{nats:.4f}", f"{nats / math.log(2):.4f}",
     ]  # fmt: skip
 
 

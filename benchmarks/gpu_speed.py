@@ -1,6 +1,6 @@
 """On a GPU: training against a stock cuDNN loop, and 512 streams written there and on the CPU.
 
-Both train in this process, in bfloat16, so that their memory can be told apart: `charlstm train`
+Both train in this process, in bfloat16, so that their memory can be told apart: `charlstm.train`
 whole, with windows, clipping, log and saves, against the bare loop of `rivals/torch_loop.py`. The
 peak is what large bfloat16 products reach in the same rounds. `--device cpu` runs the same on a
 CPU, to see that it works.
@@ -9,9 +9,6 @@ CPU, to see that it works.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +18,9 @@ from common import ROUNDS, interleave, machine, markdown, timed
 from rivals.torch_loop import products, training
 from sample_speed import VOCAB, make_engine, writing
 from train_speed import flop
-from whole import Shape, arguments, sized_text
+from whole import Shape, sized_text, train_options
 
-from charlstm.cli import main as charlstm
+import charlstm
 from charlstm.config import ModelConfig
 from charlstm.nn.network import CharLSTM
 
@@ -39,16 +36,13 @@ class Bench:
         self.rounds = rounds
         self.peaks: dict[str, float] = {}  # MB
 
-    def command(self, text: Path, shape: Shape) -> float:
-        """Seconds a character that `charlstm train` states itself."""
+    def own(self, text: Path, shape: Shape) -> float:
+        """Seconds a character that `charlstm.train` reports."""
         with tempfile.TemporaryDirectory() as folder:
-            command = [*arguments(text, shape, folder, "bfloat16"), "--device", self.device]
-            out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-            with contextlib.redirect_stdout(out):
-                charlstm.main(command, standalone_mode=False)
-            out.seek(0)
-            summary = json.loads(out.read())
-        return float(summary["seconds"]) / (int(summary["step"]) * shape.batch * shape.maxlen)
+            run = charlstm.train(
+                text, runs_dir=folder, device=self.device, **train_options(shape, "bfloat16")
+            )
+        return run.seconds / (run.step * shape.batch * shape.maxlen)
 
     def repeated(self, work: Callable[[], float]) -> float:
         """Seconds a unit of some work, over about a round."""
@@ -85,7 +79,7 @@ class Bench:
             text = sized_text(Path(folder) / "text.txt", shape, self.seconds)
             times = interleave(
                 {
-                    "own": lambda: self.watched("own", lambda: self.command(text, shape)),
+                    "own": lambda: self.watched("own", lambda: self.own(text, shape)),
                     "stock": lambda: self.watched("stock", lambda: self.repeated(stock)),
                     "ceiling": lambda: self.repeated(ceiling),
                 },
@@ -147,7 +141,7 @@ def main() -> None:
     bench = Bench(options.device, options.seconds, options.rounds)
     shapes = [Shape(*map(int, size.split("x"))) for size in options.sizes.split(",")]
     head = [
-        "model, batch x window", "charlstm train, chars/s", "stock loop", "ratio",
+        "model, batch x window", "charlstm.train, chars/s", "stock loop", "ratio",
         "share of the peak", "peak MB", "peak MB, stock",
     ]  # fmt: skip
     print(

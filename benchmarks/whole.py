@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common import timed
 from train_overhead import PLAY, precision
@@ -55,17 +56,23 @@ def has_processes() -> bool:
     return b"--processes" in result.stdout
 
 
-def arguments(text: Path, shape: Shape, folder: str, precision: str) -> list[str]:
-    """Of a run that trains for one epoch and says at its end what it did, as JSON."""
-    parts = [
-        "train", text, "--layers", shape.layers, "--hidden-size", shape.hidden,
-        "--batch-size", shape.batch, "--maxlen", shape.maxlen, "--dropout", 0,
+def train_options(shape: Shape, precision: str) -> dict[str, Any]:
+    """Options of a run of one epoch, for `charlstm.train` or, with dashes, the command."""
+    return {
+        "layers": shape.layers, "hidden_size": shape.hidden, "batch_size": shape.batch,
+        "maxlen": shape.maxlen, "dropout": 0,
         # What would be chosen otherwise: the rivals learn with a plain LSTM from one-hot rows.
-        "--cell", "lstm", "--embedding", 0, "--recurrent-dropout", 0, "--grow", 0, "--reset", 0,
-        "--epochs", 1, "--sample-every", 0, "--val-fraction", "0.0002",
-        "--precision", precision, "--runs-dir", folder, "--json", "--quiet",
-    ]  # fmt: skip
-    return [str(part) for part in parts]
+        "cell": "lstm", "embedding": 0, "recurrent_dropout": 0, "grow": 0, "reset": 0,
+        "epochs": 1, "sample_every": 0, "val_fraction": 0.0002, "precision": precision,
+    }  # fmt: skip
+
+
+def arguments(text: Path, shape: Shape, folder: str, precision: str) -> list[str]:
+    """Of a command that trains for one epoch and reports what it did as JSON."""
+    words = ["train", str(text), "--runs-dir", folder, "--json", "--quiet"]
+    for name, value in train_options(shape, precision).items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def train(text: Path, shape: Shape, processes: int = 0, kernel: str = "auto") -> Run:
