@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from charlstm.config import Config
-from charlstm.errors import CorpusError, DeviceError
+from charlstm.config import Config, WindowConfig
+from charlstm.errors import ConfigError, CorpusError, DeviceError
 from charlstm.format.checkpoint import read_checkpoint
 from charlstm.format.files import replace_file
 from charlstm.format.progress import SavedBest
@@ -31,6 +31,7 @@ from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
 from charlstm.text.splits import Split
 from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.windows import fit
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import compiled_fault, divide_threads, pick_device
 from charlstm.training.distributed import CHUNK_BYTES
@@ -79,6 +80,32 @@ def choose_processes(
         config = replace(config, train=replace(config.train, processes=count))
         divide_threads(config.train.threads, group)
     return group, config, waited
+
+
+def check_processes(windows: WindowConfig, processes: int, num_chars: int) -> None:
+    """Check that each process has at least one stream.
+
+    Args:
+        windows: with the sizes that fit the text.
+        processes: how many train.
+        num_chars: length of the training part.
+
+    Raises:
+        ConfigError: there are more processes than streams.
+    """
+    streams = windows.batch_size
+    if streams >= processes:
+        return
+    if fit(num_chars, replace(windows, batch_size=processes)).batch_size == processes:
+        raise ConfigError(
+            f"--batch-size {streams} cannot be divided among {processes} processes.\n"
+            f"Use --batch-size {processes} or more, or at most {streams} (--processes)."
+        )
+    raise ConfigError(
+        f"the text is too short for {processes} processes: with --maxlen {windows.maxlen}, a batch "
+        f"holds at most {streams} window(s) of its {num_chars:,} training characters.\n"
+        f"Use --processes {streams}, a smaller --maxlen, or a longer text."
+    )
 
 
 def send_run(

@@ -136,7 +136,7 @@ def _resume(
         state.progress.stale = 0  # asked to train on, a run has its patience anew
     saver = Saver(run, corpus.tokenizer, own.meta, own.paths)
     saver.saved_step = state.progress.step
-    saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer)
+    saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer, notice)
     run.metrics.rewind(state.progress.logged_step)
     send_run(group, state, corpus, saver, path)
     if begun is not None:
@@ -214,6 +214,13 @@ def _refuse_changes(saved: Config, changes: Mapping[str, Any]) -> None:
                 continue
             if changes[spec.name] != old:
                 raise RunError(
-                    f"{flag_of(spec)} cannot change when a run is resumed: it was {old}, not "
-                    f"{changes[spec.name]}.\nLeave it out, or start a new run."
+                    f"{flag_of(spec)} cannot change when a run is resumed: it was {_shown(old)}, "
+                    f"not {_shown(changes[spec.name])}.\nLeave it out, or start a new run."
                 )
+
+
+def _shown(value: object) -> str:
+    """An option's value, as it is given."""
+    if isinstance(value, tuple):
+        return " ".join(map(repr, value)) or "not given"
+    return str(value)

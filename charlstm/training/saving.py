@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.windows import make_windows
-from charlstm.training.events import Saved
+from charlstm.training.events import Notice, Saved
 from charlstm.training.state import TrainState, part_of
 
 
@@ -136,22 +137,36 @@ def restore_state(
 
 
 def find_best_ahead(
-    run: Run, progress: Progress, config: Config, tokenizer: CharTokenizer
+    run: Run, progress: Progress, config: Config, tokenizer: CharTokenizer, notice: Notice
 ) -> SavedBest | None:
     """What `best.npz` of a resumed run holds, if it is better than the run's progress knows.
 
     Where `progress` does not say how much of the validation part is evaluated, it is taken over
     from `best.npz`: losses on parts of different sizes cannot be compared.
+
+    Where `best.npz` is missing, damaged or of another run, the best loss in `progress` is
+    forgotten, so that the next evaluation saves a new one; `notice` receives that.
     """
+    best = _own_best(run, config, tokenizer)
+    if best is None:
+        if math.isfinite(progress.best_nats):
+            notice(f"{run.best} is missing or unusable: the next evaluation saves a new one.")
+            progress.best_nats, progress.best_step = math.inf, 0
+        return None
+    progress.val_chars = progress.val_chars or best.val_chars
+    if progress.val_chars == best.val_chars and best.best_nats < progress.best_nats:
+        return SavedBest(best.best_nats, best.best_step)
+    return None
+
+
+def _own_best(run: Run, config: Config, tokenizer: CharTokenizer) -> Progress | None:
+    """The progress in the run's `best.npz`; None if that is no intact checkpoint of the run."""
     try:
         checkpoint = load_checkpoint(run.best, kinds=frozenset())
         saved, vocabulary = read_meta(run.best, checkpoint)
         best = Progress.from_json(checkpoint.meta.get("progress"))
     except CheckpointError:
-        return None  # there is none yet, or it is damaged: anything is better
+        return None
     if (saved.model, saved.text, vocabulary) != (config.model, config.text, tokenizer):
-        return None  # of another run
-    progress.val_chars = progress.val_chars or best.val_chars
-    if progress.val_chars == best.val_chars and best.best_nats < progress.best_nats:
-        return SavedBest(best.best_nats, best.best_step)
-    return None
+        return None
+    return best

@@ -42,7 +42,7 @@ from charlstm.training.events import Compiling, Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.process_group import ProcessGroup
-from charlstm.training.replicate import choose_processes, send_run
+from charlstm.training.replicate import check_processes, choose_processes, send_run
 from charlstm.training.saving import Saver
 from charlstm.training.speed import reference, speed_of
 from charlstm.training.state import TrainState
@@ -135,6 +135,7 @@ def new_run(
         if kept:
             _keep_text(run, sources, config)
         group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
+        check_processes(config.windows, group.size, len(corpus.train))
         state = TrainState.new(config, len(corpus.tokenizer), device)
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds

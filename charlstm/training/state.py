@@ -168,7 +168,7 @@ class TrainState:
         if windows.batch_size < group.size:
             raise ConfigError(
                 f"--batch-size {windows.batch_size} cannot be divided among {group.size} "
-                "processes; use fewer, or a larger batch."
+                f"processes.\nUse at most {windows.batch_size} (--processes)."
             )
         self.group = group
         shard = group.shard(windows.batch_size)

@@ -125,6 +125,37 @@ def test_what_is_no_best_of_this_run_is_replaced(start: Start, tmp_path: Path, k
     assert load_checkpoint(run.best).meta["config"]["train"]["lr"] == 1e-6
 
 
+@pytest.mark.parametrize("val_fraction", [0.1, 0.0])
+def test_a_lost_best_is_saved_again_by_the_next_evaluation(
+    start: Start, val_fraction: float
+) -> None:
+    trainer = start("x", val_fraction=val_fraction)
+    for _ in trainer.train():
+        continue
+    run, lowest = trainer.run, trainer.progress.best_nats
+    run.best.unlink()
+    said: list[str] = []
+    trainer = resume_run(run, {"epochs": 7, "lr": 1e-6}, [], notice=said.append)
+    assert any("best.npz is missing" in line for line in said)
+    for event in trainer.train():
+        if isinstance(event, Evaluated):
+            break
+    assert isinstance(event, Evaluated)
+    assert event.is_best
+    assert saved_nats(run) == trainer.progress.best_nats
+    best = load_checkpoint(run.best).meta["progress"]
+    assert best["step"] == best["best_step"] == event.step
+    for _ in trainer.train():
+        continue
+    assert saved_nats(run) == trainer.progress.best_nats
+    # A best that is there stays, and nothing is said.
+    said.clear()
+    again = resume_run(run, {"epochs": 9}, [], notice=said.append)
+    assert again.progress.best_nats == trainer.progress.best_nats
+    assert not any("best.npz" in line for line in said)
+    assert math.isfinite(lowest)
+
+
 @pytest.mark.parametrize(
     ("step", "nats", "is_best", "best"),
     [

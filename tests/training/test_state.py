@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from charlstm.config import Config
+from charlstm.config import Config, WindowConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.text.parts import Part
-from charlstm.text.windows import Batch, make_windows
+from charlstm.text.windows import Batch, fit, make_windows
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.distributed import DistributedGroup
 from charlstm.training.rank import RankInfo
+from charlstm.training.replicate import check_processes
 from charlstm.training.state import TrainState, weights_of
 from charlstm.training.step import train_step
 
@@ -116,3 +117,20 @@ def test_more_processes_than_streams() -> None:
     state = TrainState.new(config_of(batch_size=2), VOCAB_SIZE, CPU)
     with pytest.raises(ConfigError, match=r"--batch-size 2 .* 3 processes"):
         state.distribute(DistributedGroup(RankInfo(0, 3)), 1)
+
+
+@pytest.mark.parametrize(
+    ("num_chars", "windows", "said"),
+    [
+        (1000, {"batch_size": 1}, "Use --batch-size 3 or more, or at most 1"),
+        (17, {"maxlen": 8}, r"text is too short for 3 processes: with --maxlen 8, .* 2 window"),
+        (5, {}, r"too short for 3 processes: .*\nUse --processes 1, a smaller --maxlen"),
+    ],
+)
+def test_more_processes_than_a_text_has_streams(
+    num_chars: int, windows: dict[str, Any], said: str
+) -> None:
+    config = fit(num_chars, WindowConfig(**windows))
+    with pytest.raises(ConfigError, match=said):
+        check_processes(config, 3, num_chars)
+    check_processes(config, config.batch_size, num_chars)
