@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from charlstm.cli.options import CommandFunction, GroupedOption, config_options, given
+from charlstm.cli.options import given
 from charlstm.config import DynamicConfig
 from charlstm.config.fields import flag_of
 from charlstm.errors import ConfigError
@@ -16,18 +14,6 @@ from charlstm.errors import ConfigError
 if TYPE_CHECKING:
     from charlstm.inference.language_model import LanguageModel
     from charlstm.training.dynamic import DynamicReader
-
-
-def dynamic_options(text: str) -> Callable[[CommandFunction], CommandFunction]:
-    """A decorator that adds `--dynamic`, with the help `text`, and its settings to a command."""
-
-    def decorate(function: CommandFunction) -> CommandFunction:
-        function = config_options(DynamicConfig)(function)
-        return click.option(
-            "--dynamic", is_flag=True, help=text, cls=GroupedOption, group="Dynamic"
-        )(function)
-
-    return decorate
 
 
 def dynamic_config(dynamic: bool, options: dict[str, Any]) -> DynamicConfig | None:

@@ -13,7 +13,7 @@ import click
 
 from charlstm.cli import output
 from charlstm.cli.completion import complete_run
-from charlstm.cli.dynamic import dynamic_config, dynamic_options, dynamic_reader
+from charlstm.cli.dynamic import dynamic_config, dynamic_reader
 from charlstm.cli.inputs import say_mapped, say_unknown
 from charlstm.cli.options import (
     GroupedCommand,
@@ -23,7 +23,7 @@ from charlstm.cli.options import (
     given,
 )
 from charlstm.cli.progress import counting, reading
-from charlstm.config import EvalConfig, InputConfig, TextConfig
+from charlstm.config import DynamicConfig, EvalConfig, InputConfig, TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
 
 if TYPE_CHECKING:
@@ -41,13 +41,12 @@ if TYPE_CHECKING:
 @config_options(EvalConfig)
 @config_options(TextConfig, names=("glob", "exclude", "encoding", "encoding_errors"))
 @config_options(InputConfig, names=("unknown",))
-@dynamic_options("Also report dynamic evaluation: each window is predicted, then trained on.")
+@config_options(DynamicConfig)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @common_options
 def command(
     run: str | None,
     texts: tuple[str, ...],
-    dynamic: bool,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -66,9 +65,7 @@ def command(
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
         raise ConfigError("--split is for the run's own text: omit it, or omit TEXTS.")
-    how = dynamic_config(dynamic, options)
-    if how is not None and config.cold_window:
-        raise ConfigError("--dynamic does not support --protocol cold: omit one.")
+    how = dynamic_config(config.dynamic, options)
 
     from charlstm.inference.language_model import LanguageModel
 

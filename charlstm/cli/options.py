@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.completion import complete_run
+from charlstm.config import RunsConfig
 from charlstm.config.fields import Section, flag_of, type_of
 
 ARGUMENTS = "charlstm.config.arguments"
@@ -193,7 +195,6 @@ def _option(
     meta = spec.metadata
     group = group or meta["group"]
     keywords: dict[str, Any] = {"cls": GroupedOption, "group": group, "default": None}
-    notes = []
     flags = flag_of(spec)
     if kind is bool:
         keywords["is_flag"] = True
@@ -208,25 +209,38 @@ def _option(
             keywords["metavar"] = meta["metavar"]
         if meta["metavar"] == "FILE":
             keywords["type"] = UserPath()
+        if "RUN" in meta["metavar"]:
+            keywords["shell_complete"] = complete_run
+        if meta["bare"]:
+            keywords |= {"is_flag": False, "flag_value": meta["bare"]}
         if meta["zero"]:
             keywords["type"] = Number(int, meta["zero"])
             keywords["metavar"] = f"N|{meta['zero']}"
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
-        if meta["chosen"]:
-            notes.append("default: chosen automatically")
-        elif meta["shown_default"]:
-            notes.append(f"default: {meta['shown_default']}")
-        elif spec.default is not None:
-            notes.append(f"default: {_shown(spec.default)}")
-        if meta["within"] is not None:
-            notes.append(str(meta["within"]))
+    notes = [] if kind is bool else _notes(spec)
     help_text = meta["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
     names = [meta["short"], flags] if meta["short"] else [flags]
     return click.option(*names, spec.name, help=help_text, **keywords)
 
 
+def _notes(spec: dataclasses.Field[Any]) -> list[str]:
+    """What ends an option's help: the default, and the allowed interval."""
+    meta, notes = spec.metadata, []
+    if meta["chosen"]:
+        notes.append("default: chosen automatically")
+    elif meta["shown_default"]:
+        notes.append(f"default: {meta['shown_default']}")
+    elif spec.default is not None and spec.default != ():
+        notes.append(f"default: {_shown(spec.default)}")
+    if meta["within"] is not None:
+        notes.append(str(meta["within"]))
+    return notes
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -245,10 +259,4 @@ debug_option = click.option(
 
 def common_options(function: CommandFunction) -> CommandFunction:
     """A decorator that adds `--runs-dir` and `--debug`."""
-    function = debug_option(function)
-    return click.option(
-        "--runs-dir",
-        metavar="FOLDER",
-        default=None,
-        help="Folder of runs  [default: $CHARLSTM_RUNS_DIR, or checkpoints]",
-    )(function)
+    return config_options(RunsConfig)(debug_option(function))

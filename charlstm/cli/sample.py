@@ -9,7 +9,7 @@ import click
 
 from charlstm.cli import output
 from charlstm.cli.completion import complete_run
-from charlstm.cli.dynamic import after_reading, dynamic_config, dynamic_options
+from charlstm.cli.dynamic import after_reading, dynamic_config
 from charlstm.cli.inputs import (
     check_backslashes,
     check_no_file_options,
@@ -28,7 +28,7 @@ from charlstm.cli.options import (
     given,
 )
 from charlstm.cli.progress import counting, reading_prompt
-from charlstm.config import InputConfig, OutputConfig, PromptConfig, SampleConfig
+from charlstm.config import DynamicConfig, InputConfig, OutputConfig, PromptConfig, SampleConfig
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @config_options(PromptConfig)
 @input_options("Prompt")
 @config_options(InputConfig, names=("unknown",), group="Prompt")
-@dynamic_options("Fine-tune the model on the prompt before continuing it.")
+@config_options(DynamicConfig)
 @config_options(OutputConfig)
 @click.option(
     "--json",
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 @common_options
 def command(
     run: str | None,
-    dynamic: bool,
     as_json: bool,
     runs_dir: str | None,
     **options: Any,
@@ -74,7 +73,7 @@ def command(
     prompts = PromptConfig(**given(options, [PromptConfig]))
     inputs = InputConfig(**given(options, [InputConfig]))
     shape = OutputConfig(**given(options, [OutputConfig]))
-    how = dynamic_config(dynamic, options)
+    how = dynamic_config(prompts.dynamic, options)
     if prompts.prompt_file is None:
         check_no_file_options(options, "--prompt-file")
     separator = _separator(shape.separator, inputs.escapes, as_json)

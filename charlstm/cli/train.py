@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
-from charlstm.cli.completion import complete_run
 from charlstm.cli.options import (
     ARGUMENTS,
     GroupedCommand,
@@ -26,7 +25,8 @@ from charlstm.cli.options import (
 from charlstm.cli.progress import CompileView, View, reading
 from charlstm.cli.report import announce, explain, notice_load, report, summary
 from charlstm.cli.signals import Signals, Stopped
-from charlstm.config import SECTIONS, MoreConfig, StartConfig
+from charlstm.config import SECTIONS, MoreConfig, ResumeConfig, StartConfig
+from charlstm.config.resume import NEWEST_RUN
 from charlstm.errors import (
     CharlstmError,
     CheckpointError,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from charlstm.training.plan import TrainPlan
     from charlstm.training.session import Training
 
-_NEWEST = "\0newest"
-_RUN: dict[str, Any] = {"cls": GroupedOption, "group": "Start"}
 _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
 
 
@@ -54,17 +52,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     "1 failure, 2 usage error, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("texts", nargs=-1, type=UserPath())
-@click.option(
-    "--resume",
-    is_flag=False,
-    flag_value=_NEWEST,
-    default=None,
-    metavar="[RUN]",
-    help="Resume a run exactly where it stopped  [default: the newest run]",
-    shell_complete=complete_run,
-    **_RUN,
-)
-@config_options(StartConfig)
+@config_options(ResumeConfig, StartConfig)
 @config_options(*SECTIONS.values(), MoreConfig)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option(
@@ -103,7 +91,7 @@ def command(
         plan = plan_training(
             texts,
             given(options, [*SECTIONS.values(), StartConfig, MoreConfig]),
-            resume=True if resume == _NEWEST else resume,
+            resume=True if resume == NEWEST_RUN else resume,
             runs_dir=runs_dir,
             begun=begun,
         )

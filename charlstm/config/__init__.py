@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from charlstm.config.inputs import InputConfig, PromptConfig
     from charlstm.config.model import ModelConfig
     from charlstm.config.output import OutputConfig
-    from charlstm.config.resume import MoreConfig
+    from charlstm.config.resume import MoreConfig, ResumeConfig
     from charlstm.config.run import SECTIONS, Config, check_values
+    from charlstm.config.runs import RunsConfig
     from charlstm.config.sample import SampleConfig
     from charlstm.config.start import StartConfig
     from charlstm.config.text import TextConfig
@@ -36,6 +37,8 @@ __all__ = [
     "MoreConfig",
     "OutputConfig",
     "PromptConfig",
+    "ResumeConfig",
+    "RunsConfig",
     "SampleConfig",
     "StartConfig",
     "TextConfig",
@@ -53,6 +56,8 @@ _MODULES = {
     "ModelConfig": "model",
     "OutputConfig": "output",
     "MoreConfig": "resume",
+    "ResumeConfig": "resume",
+    "RunsConfig": "runs",
     "SECTIONS": "run",
     "Config": "run",
     "check_values": "run",

@@ -12,7 +12,7 @@ _DEFAULT_WINDOW = 64
 
 @dataclass(frozen=True)
 class EvalConfig(Section):
-    """Options of evaluation: the text and the initial state."""
+    """Options of evaluation: the text, the initial state, and whether the weights adapt."""
 
     split: str | None = option(
         None,
@@ -35,8 +35,17 @@ class EvalConfig(Section):
         shown_default=str(_DEFAULT_WINDOW),
     )
 
+    dynamic: bool = option(
+        False,
+        "Also report dynamic evaluation: each window is predicted, then trained on.",
+        group="Dynamic",
+        negatable=False,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.dynamic and self.protocol == "cold":
+            raise ConfigError("--dynamic does not support --protocol cold: omit one.")
         if self.window is not None and self.protocol == "carried":
             raise ConfigError("--window requires --protocol cold: add it, or omit --window.")
 

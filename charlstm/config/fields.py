@@ -59,6 +59,7 @@ def option(
     metavar: str = "",
     negatable: bool = True,
     shown_default: str = "",
+    bare: str = "",
 ) -> Any:
     """A dataclass field with the metadata from which its command-line option is built.
 
@@ -74,9 +75,11 @@ def option(
         chosen: whether `train` without a recipe chooses the value automatically if it is not
             given. Otherwise `default` applies.
         short: a second name of one letter, such as `-n`.
-        metavar: what stands for the value in help; FILE makes the value a path.
+        metavar: what stands for the value in help; FILE makes the value a path, and RUN in it
+            completes the names of runs.
         negatable: whether a flag has a negative form, `--no-...`.
         shown_default: what help shows as the default in place of None.
+        bare: the value if the option is given without one; empty: a value is required.
     """
     meta = {
         "help": text,
@@ -91,6 +94,7 @@ def option(
         "metavar": metavar,
         "negatable": negatable,
         "shown_default": shown_default,
+        "bare": bare,
     }
     return field(default=default, metadata=meta)
 

@@ -40,7 +40,7 @@ class InputConfig(Section):
 
 @dataclass(frozen=True)
 class PromptConfig(Section):
-    """Options of the prompt."""
+    """Options of the prompt, and of training on it."""
 
     prompt: str | None = option(None, "Text to continue.", group="Prompt")
     prompt_file: str | None = option(
@@ -49,6 +49,12 @@ class PromptConfig(Section):
         "is removed.",
         group="Prompt",
         metavar="FILE",
+    )
+    dynamic: bool = option(
+        False,
+        "Fine-tune the model on the prompt before continuing it.",
+        group="Dynamic",
+        negatable=False,
     )
 
     def __post_init__(self) -> None:

@@ -1,10 +1,27 @@
-"""Options that only a resumed run takes."""
+"""Options of resuming a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from charlstm.config.fields import COUNT, Range, Section, option
+
+NEWEST_RUN = "\0newest"
+"""The value of `--resume` without a run, which no folder can have as its name."""
+
+
+@dataclass(frozen=True)
+class ResumeConfig(Section):
+    """The run to resume."""
+
+    resume: str | None = option(
+        None,
+        "Resume a run exactly where it stopped.",
+        group="Start",
+        metavar="[RUN]",
+        shown_default="the newest run",
+        bare=NEWEST_RUN,
+    )
 
 
 @dataclass(frozen=True)

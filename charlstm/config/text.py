@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from charlstm.config.fields import COUNT, FRACTION, Section, option
 from charlstm.errors import ConfigError
@@ -14,10 +15,10 @@ SPLITS = ("tail", "blocks")
 class TextConfig(Section):
     """Options of reading and splitting the text."""
 
-    glob: str = option(
-        "**/*.txt",
-        "Pattern of files to read in a folder, ignoring case. Hidden files match only where a part "
-        "of the pattern begins with a dot.",
+    glob: tuple[str, ...] = option(
+        ("**/*.txt",),
+        "Pattern of files to read in a folder, ignoring case (repeatable: files that match any of "
+        "them). Hidden files match only where a part of the pattern begins with a dot.",
         group="Text",
     )
     exclude: tuple[str, ...] = option(
@@ -69,8 +70,17 @@ class TextConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.glob:
+            raise ConfigError("--glob has no pattern; allowed: at least one.")
         if self.val_fraction + self.test_fraction >= 1:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction:g} and --test-fraction "
                 f"{self.test_fraction:g} leave no training text; allowed: a sum below 1."
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object. A single pattern is a text, as in older checkpoints."""
+        data = super().to_json()
+        if len(self.glob) == 1:
+            data["glob"] = self.glob[0]
+        return data

@@ -20,6 +20,8 @@ from pathlib import Path, PurePath
 from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, SourceError
 
+DEFAULT_GLOB: tuple[str, ...] = TextConfig().glob
+
 _RUN_FILES = re.compile(r"(best|last|step-\d{8,})\.npz")
 
 FOLDER_RULES = 1
@@ -124,13 +126,16 @@ def _through(matched: set[int], pattern: Sequence[_Part | None]) -> set[int]:
 
 
 def find_in_folder(
-    folder: Path, glob: str, exclude: Iterable[str] = (), runs_dir: Path | None = None
+    folder: Path,
+    glob: Iterable[str] = DEFAULT_GLOB,
+    exclude: Iterable[str] = (),
+    runs_dir: Path | None = None,
 ) -> FolderFiles:
-    """The files of a folder that match a pattern.
+    """The files of a folder that match any of some patterns.
 
     Args:
         folder: the folder.
-        glob: pattern of files to read.
+        glob: patterns of files to read.
         exclude: patterns of files and folders to skip: a name, at any depth, or a path within
             the folder.
         runs_dir: the folder of runs, which is skipped.
@@ -141,7 +146,7 @@ def find_in_folder(
     """
     walk = _Walk(
         FolderFiles(folder),
-        Pattern(glob, "--glob"),
+        [Pattern(pattern, "--glob") for pattern in glob],
         [Pattern(pattern, "--exclude") for pattern in exclude],
         runs_dir,
     )
@@ -156,7 +161,11 @@ class _Walk:
     """A traversal of a folder: its own folders first, then linked folders."""
 
     def __init__(
-        self, found: FolderFiles, glob: Pattern, exclude: list[Pattern], runs_dir: Path | None
+        self,
+        found: FolderFiles,
+        glob: list[Pattern],
+        exclude: list[Pattern],
+        runs_dir: Path | None,
     ) -> None:
         self._found = found
         self._glob = glob
@@ -219,7 +228,7 @@ class _Walk:
             self._found.unmatched.difference_update(matched)
             self._skip(parts, EXCLUDED)
             return
-        if hidden and not self._glob.names_hidden:
+        if hidden and not any(pattern.names_hidden for pattern in self._glob):
             self._skip(parts, HIDDEN)
             return
         try:
@@ -229,7 +238,7 @@ class _Walk:
             return
         if stat.S_ISDIR(status.st_mode):
             (self._links if path.is_symlink() else self._own).append(parts)
-        elif not self._glob.matches(parts):
+        elif not any(pattern.matches(parts) for pattern in self._glob):
             self._skip(parts, HIDDEN if hidden else NO_MATCH)
         elif stat.S_ISREG(status.st_mode):
             self._files.append((path.is_symlink(), parts, _id(status)))
@@ -273,7 +282,7 @@ def without_effect(folders: Sequence[FolderFiles], config: TextConfig) -> Iterat
     """
     if not folders:
         for flag, is_given in (
-            ("--glob", config.glob != TextConfig().glob),
+            ("--glob", config.glob != DEFAULT_GLOB),
             ("--exclude", bool(config.exclude)),
         ):
             if is_given:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from charlstm.errors import SourceError
-from charlstm.text.folders import FolderFiles, find_in_folder
+from charlstm.text.folders import DEFAULT_GLOB, FolderFiles, find_in_folder
 
 _COPY_BYTES = 1 << 20
 _READING = (errno.EIO, errno.EISDIR)  # errors of reading, not of writing the copy
@@ -67,7 +67,7 @@ class Source:
 
 def find_sources(
     arguments: Iterable[str],
-    glob: str = "**/*.txt",
+    glob: Sequence[str] = DEFAULT_GLOB,
     exclude: Sequence[str] = (),
     *,
     runs_dir: Path | None = None,
@@ -78,11 +78,11 @@ def find_sources(
 
     Args:
         arguments: paths of files or folders, or `-` for standard input.
-        glob: pattern of files to read in a folder.
+        glob: patterns of files to read in a folder.
         exclude: patterns of files and folders to skip in a folder.
         runs_dir: the folder of runs, which is skipped.
         on_folder: called with the files read and skipped of each folder.
-        hidden: use the rules of early checkpoints: hidden files are included, the pattern is
+        hidden: use the rules of early checkpoints: hidden files are included, patterns are
             case-sensitive, links to folders are not followed, and `exclude` is ignored.
 
     Raises:
@@ -103,8 +103,8 @@ def find_sources(
             reason = getattr(error, "strerror", None) or "not a valid path"
             raise SourceError(f"cannot read {argument!r}: {reason}.") from error
         if stat.S_ISDIR(mode) and hidden:
-            found = sorted(file for file in path.glob(glob) if file.is_file())
-            sources += [Source(str(file), file) for file in found]
+            found = {file for pattern in glob for file in path.glob(pattern) if file.is_file()}
+            sources += [Source(str(file), file) for file in sorted(found)]
         elif stat.S_ISDIR(mode):
             sources += _in_folder(find_in_folder(path, glob, exclude, runs_dir), glob, on_folder)
         elif stat.S_ISREG(mode):
@@ -129,15 +129,15 @@ def standard_input() -> IO[bytes]:
 
 
 def _in_folder(
-    found: FolderFiles, glob: str, on_folder: Callable[[FolderFiles], None] | None
+    found: FolderFiles, glob: Sequence[str], on_folder: Callable[[FolderFiles], None] | None
 ) -> list[Source]:
     if not found.files:
         # A pattern of one name does not match in subfolders.
-        other = glob if "/" in glob else f"**/{glob}"
-        other = "**/*" if other in (glob, "**/**") else other
+        other = glob[0] if "/" in glob[0] else f"**/{glob[0]}"
+        other = "**/*" if other in (glob[0], "**/**") else other
         skipped = ", ".join(f"{count:,} {reason}" for reason, count in found.reasons.items())
         raise SourceError(
-            f"no file in {found.folder} matches {glob!r}"
+            f"no file in {found.folder} matches {' or '.join(map(repr, glob))}"
             + (f" (skipped: {skipped})" if skipped else "")
             + f".\nGive another pattern, such as --glob {shlex.quote(other)}, or name the files."
         )

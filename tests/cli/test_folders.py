@@ -88,6 +88,22 @@ def test_patterns_without_effect_are_reported(program: Program, notes: Path, tra
         assert "no effect" not in program(*command, "notes/a.txt").stderr
 
 
+def test_several_patterns_are_read_and_resumed(program: Program, notes: Path) -> None:
+    patterns = ("--glob", "*.md", "--glob", "drafts/*")
+    train = ("train", "notes", *SHORT, *patterns, "--exclude", "up", "--name", "x")
+    result = program(*train)
+    assert result.returncode == 0, result.stderr
+    assert "--glob '*.md' --glob 'drafts/*'" in result.stderr
+    facts = json.loads(program("info", "x", "--json").stdout)
+    assert facts["config"]["text"]["glob"] == ["*.md", "drafts/*"]
+    assert "notes/e.md" in facts["text"]["sources"]
+    result = program("train", "--resume", "x", "--more-epochs", "1", *patterns)
+    assert result.returncode == 0, result.stderr
+    result = program("train", "--resume", "x", "--more-epochs", "1", "--glob", "*.md")
+    assert_clear(result, 1, "--glob", "it was '*.md' 'drafts/*', not '*.md'")
+    assert_clear(program(*train[:2], "--glob", "x", "--glob", "y"), 1, "matches 'x' or 'y'")
+
+
 def test_a_pattern_that_matches_nothing_suggests_another(program: Program, notes: Path) -> None:
     for pattern, other in (("c.txt", "'**/c.txt'"), ("x/*", "'**/*'"), ("**", "'**/*'")):
         folder = "notes" if pattern != "**" else "notes/empty"

@@ -21,6 +21,7 @@ from charlstm.config import (
     OutputConfig,
     PromptConfig,
     SampleConfig,
+    TextConfig,
     TrainConfig,
 )
 from charlstm.config.fields import Range, type_of
@@ -113,7 +114,7 @@ def test_every_number_has_a_range() -> None:
                 assert isinstance(spec.metadata["within"], Range), spec.name
             elif type_of(kind, spec.name) is str:
                 assert spec.metadata["choices"] or spec.name in (
-                    "glob", "encoding", "blank", "prompt", "prompt_file", "separator",
+                    "encoding", "blank", "prompt", "prompt_file", "separator",
                 )  # fmt: skip
 
 
@@ -123,6 +124,16 @@ def test_every_number_has_a_range() -> None:
 )
 def test_cold_windows(options: dict[str, Any], window: int) -> None:
     assert EvalConfig(**options).cold_window == window
+
+
+def test_one_pattern_is_written_as_older_versions_do() -> None:
+    for stored, patterns in (("*.md", ("*.md",)), (["*.md", "*.txt"], ("*.md", "*.txt"))):
+        text = TextConfig.from_json({"glob": stored})
+        assert text.glob == patterns
+        assert json.loads(json.dumps(text.to_json()))["glob"] == stored
+        assert TextConfig.from_json(json.loads(json.dumps(text.to_json()))) == text
+    with pytest.raises(ConfigError, match="--glob"):
+        TextConfig(glob=())
 
 
 def test_nothing_is_left_to_train_on() -> None:

@@ -20,7 +20,7 @@ def make(folder: Path, *names: str) -> None:
 
 
 def found(folder: Path, glob: str = "**/*.txt", *exclude: str) -> list[str]:
-    return within(folder, find_in_folder(folder, glob, exclude))
+    return within(folder, find_in_folder(folder, [glob], exclude))
 
 
 def within(folder: Path, files: FolderFiles) -> list[str]:
@@ -33,7 +33,7 @@ def skipped(folder: Path, files: FolderFiles) -> dict[str, str]:
 
 def test_hidden_files_and_folders_are_skipped_unless_named(tmp_path: Path) -> None:
     make(tmp_path, "a.txt", "._a.txt", ".git/x.txt", "sub/.ipynb_checkpoints/y.txt", "sub/b.txt")
-    files = find_in_folder(tmp_path, "**/*.txt")
+    files = find_in_folder(tmp_path)
     assert within(tmp_path, files) == ["a.txt", "sub/b.txt"]
     assert skipped(tmp_path, files) == dict.fromkeys(
         ["._a.txt", ".git", "sub/.ipynb_checkpoints"], folders.HIDDEN
@@ -67,13 +67,20 @@ def test_patterns(tmp_path: Path, glob: str, expected: list[str]) -> None:
     assert found(tmp_path, glob) == expected
 
 
+def test_several_patterns_name_the_files_of_any(tmp_path: Path) -> None:
+    make(tmp_path, "a.txt", "d.md", "sub/c.txt", "sub/d.MD", ".e.txt")
+    files = find_in_folder(tmp_path, ["*.md", "**/c.*", "**/d.*", ".e.*"])
+    assert within(tmp_path, files) == [".e.txt", "d.md", "sub/c.txt", "sub/d.MD"]
+    assert skipped(tmp_path, files) == {"a.txt": folders.NO_MATCH}
+
+
 @pytest.mark.parametrize("pattern", ["", "/etc/*", "../*.txt", "a\0b", "."])
 def test_what_is_no_pattern(tmp_path: Path, pattern: str) -> None:
     make(tmp_path, "a.txt")
     with pytest.raises(ConfigError, match="--glob"):
-        find_in_folder(tmp_path, pattern)
+        find_in_folder(tmp_path, [pattern])
     with pytest.raises(ConfigError, match="--exclude"):
-        find_in_folder(tmp_path, "*", [pattern])
+        find_in_folder(tmp_path, ["*"], [pattern])
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,7 @@ def test_what_is_no_pattern(tmp_path: Path, pattern: str) -> None:
 )
 def test_what_is_excluded(tmp_path: Path, exclude: list[str], expected: list[str]) -> None:
     make(tmp_path, "a.txt", "draft.txt", "sub/c.txt", "sub/drafts/e.txt")
-    files = find_in_folder(tmp_path, "**/*.txt", exclude)
+    files = find_in_folder(tmp_path, exclude=exclude)
     assert within(tmp_path, files) == expected
     assert set(skipped(tmp_path, files).values()) == {folders.EXCLUDED}
 
@@ -106,7 +113,7 @@ def test_links_are_followed_and_each_file_is_read_once(tmp_path: Path) -> None:
     os.symlink("self.txt", notes / "self.txt")
     os.symlink("nowhere", notes / "broken.txt")
     os.mkfifo(notes / "pipe.txt")
-    files = find_in_folder(notes, "**/*.txt")
+    files = find_in_folder(notes)
     contents = [path.read_text() for path in files.files]
     assert sorted(contents) == ["outside/deep/d.txt\n", "outside/e.txt\n", "sub/b.txt\n", "z.txt\n"]
     assert within(notes, files) == ["again/d.txt", "linked/e.txt", "sub/b.txt", "z.txt"]
@@ -127,7 +134,7 @@ def test_many_links_between_folders_take_no_longer(tmp_path: Path) -> None:
         make(tmp_path, f"{name}/{name}.txt")
         for other in range(30):
             os.symlink(f"../{other}", tmp_path / f"{name}/to-{other}")
-    files = find_in_folder(tmp_path, "**/*.txt")
+    files = find_in_folder(tmp_path)
     assert within(tmp_path, files) == sorted(f"{name}/{name}.txt" for name in range(30))
     assert len(files.skipped) == 900
 
@@ -136,18 +143,18 @@ def test_deep_folders(tmp_path: Path) -> None:
     depth = 400  # one call in another would reach the end of Python's stack
     os.makedirs(tmp_path / "/".join("d" * depth))
     (tmp_path / "/".join("d" * depth) / "x.txt").write_text("deep")
-    assert len(find_in_folder(tmp_path, "**/x.txt").files) == 1
+    assert len(find_in_folder(tmp_path, ["**/x.txt"]).files) == 1
 
 
 def test_runs_are_skipped_unless_named(tmp_path: Path) -> None:
     make(tmp_path, "a.txt", "runs/r/corpus.txt", "runs/stray.txt", "else/r/corpus.txt")
     make(tmp_path, "runs/r/last.npz", "else/r/best.npz")
-    files = find_in_folder(tmp_path, "**/*.txt", runs_dir=tmp_path / "runs")
+    files = find_in_folder(tmp_path, runs_dir=tmp_path / "runs")
     assert within(tmp_path, files) == ["a.txt"]
     assert skipped(tmp_path, files) == {"runs": folders.RUN, "else/r": folders.RUN}
     assert "2 belonging to runs" in summary(files)
     run = tmp_path / "runs/r"
-    assert within(run, find_in_folder(run, "**/*.txt", runs_dir=run.parent)) == ["corpus.txt"]
+    assert within(run, find_in_folder(run, runs_dir=run.parent)) == ["corpus.txt"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -155,9 +162,9 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
     make(tmp_path, "a.txt", "closed/b.txt")
     (tmp_path / "closed").chmod(0)
     try:
-        files = find_in_folder(tmp_path, "**/*.txt")
+        files = find_in_folder(tmp_path)
         with pytest.raises(SourceError, match="closed"):
-            find_in_folder(tmp_path / "closed", "**/*.txt")
+            find_in_folder(tmp_path / "closed")
     finally:
         (tmp_path / "closed").chmod(0o700)
     assert skipped(tmp_path, files) == {"closed": folders.UNREADABLE}
