@@ -121,7 +121,10 @@ def test_commands_in_the_text_are_right(page: Path) -> None:
         _, name, *arguments = shlex.split(code)
         assert name.startswith("-") or name in COMMANDS, code
         if name in COMMANDS and not {"...", "-h"} & set(arguments):
-            commands()[name].make_context(name, arguments, resilient_parsing=not arguments)
+            settings = main.context_settings  # click keeps the help names of the first context
+            commands()[name].make_context(
+                name, arguments, resilient_parsing=not arguments, **settings
+            )
 
 
 # --- Links ---
