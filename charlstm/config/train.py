@@ -42,6 +42,15 @@ class TrainConfig(Section):
         within=COUNT_OR_ZERO,
         on_resume=True,
     )
+    on_overfit: str = option(
+        "continue",
+        "When validation loss rises while training loss falls: continue; or decay: restore the "
+        "weights of the best evaluation, decay the learning rate to 0 in about half of the time "
+        "so far, and end (for the linear and cosine schedules).",
+        group="Training",
+        choices=("continue", "decay"),
+        chosen=True,
+    )
     seed: int = option(
         1,
         "Random seed of initial weights, window order and dropout.",

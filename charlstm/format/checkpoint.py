@@ -36,7 +36,7 @@ from charlstm.format.migrations import FORMAT, MIGRATIONS, migrate
 
 _DTYPES = frozenset({"float32", "float64", "int64", "uint8"})
 _NAME = re.compile(
-    r"(meta|(model|average|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII
+    r"(meta|(model|average|best|optimizer|rng|carry)/[A-Za-z0-9_.]{1,100})\.npy", re.ASCII
 )
 _MAX_ENTRIES = 4096
 _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")  # the last record of a zip file

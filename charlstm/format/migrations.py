@@ -20,7 +20,10 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
 _STEP_COUNTS = ("pending_steps", "epoch_steps")
 # Fields of the progress record that the first files of format 1 lack.
-_ADDED = {"val_chars": 0, "averaged": 0, "piece": 0, "pieces": 1, "ended": 0.0}
+_ADDED = {
+    "val_chars": 0, "averaged": 0, "piece": 0, "pieces": 1, "ended": 0.0, "decays": 0,
+    "decay_step": 0, "decay_from": 0.0, "decay_until": 1.0, "decay_rate": 0.0,
+}  # fmt: skip
 
 
 def migrate(meta: dict[str, Any]) -> dict[str, Any]:

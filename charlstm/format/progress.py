@@ -15,7 +15,10 @@ _JSON_NAMES = {
     "chunk": "piece",
     "chunks": "pieces",
 }  # keys in checkpoints that differ from the field
-_FLOATS = ("best_nats", "pending_nats", "epoch_nats", "seconds", "ended")
+_FLOATS = (
+    "best_nats", "pending_nats", "epoch_nats", "seconds", "ended",
+    "decay_from", "decay_until", "decay_rate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,10 @@ class Progress:
         ended: the time budget in seconds, once it is used up; otherwise 0.
         val_chars: characters of the validation part that are evaluated; 0: all.
         averaged: number of steps in the weight average.
+        decays: how often overfitting began an early decay.
+        decay_step: the step at which the last of them began; 0: none has.
+        decay_from, decay_until: fractions of the run where that decay begins and ends.
+        decay_rate: the learning rate at its beginning.
         history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
     """
 
@@ -102,12 +109,23 @@ class Progress:
     chunks: int = 1
     val_chars: int = 0
     averaged: int = 0
+    decays: int = 0
+    decay_step: int = 0
+    decay_from: float = 0.0
+    decay_until: float = 1.0
+    decay_rate: float = 0.0
     history: list[dict[str, float | None]] = field(default_factory=list)
 
     @property
     def spent(self) -> float:
         """Seconds that count against `--minutes`; at least a time budget that was used up."""
-        return max(self.ended, self.seconds)
+        return self.seconds if self.decay_step else max(self.ended, self.seconds)
+
+    def forget_early_decay(self) -> None:
+        """Let the schedule of another length count, in place of an early decay."""
+        if self.decay_step:
+            self.decays, self.decay_step, self.ended = 0, 0, 0.0
+            self.decay_from, self.decay_until, self.decay_rate = 0.0, 1.0, 0.0
 
     def add_loss(self, nats: float, chars: int) -> None:
         """Add training losses, summed over `chars` characters."""

@@ -46,6 +46,13 @@ _RULES = (
         "with --schedule constant.",
     ),
     _Rule(
+        ("on_overfit",),
+        lambda config: (
+            config.train.on_overfit == "decay" and config.train.schedule in ("constant", "step")
+        ),
+        "with --schedule constant or step, whose rate does not fall to 0.",
+    ),
+    _Rule(
         ("beta1",),
         lambda config: config.train.optimizer == "rmsprop",
         "with --optimizer rmsprop, which has no momentum.",

@@ -142,6 +142,8 @@ def choose(
         "logit_scale": level.logit_scale,
         "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
     }
+    if given.get("minutes") and settled.get("schedule", "linear") in ("linear", "cosine"):
+        chosen["on_overfit"] = "decay"
     if given.get("stateless"):
         del chosen["reset"]  # each window starts from a zero state
     overrides = {name: value for name, value in chosen.items() if name not in given}

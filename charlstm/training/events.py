@@ -48,6 +48,21 @@ class Previewed:
 
 
 @dataclass(frozen=True)
+class DecayedEarly:
+    """Overfitting began an early decay (`--on-overfit decay`).
+
+    Attributes:
+        step: where the decay begins.
+        best_step: the step of the evaluation whose weights are restored.
+        until: the fraction of the run at which it ends.
+    """
+
+    step: int
+    best_step: int
+    until: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """Everything that a resume needs is on disk."""
 
@@ -64,6 +79,7 @@ class Stopped:
 
 __all__ = [
     "Compiling",
+    "DecayedEarly",
     "Evaluated",
     "Event",
     "Notice",
@@ -73,4 +89,4 @@ __all__ = [
     "Stopped",
 ]
 
-Event = Stepped | Evaluated | Previewed | Saved | Stopped
+Event = Stepped | Evaluated | DecayedEarly | Previewed | Saved | Stopped

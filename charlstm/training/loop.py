@@ -12,7 +12,7 @@ from charlstm.text.windows import make_windows
 from charlstm.training.clock import Stopwatch
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.evaluation import Evaluator
-from charlstm.training.events import Event, Saved, Stepped, Stopped
+from charlstm.training.events import DecayedEarly, Event, Saved, Stepped, Stopped
 from charlstm.training.metrics import MetricsLogger
 from charlstm.training.preview import preview
 from charlstm.training.process_group import ProcessGroup
@@ -134,6 +134,8 @@ class Trainer:
                     reason = "interrupted"
                     break
                 yield evaluated
+                if schedule.overfits(progress) and self.state.best:
+                    yield self._decay_early()
                 yield self.save()
             reason = self._stop_reason(first_epoch)
             if reason:
@@ -179,7 +181,7 @@ class Trainer:
         rate, fraction = schedule.learning_rate(progress), schedule.fraction(progress)
         chars = train_step(state, batch, rate, self.losses)
         progress.advance(self.windows.batches_per_epoch)
-        if schedule.average_is_due(progress.step, fraction):
+        if schedule.average_is_due(progress, fraction):
             state.average.take(progress.averaged)
             progress.averaged += 1
         self._due = Due()
@@ -215,7 +217,16 @@ class Trainer:
         if evaluated.is_best and (ahead is None or self.progress.best_nats <= ahead.nats):
             self.progress.seconds = self.stopwatch.seconds
             self.saver.save_best(self.state, averaged=evaluated.is_averaged)
+        if evaluated.is_best and self.schedule.may_decay_early:
+            self.state.keep_best()
         return evaluated
+
+    def _decay_early(self) -> DecayedEarly:
+        """Return to the best weights, and begin the decay that ends the run."""
+        self.schedule.begin_early_decay(self.progress)
+        self.state.restore_best()
+        progress = self.progress
+        return DecayedEarly(progress.step, progress.best_step, progress.decay_until)
 
     def save(self) -> Saved:
         """Save everything that a resume needs.

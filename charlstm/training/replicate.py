@@ -138,6 +138,7 @@ def send_run(
         "ids_sha256": hashlib.sha256(corpus.ids.data).hexdigest(),
         "val_chars": state.progress.val_chars,
         "stale": state.progress.stale,
+        "decay_step": state.progress.decay_step,
         "best_ahead": saver.best_ahead and dataclasses.asdict(saver.best_ahead),
     }
     group.broadcast(json.dumps(facts).encode())
@@ -178,6 +179,8 @@ def receive_run(group: ProcessGroup) -> Trainer | None:
     state = restore_state(checkpoint, config, corpus, device)
     state.progress.val_chars = facts["val_chars"]
     state.progress.stale = facts["stale"]
+    if not facts["decay_step"]:
+        state.progress.forget_early_decay()
     saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"])
     saver.saved_step = state.progress.step
     if facts["best_ahead"]:

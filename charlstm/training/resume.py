@@ -134,6 +134,9 @@ def _resume(
         raise unusable(path, checkpoint.meta, error) from error
     if more.is_given and 0 < config.train.patience <= state.progress.stale:
         state.progress.stale = 0  # asked to train on, a run has its patience anew
+    length = (config.train.epochs, config.train.minutes)
+    if length != (saved.train.epochs, saved.train.minutes):
+        state.progress.forget_early_decay()
     saver = Saver(run, corpus.tokenizer, own.meta, own.paths)
     saver.saved_step = state.progress.step
     saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer, notice)

@@ -18,6 +18,13 @@ from charlstm.training.optim import learning_rate
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
+_OVERFIT_NATS = 0.01
+"""The rise of the validation loss that counts as overfitting, in nats per character."""
+_DECAY_LENGTH = 0.5
+"""Length of an early decay, relative to the run up to the best evaluation."""
+_NEXT_RATE = 0.3
+"""The learning rate at the beginning of another early decay, relative to the one before."""
+_MOST_DECAYS = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,10 @@ class TrainSchedule:
 
     def learning_rate(self, progress: Progress) -> float:
         """The learning rate of the next step."""
+        if progress.decay_step:
+            done, until = self.fraction(progress), progress.decay_until
+            left = max(0.0, until - done) / max(1e-12, until - progress.decay_from)
+            return progress.decay_rate * left
         return learning_rate(self._train, progress.step, progress.epoch, self.fraction(progress))
 
     def total_steps(self, progress: Progress) -> int:
@@ -88,6 +99,8 @@ class TrainSchedule:
         # A run resumed with another length has done other steps than that length would have had.
         left = self._steps(self._total) - self._steps(self._windows_done(progress))
         steps = progress.step - progress.chunk + left
+        if progress.decay_step and (done := self.fraction(progress)):
+            return max(progress.step, round(progress.step * progress.decay_until / done))
         if self.elapsed and progress.step:
             steps = min(steps, max(progress.step, round(progress.step / self.elapsed)))
         return steps
@@ -102,7 +115,7 @@ class TrainSchedule:
     def chunks(self, progress: Progress) -> int:
         """How many chunks the next window is cut into; each is a step."""
         fraction, grow = self.fraction(progress), self._windows.grow
-        if fraction >= grow:
+        if fraction >= grow or progress.decay_step:
             return 1
         return min(self.max_chunks, MAX_CHUNKS if fraction < grow / 2 else 2)
 
@@ -134,7 +147,8 @@ class TrainSchedule:
         save = progress.step % every == 0 if every else time.monotonic() - saved_at >= _SAVE_SECONDS
         if self.budget is None:
             return Due(stop, save)
-        evaluate = self.budget.evaluation_is_due(self._stopwatch.seconds, self.fraction(progress))
+        fraction = min(1.0, self.fraction(progress) / progress.decay_until)
+        evaluate = self.budget.evaluation_is_due(self._stopwatch.seconds, fraction)
         return Due(stop, save, evaluate, self.budget.elapsed(self._stopwatch.seconds))
 
     def sync_is_due(self, progress: Progress) -> bool:
@@ -179,18 +193,68 @@ class TrainSchedule:
         every = self._train.sample_every
         return self._writes and every > 0 and progress.step % every == 0
 
-    def average_is_due(self, step: int, fraction: float) -> bool:
+    def average_is_due(self, progress: Progress, fraction: float) -> bool:
         """Whether the weights after a step count in the average.
 
         Args:
-            step: the step, from 1.
+            progress: after the step.
             fraction: progress before it.
         """
-        return fraction > 1 - self._train.average and step % EVERY == 0
+        begins = (1 - self._train.average) * progress.decay_until
+        return fraction > begins and progress.step % EVERY == 0
 
     def is_at_end(self, progress: Progress) -> bool:
-        """Whether all epochs are done, or all of the time is used."""
+        """Whether all epochs are done, all of the time is used, or an early decay has ended."""
+        if self._has_no_time_left(progress):
+            return True
+        return progress.decays > 0 and self.fraction(progress) >= progress.decay_until
+
+    def _has_no_time_left(self, progress: Progress) -> bool:
         return progress.epoch >= self._train.epochs or self.elapsed >= 1
+
+    # ------------------------------------------------------------ overfitting
+
+    @property
+    def may_decay_early(self) -> bool:
+        """Whether overfitting can begin an early decay."""
+        train = self._train
+        return train.on_overfit == "decay" and train.schedule in ("linear", "cosine")
+
+    def overfits(self, progress: Progress) -> bool:
+        """Whether the last evaluation calls for an early decay.
+
+        Its validation loss is above the lowest by `_OVERFIT_NATS`, and its training loss is below
+        that of the evaluation before. In an early decay the training loss falls in any case, and
+        the end of that decay need not be the end.
+        """
+        if not self.may_decay_early or self._has_no_time_left(progress):
+            return False
+        losses = [entry["train_nats"] for entry in progress.history[-2:]]
+        reached = [progress.history[-1][name] for name in ("val_nats", "average_nats")]
+        nats = min((nats for nats in reached if nats is not None), default=None)
+        if nats is None or len(losses) < 2 or losses[0] is None or losses[1] is None:
+            return False
+        if nats <= progress.best_nats + _OVERFIT_NATS or progress.decays >= _MOST_DECAYS:
+            return False
+        return progress.decays > 0 or losses[1] < losses[0]
+
+    def begin_early_decay(self, progress: Progress) -> None:
+        """Record in `progress` that the rate decays to 0 from here, and that the run ends there.
+
+        The first decay begins at the current rate, and takes half as long as the run up to the
+        best evaluation. Another one begins at a fraction of that rate, and takes half as long.
+        """
+        done = self.fraction(progress)
+        if progress.decays:
+            rate = _NEXT_RATE * progress.decay_rate
+            length = (progress.decay_until - progress.decay_from) / 2
+        else:
+            rate = self.learning_rate(progress)
+            length = _DECAY_LENGTH * done * progress.best_step / max(1, progress.step)
+        progress.decays += 1
+        progress.decay_from, progress.decay_until = done, min(1.0, done + length)
+        progress.decay_rate, progress.decay_step = rate, progress.step
+        progress.ended = 0.0
 
     def stop_reason(self, progress: Progress, first_epoch: int) -> str:
         """Why the run ends here: `patience`, `finished` or `paused`; empty if it goes on.
@@ -227,7 +291,8 @@ class TrainSchedule:
     def record_elapsed(self, progress: Progress, elapsed: float) -> None:
         """Record the elapsed fraction of the time that all processes agree on."""
         self.elapsed = elapsed
-        if self.budget is not None and elapsed >= 1:
+        ended = elapsed >= 1 or (progress.decay_step > 0 and elapsed >= progress.decay_until)
+        if self.budget is not None and ended:
             progress.ended = max(progress.ended, self.budget.seconds)
 
     def record_evaluation(self, seconds: float) -> None:

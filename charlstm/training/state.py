@@ -33,6 +33,8 @@ class TrainState:
         carry: the recurrent state after the last window, of this process's streams: (B, H) float32
             for each part of each layer.
         average: the mean of some steps' weights.
+        best: the weights of the best evaluation, in the order of the parameters, if overfitting
+            may begin an early decay from them; otherwise empty.
         progress: the counters.
         group: the processes that train together.
         learner: the network, or its form that averages gradients over the processes.
@@ -46,6 +48,7 @@ class TrainState:
     average: WeightAverage
     progress: Progress = field(default_factory=Progress)
     group: ProcessGroup = field(default_factory=ProcessGroup)
+    best: list[Tensor] = field(default_factory=list)
     learner: nn.Module = field(init=False)
     parameters: list[nn.Parameter] = field(init=False)
 
@@ -112,12 +115,14 @@ class TrainState:
             for name, parameter in network.named_parameters():
                 parameter.copy_(torch.from_numpy(weights[name].copy()))
         average = part_of(arrays, "average")
-        if average:
-            check_weights(average, config.model, vocab_size)
-            state.average.means = [
-                torch.from_numpy(average[name].copy()).to(device)
-                for name, _ in network.named_parameters()
-            ]
+        for part, tensors in (
+            (average, state.average.means),
+            (part_of(arrays, "best"), state.best),
+        ):
+            if part:
+                check_weights(part, config.model, vocab_size)
+                for name, _ in network.named_parameters():
+                    tensors.append(torch.from_numpy(part[name].copy()).to(device))
         if bool(average) != bool(progress.averaged):
             raise CheckpointError("the average of the weights does not fit the run's progress.")
         restore_optimizer(network, state.optimizer, part_of(arrays, "optimizer"), config.train)
@@ -134,8 +139,8 @@ class TrainState:
         """All tensors, by name; of a process group, every process must call it.
 
         Returns:
-            `model/NAME` and `average/NAME` (float32), `optimizer/NAME.KEY`, `rng/dropout`, and
-            `carry/LAYER.PART`, (B, H) of all processes' streams.
+            `model/NAME`, `average/NAME` and `best/NAME` (float32), `optimizer/NAME.KEY`,
+            `rng/dropout`, and `carry/LAYER.PART`, (B, H) of all processes' streams.
         """
         arrays = self.weight_arrays()
         for name, array in optimizer_arrays(self.network, self.optimizer).items():
@@ -147,7 +152,19 @@ class TrainState:
         names = [name for name, _ in self.network.named_parameters()]
         for name, mean in zip(names, self.average.means, strict=False):  # empty until it begins
             arrays[f"average/{name}"] = _to_numpy(mean)
+        for name, weights in zip(names, self.best, strict=False):
+            arrays[f"best/{name}"] = _to_numpy(weights)
         return arrays
+
+    def keep_best(self) -> None:
+        """Keep a copy of the weights, for `restore_best`."""
+        self.best = [parameter.detach().clone() for parameter in self.parameters]
+
+    def restore_best(self) -> None:
+        """Set the weights to the copy that `keep_best` made."""
+        with torch.no_grad():
+            for parameter, weights in zip(self.parameters, self.best, strict=True):
+                parameter.copy_(weights)
 
     def weight_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights alone: `model/NAME`, float32."""

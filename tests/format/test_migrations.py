@@ -10,7 +10,18 @@ from charlstm.format.migrations import FORMAT, MIGRATIONS, migrate
 from charlstm.format.progress import Progress
 
 WINDOWS = {"maxlen": 4, "batch_size": 2}
-ADDED = ("val_chars", "averaged", "piece", "pieces", "ended")
+ADDED = (
+    "val_chars",
+    "averaged",
+    "piece",
+    "pieces",
+    "ended",
+    "decays",
+    "decay_step",
+    "decay_from",
+    "decay_until",
+    "decay_rate",
+)
 
 
 def old_meta(progress: Progress, windows: Any = WINDOWS, **changes: Any) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from tests.conftest import Program
         ({"decay_every": 5, "decay_rate": 0.9, "schedule": "step"}, []),
         ({"decay_after": 0.3}, []),
         ({"decay_after": 0.3, "schedule": "constant"}, ["--decay-after"]),
+        ({"on_overfit": "decay"}, []),
+        ({"on_overfit": "decay", "schedule": "step"}, ["--on-overfit"]),
+        ({"on_overfit": "continue", "schedule": "step"}, []),
         ({"beta1": 0.8, "beta2": 0.9, "optimizer": "rmsprop"}, ["--beta1"]),
         ({"beta1": 0.8, "beta2": 0.9, "optimizer": "sgd"}, ["--beta2"]),
         ({"beta1": 0.8, "beta2": 0.9}, []),
@@ -46,7 +49,7 @@ def test_what_has_no_effect_is_reported(program: Program) -> None:
 
 
 def test_nothing_without_effect_is_chosen() -> None:
-    for given in ({"stateless": True}, {}):
+    for given in ({"stateless": True}, {"minutes": 5.0, "schedule": "constant"}, {}):
         chosen = choose(given, 10_000, 300, 50_000).overrides
         assert without_effect(Config().override({**given, **chosen}), chosen) == []
 

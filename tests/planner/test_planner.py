@@ -163,7 +163,7 @@ def test_a_batch_has_a_window_for_each_process() -> None:
 def test_help_knows_what_is_chosen() -> None:
     fields = [spec for name in SECTIONS for spec in dataclasses.fields(getattr(Config(), name))]
     marked = {spec.name for spec in fields if spec.metadata["chosen"]}
-    assert marked == chosen({}, MILLION, 300).keys()
+    assert marked == chosen({"minutes": 5.0}, MILLION, 300).keys()
 
 
 def test_recipes_and_sizes_are_configurations() -> None:

@@ -74,6 +74,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "step": st.integers(1, 50),
     "targets": st.sampled_from(["all", "last"]),
     "epochs": st.integers(0, 3) | st.just(10**6),
+    "on_overfit": st.sampled_from(["continue", "decay"]),
     "minutes": st.sampled_from([0.0, 1.0, 60.0]),
     "stop_after": st.integers(0, 2),
     "patience": st.integers(0, 2),
