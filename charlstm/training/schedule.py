@@ -20,6 +20,9 @@ _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
 _OVERFIT_NATS = 0.01
 """The rise of the validation loss that counts as overfitting, in nats per character."""
+_OVERFIT_STEPS = 0.3
+"""How many steps ago the best evaluation is at least, relative to its own step. At a high learning
+rate the validation loss varies; this number is for the peak rate, and falls with the rate."""
 _DECAY_LENGTH = 0.5
 """Length of an early decay, relative to the run up to the best evaluation."""
 _NEXT_RATE = 0.3
@@ -223,9 +226,9 @@ class TrainSchedule:
     def overfits(self, progress: Progress) -> bool:
         """Whether the last evaluation calls for an early decay.
 
-        Its validation loss is above the lowest by `_OVERFIT_NATS`, and its training loss is below
-        that of the evaluation before. In an early decay the training loss falls in any case, and
-        the end of that decay need not be the end.
+        Its validation loss is above the lowest by `_OVERFIT_NATS`, the lowest is `_OVERFIT_STEPS`
+        ago, and its training loss is below that of the evaluation before. In an early decay the
+        training loss falls in any case, and the end of that decay need not be the end.
         """
         if not self.may_decay_early or self._has_no_time_left(progress):
             return False
@@ -235,6 +238,9 @@ class TrainSchedule:
         if nats is None or len(losses) < 2 or losses[0] is None or losses[1] is None:
             return False
         if nats <= progress.best_nats + _OVERFIT_NATS or progress.decays >= _MOST_DECAYS:
+            return False
+        steps = _OVERFIT_STEPS * self.learning_rate(progress) / self._train.lr
+        if progress.step < (1 + steps) * progress.best_step:
             return False
         return progress.decays > 0 or losses[1] < losses[0]
 

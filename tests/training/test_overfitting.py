@@ -65,13 +65,32 @@ def evaluated(progress: Progress, train_nats: float, val_nats: float) -> None:
     ],
 )
 def test_what_counts_as_overfitting(losses: list[tuple[float, float]], expected: bool) -> None:
-    schedule, progress = schedule_of(on_overfit="decay"), Progress(step=5, index=5)
+    schedule, progress = schedule_of(on_overfit="decay", warmup=0), Progress()
     for train_nats, val_nats in losses:
+        progress.step = progress.index = progress.step + 3
         evaluated(progress, train_nats, val_nats)
     assert schedule.overfits(progress) is expected
     assert not schedule_of().overfits(progress)  # by default, training continues
     for other in ("constant", "step"):
         assert not schedule_of(on_overfit="decay", schedule=other).overfits(progress)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(12, False), (13, True), (26, True)])
+def test_the_best_evaluation_is_some_time_ago(step: int, expected: bool) -> None:
+    """100 steps, best after 10: 3 steps before a rise counts at the peak rate."""
+    schedule, progress = schedule_of(on_overfit="decay", warmup=0, epochs=10), Progress(step=10)
+    evaluated(progress, 2.0, 2.0)
+    progress.step, progress.epoch, progress.index = step, step // 10, step % 10
+    evaluated(progress, 1.5, 2.5)
+    assert schedule.overfits(progress) is expected
+
+
+def test_at_a_low_rate_a_rise_counts_sooner() -> None:
+    schedule, progress = schedule_of(on_overfit="decay", warmup=0, epochs=10), Progress(step=90)
+    evaluated(progress, 2.0, 2.0)
+    progress.step, progress.epoch, progress.index = 96, 9, 6  # at 1/15 of the peak: 2% of 90 steps
+    evaluated(progress, 1.5, 2.5)
+    assert schedule.overfits(progress)
 
 
 def test_the_rate_falls_from_where_it_is_to_zero_in_half_of_the_best_run() -> None:
