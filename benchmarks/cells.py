@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from charlstm.cells import CELLS
 from charlstm.config import ModelConfig, SampleConfig, TrainConfig
 from charlstm.inference.engine import Engine
-from charlstm.inference.sampling import Sampler, generate_ids
+from charlstm.inference.generation import generate_ids
+from charlstm.inference.sampling import Sampler
 from charlstm.nn.cell import Cell, one_hot
 from charlstm.nn.network import CharLSTM
 from charlstm.training.device import pick_precision, product_type

@@ -28,7 +28,8 @@ from contest import Entry, enter, fresh, race, rival
 from charlstm.config import ModelConfig, SampleConfig
 from charlstm.format.weights import weight_shapes
 from charlstm.inference.engine import Engine
-from charlstm.inference.sampling import Sampler, generate_ids, load_writer
+from charlstm.inference.generation import generate_ids, load_writer
+from charlstm.inference.sampling import Sampler
 
 VOCAB = 65
 SIZES = "1x128,2x128,1x256,2x256,1x512,2x512,3x512"

@@ -22,7 +22,8 @@ from charlstm.cli import COMMANDS, main
 from charlstm.cli.options import WideContext
 from charlstm.config import SECTIONS
 from charlstm.config.fields import flag_of
-from charlstm.inference.language_model import LanguageModel, Sample
+from charlstm.inference.language_model import LanguageModel
+from charlstm.inference.samples import Sample
 from charlstm.inference.scoring import Score
 from charlstm.training.result import TrainedRun
 from charlstm.training.session import Training

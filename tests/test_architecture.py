@@ -96,6 +96,14 @@ def test_the_map_in_contributing_is_up_to_date() -> None:
     assert shown == {room: allowed - {room} for room, allowed in ALLOWED.items()}
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_has_at_most_300_lines_or_says_why(path: Path) -> None:
+    source = path.read_text("utf-8")
+    if len(source.splitlines()) > 300:
+        reason = ast.get_docstring(ast.parse(source)) or ""
+        assert "More than 300 lines: " in reason, f"{path.name}: divide it, or say why at its top"
+
+
 def name_of(path: Path) -> str:
     parts = ("charlstm", *path.relative_to(PACKAGE).with_suffix("").parts)
     return ".".join(parts).removesuffix(".__init__")

@@ -9,8 +9,9 @@ import pytest
 from charlstm.errors import CheckpointError, ConfigError, RunError
 from charlstm.format.checkpoint import load_checkpoint, load_meta, save_checkpoint
 from charlstm.runs.find import find_run, first_intact, list_runs, load_model_checkpoint
-from charlstm.runs.folder import Run, name_from
+from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock, is_locked
+from charlstm.runs.names import name_from
 
 
 def create(runs_dir: Path, name: str | None, source: str = "x") -> Run:

@@ -65,7 +65,8 @@ def command(
 
     from dataclasses import replace
 
-    from charlstm.inference.language_model import check_has_blank, seed_of
+    from charlstm.inference.blanks import check_has_blank
+    from charlstm.inference.samples import seed_of
 
     if text is not None:
         check_has_blank(text, config.blank)  # a run without a text is not taken for one

@@ -32,7 +32,7 @@ from charlstm.config import DynamicConfig, InputConfig, OutputConfig, PromptConf
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charlstm.inference.language_model import Sample
+    from charlstm.inference.samples import Sample
     from charlstm.inference.texts import TextReader
 
 
@@ -78,7 +78,7 @@ def command(
         check_no_file_options(options, "--prompt-file")
     separator = _separator(shape.separator, inputs.escapes, as_json)
 
-    from charlstm.inference.language_model import seed_of
+    from charlstm.inference.samples import seed_of
 
     # --json reports the seed, whether given or new.
     config = replace(config, seed=seed_of(config))

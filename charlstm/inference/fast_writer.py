@@ -2,7 +2,7 @@
 
 A `FastWriter` computes what `Sampler.choose` and `Session.step` compute, for a stack of LSTM layers
 whose input gate may be coupled. Importing this module imports numba, which takes most of a second,
-and compiles where nothing compiled is cached. `charlstm.inference.sampling` imports it only for
+and compiles where nothing compiled is cached. `charlstm.inference.generation` imports it only for
 texts that are long enough. A test holds both loops equal.
 
 Threads divide the work: many streams among them or, of few streams, each layer's units. Threads

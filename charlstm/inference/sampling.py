@@ -1,49 +1,28 @@
-"""Sampling from logits: filters, random draws, and the generation loop.
+"""Sampling from logits: filters and random draws.
 
 The order is temperature, top-k, top-p, min-p, then the draw. Each filter is a pure function on
-logits (N, V) that sets what it drops to -inf; the likeliest character always stays.
+logits (N, V) that sets those of excluded characters to -inf; the most likely character is never
+excluded.
 
-A draw inverts the cumulative distribution at a uniform number, so a stream's text depends on
-nothing but the weights, its own seeded uniforms and the options.
+A draw is inverse transform sampling at a uniform random number, so the text of a stream depends
+only on the weights, its own seed and the options.
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from functools import cache
-from importlib import import_module
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.cells import SAMPLING_KERNEL_CELLS
 from charlstm.config import SampleConfig
-from charlstm.errors import (
-    CharlstmError,
-    CompiledCodeWarning,
-    ConfigError,
-    DeviceError,
-    ProcessorError,
-)
-from charlstm.inference.engine import Engine, Session, no_underflow
-from charlstm.kernels.availability import unavailable
-from charlstm.text.tokenizer import Ids
 
 Floats = NDArray[np.floating[Any]]
-ReadProgress = Callable[[int], None]
-"""Called with the number of characters read."""
-_BLOCK = 256  # uniforms drawn at a time
-# Characters that compiled code writes at a time, and prompts are read by: in all, in each stream.
-_AT_A_TIME, _LEAST = 4096, 32
-_BEFORE_COMPILED = 10_000  # enough to be seen, and to read while numba is loaded
-WORTH_COMPILING = 100_000  # characters that gain more than loading numba takes
-LEAST_DRAWN = 1e-3  # temperature
-FAST_WRITER = "charlstm.inference.fast_writer"
+LEAST_DRAWN = 1e-3
+"""The lowest temperature at which characters are drawn at random."""
+_BLOCK = 256  # uniform numbers drawn at a time
 
 
 def keep_top_k(logits: Floats, k: int) -> Floats:
@@ -67,17 +46,17 @@ def keep_top_p(logits: Floats, p: float) -> Floats:
     return np.where(keep, logits, -np.inf)
 
 
-def keep_min_p(logits: Floats, share: float) -> Floats:
-    """Keep characters whose probability is at least `share` of the row's largest."""
-    if share == 0:
+def keep_min_p(logits: Floats, fraction: float) -> Floats:
+    """Keep characters whose probability is at least `fraction` of the row's largest."""
+    if fraction == 0:
         return logits
-    return np.where(logits >= logits.max(axis=1, keepdims=True) + np.log(share), logits, -np.inf)
+    return np.where(logits >= logits.max(axis=1, keepdims=True) + np.log(fraction), logits, -np.inf)
 
 
 def softmax(logits: Floats) -> NDArray[np.float64]:
     """Softmax of each row, in float64."""
-    wide = logits.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+    exact = logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
@@ -93,7 +72,7 @@ def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     if powers.flags.f_contiguous and len(powers) > powers.shape[1]:
-        # More streams than characters, a stream a column: whole rows are added at a time.
+        # With more streams than characters, adding the rows of the transpose is faster.
         for before, row in pairwise(powers.T):
             np.add(before, row, row)
     else:
@@ -103,19 +82,21 @@ def draw(logits: Floats, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def stream_rng(seed: int, stream: int) -> np.random.Generator:
-    """The generator of one stream: another one for each pair of a seed and a stream.
+    """The random generator of a stream, different for each pair of seed and stream.
 
     Args:
         seed: from 0 to 2**63 - 1.
         stream: from 0 to 2**32 - 1.
     """
-    # `default_rng` joins the 32-bit words of its numbers, and a trailing word of 0 adds nothing.
-    # So each number has its own place: given [seed, stream], 7 + 2**32 would pass for (7, 1).
+    # `default_rng` concatenates the 32-bit words of its numbers, so [seed, stream] would be
+    # ambiguous: the seed 7 + 2**32 would give the words of seed 7, stream 1. Three numbers below
+    # 2**32 are one word each.
     high, low = divmod(seed, 2**32)
     return np.random.default_rng([low, stream, high])
 
 
-def _has_no_filter(config: SampleConfig) -> bool:
+def has_no_filter(config: SampleConfig) -> bool:
+    """Whether neither top-k, top-p nor min-p is set."""
     return config.top_k == 0 and config.top_p == 1.0 and config.min_p == 0.0
 
 
@@ -131,19 +112,19 @@ class Sampler:
     Attributes:
         config: the same.
         plain: whether no filter is set.
-        greedy: whether the likeliest character is always taken.
+        greedy: whether the most likely character is always chosen.
     """
 
     def __init__(self, config: SampleConfig, streams: int, seed: int, *, first: int = 0) -> None:
         self.config = config
         self._rngs = [stream_rng(seed, first + n) for n in range(streams)]
         self._block = np.empty((_BLOCK, streams))
-        self._first: list[float] = []  # the first stream's, as Python's own numbers
+        self._first: list[float] = []  # the first stream's numbers, as Python floats
         self._used = _BLOCK
-        self.plain = _has_no_filter(config)
-        # So close to 0, the likeliest is drawn for certain, and the quotients might overflow.
+        self.plain = has_no_filter(config)
+        # So close to 0, the most likely character has probability 1, and quotients might overflow.
         self.greedy = config.temperature < LEAST_DRAWN
-        # Without axes, which spares numpy half of what a call costs.
+        # An array without axes halves the overhead of a numpy call.
         self._divisor = np.array(config.temperature, dtype=np.float32)
 
     def _uniforms(self) -> NDArray[np.float64]:
@@ -161,7 +142,7 @@ class Sampler:
 
     def _refill(self) -> None:
         for column, rng in zip(self._block.T, self._rngs, strict=True):
-            # Below 1 by more than a float32's rounding, so that a scaled one stays below the sum.
+            # Further below 1 than float32 rounds, so that the scaled number is less than the sum.
             column[:] = np.minimum(rng.random(_BLOCK), 1.0 - 2.0**-22)
         self._first = self._block[:, 0].tolist()
         self._used = 0
@@ -189,217 +170,9 @@ class Sampler:
         self._used += 1
         top = logits.argmax()
         powers = np.subtract(logits, logits[top : top + 1])
-        if self.config.temperature != 1:  # a quotient by 1 is what it was, and takes its time
+        if self.config.temperature != 1:  # dividing by 1 changes nothing, and costs time
             np.divide(powers, self._divisor, powers)
         np.exp(powers, powers)
         cumulative = np.add.accumulate(powers)
         last = len(cumulative) - 1
         return bisect_right(cumulative, uniform * cumulative.item(last), 0, last)
-
-
-def generate_ids(
-    session: Session, logits: Floats, sampler: Sampler, length: int = 0
-) -> Iterator[Any]:
-    """Sample characters indefinitely, feeding each back as input.
-
-    Args:
-        session: streams that have read a prompt. It may be some characters ahead of what was
-            yielded.
-        logits: what the session's last step returned.
-        sampler: chooses the characters.
-        length: about how many will be asked for, in all streams: many are worth compiled code,
-            where the extra `charlstm[fast]` is installed.
-
-    Yields:
-        An int for a session of one stream, otherwise ids (N,).
-    """
-    one = session.streams == 1
-    choose: Callable[[Any], Any] = sampler.choose_one if one else sampler.choose
-    step = session.step
-    writer, turns = None, _by_numpy(session, sampler, length)
-    choice: Any = None
-    while writer is None:
-        for _ in range(turns):
-            # A context of its own for each character: one around `yield` would be the caller's.
-            with no_underflow():
-                if choice is not None:
-                    logits = step(choice)
-                choice = choose(logits)
-            yield choice
-        writer, turns = load_writer(sampler.config.precision), sys.maxsize
-    with no_underflow():
-        if choice is not None:
-            step(choice)
-        writing = writer(session)
-    most = max(_LEAST, _AT_A_TIME // session.streams)
-    while True:
-        with no_underflow():
-            ids = writing.write(sampler.uniforms(most), sampler.config.temperature)
-        yield from ids[:, 0].tolist() if one else ids
-
-
-def read_ids(session: Session, ids: Ids, progress: ReadProgress | None = None) -> Floats:
-    """Read a prompt in parts, so that it can be interrupted.
-
-    A prompt of at least `WORTH_COMPILING` characters is read by compiled code, where the extra
-    `charlstm[fast]` is installed and knows the model.
-
-    Args:
-        session: a single stream.
-        ids: the prompt, shape (T,), T at least 1.
-        progress: told after each part how many characters have been read.
-
-    Returns:
-        Logits (V,) of the character that follows.
-    """
-    engine = session.engine
-    by_compiled = engine.plain_lstm and engine.compiled is not False and len(ids) >= WORTH_COMPILING
-    writer = load_writer("float32") if by_compiled else None
-    with no_underflow():
-        reading = None if writer is None else writer(session)
-        for first in range(0, len(ids), _AT_A_TIME):
-            part = ids[first : first + _AT_A_TIME].astype(np.int64)
-            if reading is None:
-                for char_id in part.tolist():
-                    logits = session.step(char_id)
-            else:
-                reading.read(part[:, None])
-                logits = session.logits
-            if progress is not None:
-                progress(first + len(part))
-    return logits
-
-
-def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
-    """Number of characters to generate before compiled code is loaded."""
-    engine = session.engine
-    fits = engine.plain_lstm and sampler.plain and not sampler.greedy
-    if not fits or engine.compiled is False:
-        return sys.maxsize
-    if sampler.config.precision != "float32" or engine.compiled:
-        return 0
-    # Compiled code and numpy round differently, so which of them writes depends on the arguments
-    # alone, and not on what has been loaded before: a seed gives the same text at any time.
-    if session.streams > 1:  # whose texts are read when all are written
-        return 0 if length >= WORTH_COMPILING else sys.maxsize
-    # The first characters come at once; then the reader waits a moment, and gains by it.
-    return _BEFORE_COMPILED if length >= WORTH_COMPILING else sys.maxsize
-
-
-class Writes(Protocol):
-    """`charlstm.inference.fast_writer.FastWriter`: continues the N streams of a session."""
-
-    def write(self, uniforms: NDArray[np.float64], temperature: float, /) -> NDArray[np.int64]:
-        """Uniform numbers (n, N) -> ids (n, N)."""
-
-    def read(self, ids: NDArray[np.int64], /) -> None:
-        """Read characters (n, N)."""
-
-
-@cache
-def load_writer(precision: str) -> Callable[[Session], Writes] | None:
-    """A function from a session to a compiled writer that continues it; None if unavailable.
-
-    Warns:
-        CompiledCodeWarning: numba is installed and the processor fit, yet it does not work.
-    """
-    try:
-        if fault := unavailable(precision):
-            raise fault
-        fast_writer = import_module(FAST_WRITER)
-        fast_writer.warm_up(precision)
-    except (ModuleNotFoundError, ProcessorError):
-        return None
-    except Exception as error:  # whatever numba meets: numpy writes, too
-        why = (str(error).splitlines() or [""])[0]
-        known = isinstance(error, CharlstmError)
-        warnings.warn(
-            "compiled code is not used, and long texts take longer: "
-            + (
-                why
-                if known
-                else f"{type(error).__name__}: {why.rstrip('.')}. NUMBA_CACHE_DIR sets another "
-                "folder for compiled code."
-            ),
-            CompiledCodeWarning,
-            stacklevel=2,
-        )
-        return None
-
-    def start(session: Session) -> Writes:
-        writer: Writes = fast_writer.FastWriter(session, precision)
-        return writer
-
-    return start
-
-
-def check_precision(engine: Engine, config: SampleConfig) -> None:
-    """Check that the configured precision is available.
-
-    Raises:
-        ConfigError: not by such a model, or with such filters.
-        DeviceError: not on this machine.
-    """
-    if config.precision == "float32":
-        return
-    plain = _has_no_filter(config)
-    if not (engine.plain_lstm and plain and config.temperature >= LEAST_DRAWN):
-        raise ConfigError(
-            f"--precision {config.precision} is for {' and '.join(SAMPLING_KERNEL_CELLS)} models "
-            "without --residual, --layer-norm or --dense-output, at --temp "
-            f"{LEAST_DRAWN:g} or above, without filters; leave it out."
-        )
-    if load_writer(config.precision) is None:
-        raise DeviceError(
-            f"--precision {config.precision} needs numba (pip install 'charlstm[fast]') and a "
-            "processor with such products (AVX-512); leave it out."
-        )
-
-
-class StopText:
-    """Ends a text before the first stop text that occurs in it.
-
-    Characters that may turn out to belong to a stop text are held back until that is decided.
-
-    Args:
-        stops: the texts that end a sample, none of them empty.
-
-    Attributes:
-        found: whether a stop text has ended the sample.
-    """
-
-    def __init__(self, stops: tuple[str, ...]) -> None:
-        self._stops = stops
-        self._starts = frozenset(stop[0] for stop in stops)
-        self._held = ""
-        self.found = False
-
-    def feed(self, character: str) -> str:
-        """Add the next character; returns the text that certainly precedes any stop text."""
-        if not self._held and character not in self._starts:
-            return character
-        self._held += character
-        return self._release(final=False)
-
-    def rest(self) -> str:
-        """The remaining text, up to a stop text, after generation has ended."""
-        return self._release(final=True)
-
-    def _release(self, *, final: bool) -> str:
-        """Remove the held text in which no stop text can begin.
-
-        Args:
-            final: whether no more characters will come, so that a stop text that has only begun
-                is none.
-        """
-        held = self._held
-        for first in range(len(held)):
-            if any(held.startswith(stop, first) for stop in self._stops):
-                self.found = True
-                self._held = ""
-                return held[:first]
-            if not final and any(stop.startswith(held[first:]) for stop in self._stops):
-                self._held = held[first:]
-                return held[:first]
-        self._held = ""
-        return held

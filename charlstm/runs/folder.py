@@ -20,52 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from charlstm.errors import CheckpointError, ConfigError, RunError
+from charlstm.errors import CheckpointError, RunError
 from charlstm.format.checkpoint import save_checkpoint
 from charlstm.format.files import is_no_file, make_folders, remove_file, replace_file, sync_folder
 from charlstm.runs.lock import RunLock, is_locked
 from charlstm.runs.metrics import MetricsLog
+from charlstm.runs.names import check_name, name_from
 
 _TEMPORARY = re.compile(r"\.(last|best|metrics|corpus|step-\d{8,})\..*\.tmp")
 _NUMBERED = re.compile(r"step-(\d{8,})\.npz")
-_MAX_NAME_BYTES = 200
-
-
-def check_name(name: str, what: str = "--name") -> str:
-    """The name, checked to be valid for a run, and to stay inside the folder of runs.
-
-    Raises:
-        ConfigError: the name is not valid.
-    """
-    bad = (
-        not name.strip()
-        or name != name.strip()
-        or name.startswith((".", "-"))
-        or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)
-        or len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES
-    )
-    if bad:
-        raise ConfigError(
-            f"{what} {name[:80]!r} is not valid.\nAllowed: letters, digits, '-', '_', '.' and "
-            f"inner spaces, not beginning with '.' or '-', at most {_MAX_NAME_BYTES} bytes."
-        )
-    return name
-
-
-def name_from(source: str) -> str:
-    """A run's default name from a source's: `notes/hamlet.txt.gz` gives `hamlet`."""
-    name = Path(source).name or Path(source).resolve().name
-    while (stem := Path(name).stem) != name and Path(name).suffix.lower() in (
-        ".txt",
-        ".md",
-        ".gz",
-        ".bz2",
-        ".xz",
-        ".text",
-    ):
-        name = stem
-    kept = re.sub(r"[^\w.-]+", "-", name).strip(".-_")[:60]
-    return kept or "run"
 
 
 @dataclass(frozen=True)

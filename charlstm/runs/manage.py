@@ -13,8 +13,9 @@ from charlstm.errors import CheckpointError, RunError
 from charlstm.format.checkpoint import load_meta
 from charlstm.format.files import expand_home, remove_file, retry_while_shared, sync_folder
 from charlstm.runs.find import find_run, first_readable, is_file
-from charlstm.runs.folder import Run, check_name, take_folder
+from charlstm.runs.folder import Run, take_folder
 from charlstm.runs.lock import RunLock
+from charlstm.runs.names import check_name
 
 
 def find_folder(target: str, runs_dir: Path) -> Run:

@@ -9,7 +9,7 @@ import pytest
 
 from charlstm.config import Config
 from charlstm.format.weights import weight_shapes
-from charlstm.inference import sampling
+from charlstm.inference import generation
 from charlstm.inference.language_model import LanguageModel
 from charlstm.text.tokenizer import CharTokenizer
 
@@ -63,7 +63,7 @@ def test_everything_public(options: dict[str, Any], scale: float) -> None:
 @pytest.mark.parametrize("scale", [1e-30, 60.0])
 def test_compiled_code(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
-    monkeypatch.setattr(sampling, "WORTH_COMPILING", 40)
+    monkeypatch.setattr(generation, "WORTH_COMPILING", 40)
     with np.errstate(all="raise"):
         model = make_model(scale, cell="lstm", compiled=True)
         for how in SAMPLING:

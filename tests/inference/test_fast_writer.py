@@ -20,12 +20,13 @@ from charlstm.cells import SAMPLING_KERNEL_CELLS
 from charlstm.config import ModelConfig, SampleConfig
 from charlstm.errors import ConfigError, DeviceError
 from charlstm.format.weights import weight_shapes
-from charlstm.inference import sampling
+from charlstm.inference import generation
 from charlstm.inference.engine import Engine
-from charlstm.inference.sampling import Sampler, generate_ids
+from charlstm.inference.generation import generate_ids
+from charlstm.inference.sampling import Sampler
 
 ROOT = Path(__file__).parents[2]
-NUMBA_S = (sampling.FAST_WRITER, "charlstm.kernels.lstm_sampling")
+NUMBA_S = (generation.FAST_WRITER, "charlstm.kernels.lstm_sampling")
 NO_NUMBA = "numba is not installed: pip install 'charlstm[fast]'"
 
 
@@ -52,16 +53,16 @@ def written(engine: Engine, count: int, length: int = 0, **options: Any) -> list
 def fresh() -> Iterator[None]:
     """Nothing of numba has been asked for, nor is it after the test."""
     loaded = {name: sys.modules.pop(name, None) for name in NUMBA_S}
-    sampling.load_writer.cache_clear()
+    generation.load_writer.cache_clear()
     yield
-    sampling.load_writer.cache_clear()
+    generation.load_writer.cache_clear()
     sys.modules.update({name: module for name, module in loaded.items() if module})
 
 
 @pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many threads share the units of models that are far too small for it."""
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
     count: int = request.param
     monkeypatch.setattr(
         fast_writer, "_unit_threads", lambda engine, kind: max(1, min(count, engine.hidden_size))
@@ -79,7 +80,7 @@ def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 def test_same_logits_and_ids(
     cell: str, layers: int, hidden: int, vocab: int, streams: int, parts: int
 ) -> None:
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
     engine = make_engine(layers, hidden, vocab, compiled=True, cell=cell)
     start: Any = 1 if streams == 1 else np.arange(streams) % vocab
     session, plain = engine.session(streams), engine.session(streams)
@@ -112,8 +113,8 @@ def test_the_same_bits_by_any_number_of_threads(
     cell: str, hidden: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However they are shared, and from wherever on others come too late: one seed is one text."""
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
-    if sampling.load_writer(precision) is None:
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
+    if generation.load_writer(precision) is None:
         pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
     monkeypatch.setattr(fast_writer, "_max_threads", lambda: 3)
     fast_writer._pool.cache_clear()
@@ -138,7 +139,7 @@ def test_the_same_bits_by_any_number_of_threads(
 
 
 def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: 2)
     monkeypatch.setattr(fast_writer, "_max_threads", lambda: 2)
     engine = make_engine(2, 33, 20, compiled=True)
@@ -170,7 +171,7 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
 
 def test_writers_of_several_threads_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each writer's threads wait for each other; none of another's takes their place for ever."""
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: 3)
     monkeypatch.setattr(fast_writer, "_max_threads", lambda: 3)
     fast_writer._pool.cache_clear()
@@ -183,7 +184,7 @@ def test_writers_of_several_threads_at_the_same_time(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_the_same_texts_by_both(cell: str) -> None:
-    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
     texts = []
     for compiled, length in ((False, 0), (True, 0), (None, 10**6)):
         engine = make_engine(2, 33, 40, compiled=compiled, cell=cell)
@@ -214,8 +215,8 @@ def test_its_tanh() -> None:
 
 @pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_the_same_text_by_both(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
-    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
-    monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
+    pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
+    monkeypatch.setattr(generation, "_BEFORE_COMPILED", 50)
     texts = [
         written(make_engine(2, 33, 40, compiled=compiled, cell=cell), 700, length)
         for compiled, length in ((False, 0), (True, 0), (None, 0), (None, 10**6))
@@ -245,29 +246,29 @@ def test_the_rest_is_left_to_numpy(model: dict[str, Any], options: dict[str, Any
 @pytest.mark.usefixtures("fresh")
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = written(make_engine(1, 8, 9, compiled=False), 1500)
-    monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 1000)
+    monkeypatch.setattr(generation, "_BEFORE_COMPILED", 1000)
     monkeypatch.setitem(sys.modules, "numba", None)
     for compiled, length in ((True, 0), (None, 10**6)):
         assert written(make_engine(1, 8, 9, compiled=compiled), 1500, length) == expected
-    assert sampling.load_writer("float32") is None
+    assert generation.load_writer("float32") is None
 
 
 @pytest.mark.usefixtures("fresh")
 def test_short_texts_do_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "load_writer", lambda *_: pytest.fail("it was asked for"))
-    written(make_engine(1, 8, 9, compiled=None), 1500, sampling.WORTH_COMPILING - 1)
-    written(make_engine(1, 8, 9, compiled=None), 900, sampling.WORTH_COMPILING)
+    monkeypatch.setattr(generation, "load_writer", lambda *_: pytest.fail("it was asked for"))
+    written(make_engine(1, 8, 9, compiled=None), 1500, generation.WORTH_COMPILING - 1)
+    written(make_engine(1, 8, 9, compiled=None), 900, generation.WORTH_COMPILING)
 
 
 SCRIPT = """
 import warnings
 from charlstm.errors import CompiledCodeWarning
-from charlstm.inference import sampling
+from charlstm.inference import generation
 from tests.inference.test_fast_writer import make_engine, written
 warnings.simplefilter("always", CompiledCodeWarning)
 texts = [written(make_engine(1, 8, 9, compiled=compiled), 300) for compiled in (True, False)]
 written(make_engine(1, 8, 9, compiled=True), 9)
-print(texts[0] == texts[1], sampling.load_writer("float32") is not None)
+print(texts[0] == texts[1], generation.load_writer("float32") is not None)
 """
 
 
@@ -291,7 +292,7 @@ def test_numba_is_set_to_another_target(setting: str, tmp_path: Path) -> None:
     env = os.environ | {
         name: value, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)
     }  # fmt: skip
-    low = "print(*(sampling.load_writer(p) is not None for p in ('bfloat16', 'int8')))"
+    low = "print(*(generation.load_writer(p) is not None for p in ('bfloat16', 'int8')))"
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT + low],
         env=env, cwd=ROOT, capture_output=True, text=True, check=True,
@@ -327,7 +328,7 @@ def test_a_cache_that_cannot_be_used(harm: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child has none of its parent's threads, and a lock may be held by one of them."""
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
     monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: 3)
     monkeypatch.setattr(fast_writer, "_max_threads", functools.cache(lambda: 3))
     fast_writer._pool.cache_clear()
@@ -350,16 +351,16 @@ def test_a_forked_child_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_a_prompt_is_read_by_both(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
-    monkeypatch.setattr(sampling, "WORTH_COMPILING", 200)
-    monkeypatch.setattr(sampling, "_AT_A_TIME", 64)
+    pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
+    monkeypatch.setattr(generation, "WORTH_COMPILING", 200)
+    monkeypatch.setattr(generation, "_AT_A_TIME", 64)
     ids = np.random.default_rng(1).integers(20, size=200).astype(np.uint8)
     ids.flags.writeable = False  # as those of a mapped file
     sessions, found = [], []
     for compiled in (False, None, True):
         told: list[int] = []
         session = make_engine(2, 33, 20, compiled=compiled, cell=cell).session()
-        found.append(sampling.read_ids(session, ids, told.append).copy())
+        found.append(generation.read_ids(session, ids, told.append).copy())
         sessions.append(session)
         assert told == [64, 128, 192, 200]
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
@@ -371,9 +372,9 @@ def test_a_prompt_is_read_by_both(cell: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("fresh")
 def test_short_prompts_do_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "load_writer", lambda *_: pytest.fail("it was asked for"))
+    monkeypatch.setattr(generation, "load_writer", lambda *_: pytest.fail("it was asked for"))
     engine = make_engine(1, 8, 9, compiled=None)
-    sampling.read_ids(engine.session(), np.zeros(1000, dtype=np.uint8))
+    generation.read_ids(engine.session(), np.zeros(1000, dtype=np.uint8))
 
 
 def test_reading_a_prompt_can_be_interrupted() -> None:
@@ -384,7 +385,7 @@ def test_reading_a_prompt_can_be_interrupted() -> None:
 
     ids = np.zeros(50_000, dtype=np.uint8)
     with pytest.raises(KeyboardInterrupt, match="4096"):
-        sampling.read_ids(make_engine(1, 8, 9, compiled=None).session(), ids, interrupt)
+        generation.read_ids(make_engine(1, 8, 9, compiled=None).session(), ids, interrupt)
 
 
 @pytest.mark.parametrize("length", [300, 2000])
@@ -393,9 +394,9 @@ def test_a_text_does_not_depend_on_what_was_loaded(
     length: int, streams: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same code writes before and after other calls have loaded compiled code."""
-    pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
-    monkeypatch.setattr(sampling, "WORTH_COMPILING", 1000)
-    monkeypatch.setattr(sampling, "_BEFORE_COMPILED", 50)
+    pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
+    monkeypatch.setattr(generation, "WORTH_COMPILING", 1000)
+    monkeypatch.setattr(generation, "_BEFORE_COMPILED", 50)
     engine = make_engine(1, 32, 20, compiled=None)
     codes: list[list[str]] = []
     step = type(engine.session()).step
@@ -417,10 +418,10 @@ def test_a_text_does_not_depend_on_what_was_loaded(
         return log
 
     loaded = {name: sys.modules.pop(name) for name in NUMBA_S}
-    sampling.load_writer.cache_clear()
+    generation.load_writer.cache_clear()
     codes.append(by(engine.session(streams)))
     sys.modules.update(loaded)
-    assert sampling.load_writer("float32") is not None
+    assert generation.load_writer("float32") is not None
     codes.append(by(engine.session(streams)))
     assert codes[0] == codes[1]
     assert (len(codes[0]) < 200) == (length >= 1000)
@@ -436,8 +437,8 @@ NEAR = {"bfloat16": (0.25, 0.03), "int8": (0.5, 0.08)}
 @pytest.mark.parametrize("precision", NEAR)
 def test_low_precision_comes_near(precision: str, streams: int, hidden: int) -> None:
     """Logits stay within rounding of those of float32, over the same characters."""
-    fast_writer = pytest.importorskip(sampling.FAST_WRITER, reason=NO_NUMBA)
-    if sampling.load_writer(precision) is None:
+    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
+    if generation.load_writer(precision) is None:
         pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
     engine = make_engine(2, hidden, 20, compiled=None)
     session, plain = engine.session(streams), engine.session(streams)
@@ -462,14 +463,14 @@ def test_low_precision_comes_near(precision: str, streams: int, hidden: int) -> 
 def test_low_precision_is_asked_for(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     low = SampleConfig(precision=precision)
     engine = make_engine(1, 8, 9, compiled=None)
-    monkeypatch.setattr(sampling, "load_writer", lambda *_: None)
+    monkeypatch.setattr(generation, "load_writer", lambda *_: None)
     with pytest.raises(DeviceError, match=r"needs numba \(pip install 'charlstm\[fast\]'\)"):
-        sampling.check_precision(engine, low)
-    sampling.check_precision(engine, SampleConfig())
+        generation.check_precision(engine, low)
+    generation.check_precision(engine, SampleConfig())
     for other, config in (
         (make_engine(1, 8, 9, compiled=None, cell="gru"), low),
         (engine, SampleConfig(precision=precision, top_k=3)),
         (engine, SampleConfig(precision=precision, temperature=0.0)),
     ):
         with pytest.raises(ConfigError, match=f"--precision {precision} is for lstm and coupled"):
-            sampling.check_precision(other, config)
+            generation.check_precision(other, config)

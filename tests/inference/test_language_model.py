@@ -18,8 +18,9 @@ from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownChara
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.format.weights import weight_shapes
 from charlstm.inference.engine import Session
-from charlstm.inference.language_model import LanguageModel, seed_of
-from charlstm.inference.sampling import load_writer
+from charlstm.inference.generation import load_writer
+from charlstm.inference.language_model import LanguageModel
+from charlstm.inference.samples import seed_of
 from charlstm.text.tokenizer import CharTokenizer
 from tests.conftest import Program
 

@@ -13,7 +13,6 @@ from charlstm.config import SampleConfig
 from charlstm.inference.sampling import (
     Floats,
     Sampler,
-    StopText,
     draw,
     keep_min_p,
     keep_top_k,
@@ -21,6 +20,7 @@ from charlstm.inference.sampling import (
     softmax,
     stream_rng,
 )
+from charlstm.inference.stop_text import StopText
 
 # Probabilities 0.5, 0.25, 0.125, 0.125.
 LOGITS = np.log(np.array([[4.0, 2.0, 1.0, 1.0]]))
