@@ -8,6 +8,9 @@ from charlstm.cells import CELLS, ZONEOUT_CELLS, summaries
 from charlstm.config.fields import FRACTION, Range, Section, option
 from charlstm.errors import ConfigError
 
+ZONEOUT_CELL = ZONEOUT_CELLS[0]
+"""The cell that `--zoneout` implies if none is given."""
+
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
@@ -95,8 +98,8 @@ class ModelConfig(Section):
     )
     zoneout: float = option(
         0.0,
-        "Probability that a unit keeps its previous state at a step (implies --cell peephole if "
-        "--cell is not given).",
+        "Probability that a unit keeps its previous state at a step (implies --cell "
+        f"{ZONEOUT_CELL} if --cell is not given).",
         group="Regularisation",
         within=FRACTION,
     )

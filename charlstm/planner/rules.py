@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from charlstm.config.model import ZONEOUT_CELL
 from charlstm.planner.fitted import (
     ALWAYS,
     GROW_CHARS,
@@ -66,7 +67,7 @@ def implied(
     values = {**recipe, **given}
     needed: dict[str, Any] = {}
     if values.get("zoneout"):
-        needed["cell"] = "peephole"
+        needed["cell"] = ZONEOUT_CELL
     stacked = ("residual", "dense_output", "layer_norm")
     if any(values.get(name) for name in stacked) and values.get("num_layers", 1) < 2:
         needed["num_layers"] = 2

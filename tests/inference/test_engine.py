@@ -23,9 +23,10 @@ def pair(layers: int, **options: Any) -> tuple[CharLSTM, dict[str, Any], ModelCo
     with torch.no_grad():
         for parameter in network.parameters():
             generator = torch.Generator().manual_seed(1)
-            # An rnn with large weights is chaotic: different rounding diverges within a thousand
-            # steps.
-            scale = 0.05 if config.cell == "rnn" else 0.3
+            # Without sigmoid gates, large recurrent weights make a cell chaotic: differences of
+            # rounding grow within a thousand steps.
+            spec = CELLS[config.cell]
+            scale = 0.3 if set(spec.gates) - set(spec.tanh_gates) else 0.05
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return network, {name: p.detach().numpy() for name, p in network.named_parameters()}, config
 

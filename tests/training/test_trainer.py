@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from charlstm.cells import CELLS
+from charlstm.cells import CELLS, TRAINING_KERNEL_CELLS, ZONEOUT_CELLS
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError, RunError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
@@ -88,9 +88,15 @@ VARIANTS: list[dict[str, Any]] = [
     {"val_fraction": 0.0, "schedule": "cosine"},
     {"precision": "bfloat16", "kernel": "torch"},
     {"kernel": "compiled", "num_layers": 2, "recurrent_dropout": 0.2, "grow": 0.6},
-    {"kernel": "compiled", "cell": "coupled", "stateless": True, "step": 5},
-    *({"cell": cell, "num_layers": 2} for cell in ("peephole", "coupled", "gru", "rnn")),
-    {"cell": "peephole", "precision": "bfloat16", "zoneout": 0.2, "optimizer": "rmsprop"},
+    *(
+        {"kernel": "compiled", "cell": cell, "stateless": True, "step": 5}
+        for cell in TRAINING_KERNEL_CELLS
+    ),
+    *({"cell": cell, "num_layers": 2} for cell in CELLS),
+    *(
+        {"cell": cell, "precision": "bfloat16", "zoneout": 0.2, "optimizer": "rmsprop"}
+        for cell in ZONEOUT_CELLS
+    ),
     {
         "direction": "both", "num_layers": 2, "residual": True, "dense_output": True,
         "layer_norm": True, "embedding": 5,
@@ -500,7 +506,7 @@ def test_windows_that_do_not_fit_are_refused(start: Start) -> None:
 
 def test_an_evaluation_before_a_short_batch(start: Start) -> None:
     """Validation's memory is not training's, even where their shapes are the same."""
-    for cell in ("peephole", "gru"):
+    for cell in CELLS:
         trainer = start(
             cell, cell=cell, stateless=True, step=1, batch_size=2, maxlen=10, eval_every=9
         )
