@@ -63,6 +63,12 @@ FOREIGN = {
 """Variables that libraries read for the package."""
 
 
+LISTED_ELSEWHERE = {
+    "--cell": "Recurrent cell; the [table of cells](../explanation/equations.md) lists them.",
+}
+"""Options whose choices have a generated table of their own."""
+
+
 def pages() -> dict[str, str]:
     """The text of each page, by file name."""
     made = {f"{name}.md": command_page(name) for name in COMMANDS}
@@ -124,6 +130,8 @@ def _meaning(option: click.Option, context: click.Context) -> list[str]:
                 allowed.append(note)
     words = [word for word in (option.metavar or "").split("|") if word.islower()]
     allowed = [", ".join(f"`{word}`" for word in words)] * bool(words) + allowed
+    for name in LISTED_ELSEWHERE.keys() & set(option.opts):
+        text, allowed = LISTED_ELSEWHERE[name], ["those of the table"]
     if _changes_on_resume(option):
         text += " *(resume)*"
     return [_cell(text), _cell(default), _cell("; ".join(allowed))]
