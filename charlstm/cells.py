@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, eq=False)
 class CellSpec:
-    """What is known of a cell before any weights exist.
+    """The specification of a cell, independent of its weights.
 
     Attributes:
         name: as in `--cell`.
@@ -34,9 +34,9 @@ class CellSpec:
         state: what a step passes to the next one; the first is the output.
         extra_biases: further blocks of `bias`, after the gates'.
         extra_weights: further vectors: the names of each one's blocks, each of size H.
-        forget_gate: the gate whose bias is 1 at first.
-        inference_gates: the order of the gates in inference, which computes neighbours together;
-            by default that of `gates`.
+        forget_gate: the gate whose bias is initialised to 1.
+        inference_gates: the order of the gates in inference, which computes adjacent gates in one
+            call; by default that of `gates`.
         has_zoneout: whether the cell implements `--zoneout`.
         has_training_kernel: whether `charlstm.kernels.lstm_windows` computes it.
         has_sampling_kernel: whether `charlstm.kernels.lstm_sampling` computes it.
@@ -119,7 +119,7 @@ LSTM = CellSpec(
 
 PEEPHOLE = CellSpec(
     name="peephole",
-    summary="its gates see the memory",
+    summary="gates also read the cell state",
     equations=(
         "i = sigma(Wi x + Ui h + bi + pi*c)",
         "f = sigma(Wf x + Uf h + bf + pf*c)",
@@ -138,7 +138,7 @@ PEEPHOLE = CellSpec(
 
 COUPLED = CellSpec(
     name="coupled",
-    summary="what is written is what is forgotten",
+    summary="the input gate is 1 - forget gate",
     equations=(
         "f = sigma(Wf x + Uf h + bf)",
         "g = tanh(Wg x + Ug h + bg)",
@@ -161,7 +161,7 @@ COUPLED = CellSpec(
 
 GRU = CellSpec(
     name="gru",
-    summary="no memory of its own",
+    summary="gated, without a cell state",
     equations=(
         "r = sigma(Wr x + Ur h + br)",
         "z = sigma(Wz x + Uz h + bz)",
@@ -177,7 +177,7 @@ GRU = CellSpec(
 
 RNN = CellSpec(
     name="rnn",
-    summary="no gates: it forgets",
+    summary="no gates",
     equations=("h' = tanh(W x + U h + b)",),
     source="Elman 1990",
     gates=("h",),
@@ -194,7 +194,7 @@ TRAINING_KERNEL_CELLS = tuple(name for name, cell in CELLS.items() if cell.has_t
 """Names of the cells that `--kernel compiled` is for."""
 
 SAMPLING_KERNEL_CELLS = tuple(name for name, cell in CELLS.items() if cell.has_sampling_kernel)
-"""Names of the cells whose text compiled code can write."""
+"""Names of the cells that compiled code can sample from."""
 
 ZONEOUT_CELLS = tuple(name for name, cell in CELLS.items() if cell.has_zoneout)
 """Names of the cells that `--zoneout` is for."""
