@@ -21,6 +21,7 @@ from charlstm.nn import network as torch_network
 from charlstm.nn.dropout import Masks
 from charlstm.nn.layer import Layer, State
 from charlstm.nn.network import CharLSTM
+from charlstm.nn.starts import Starts
 
 VOCAB = 7
 
@@ -70,8 +71,14 @@ class TraceModule(Layer):
         return (self.weight.new_zeros(batch_size, len(self.weight)),)
 
     def forward(
-        self, xs: Tensor, state: State, masks: Masks, vectors: Tensor | None = None
+        self,
+        xs: Tensor,
+        state: State,
+        masks: Masks,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
+        assert starts is None
         (m,) = state
         outputs = []
         for x in xs:

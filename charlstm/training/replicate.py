@@ -29,6 +29,7 @@ from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
+from charlstm.text.parts import Part
 from charlstm.text.splits import Split
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.windows import fit
@@ -82,13 +83,13 @@ def choose_processes(
     return group, config, waited
 
 
-def check_processes(windows: WindowConfig, processes: int, num_chars: int) -> None:
+def check_processes(windows: WindowConfig, processes: int, text: Part) -> None:
     """Check that each process has at least one stream.
 
     Args:
         windows: with the sizes that fit the text.
         processes: how many train.
-        num_chars: length of the training part.
+        text: the training part.
 
     Raises:
         ConfigError: there are more processes than streams.
@@ -96,14 +97,14 @@ def check_processes(windows: WindowConfig, processes: int, num_chars: int) -> No
     streams = windows.batch_size
     if streams >= processes:
         return
-    if fit(num_chars, replace(windows, batch_size=processes)).batch_size == processes:
+    if fit(text, replace(windows, batch_size=processes)).batch_size == processes:
         raise ConfigError(
             f"--batch-size {streams} cannot be divided among {processes} processes.\n"
             f"Use --batch-size {processes} or more, or at most {streams} (--processes)."
         )
     raise ConfigError(
         f"the text is too short for {processes} processes: with --maxlen {windows.maxlen}, a batch "
-        f"holds at most {streams} window(s) of its {num_chars:,} training characters.\n"
+        f"holds at most {streams} window(s) of its {len(text):,} training characters.\n"
         f"Use --processes {streams}, a smaller --maxlen, or a longer text."
     )
 

@@ -135,7 +135,7 @@ def new_run(
         if kept:
             _keep_text(run, sources, config)
         group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
-        check_processes(config.windows, group.size, len(corpus.train))
+        check_processes(config.windows, group.size, corpus.train)
         state = TrainState.new(config, len(corpus.tokenizer), device)
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds

@@ -130,7 +130,8 @@ def test_more_processes_than_streams() -> None:
 def test_more_processes_than_a_text_has_streams(
     num_chars: int, windows: dict[str, Any], said: str
 ) -> None:
-    config = fit(num_chars, WindowConfig(**windows))
+    text = Part.whole(np.zeros(num_chars, dtype=np.uint8))
+    config = fit(text, WindowConfig(**windows))
     with pytest.raises(ConfigError, match=said):
-        check_processes(config, 3, num_chars)
-    check_processes(config, config.batch_size, num_chars)
+        check_processes(config, 3, text)
+    check_processes(config, config.batch_size, text)
