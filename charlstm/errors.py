@@ -127,6 +127,10 @@ class RunError(CharlstmError):
     """A run does not exist, exists already, or cannot be resumed as requested."""
 
 
+class SearchError(CharlstmError):
+    """A search cannot be continued as requested, or its storage cannot be used."""
+
+
 class DirectionError(CharlstmError):
     """The task does not support the model's `--direction`."""
 

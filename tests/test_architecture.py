@@ -37,6 +37,10 @@ ALLOWED = {
         "errors", "config", "cells", "layers", "processors", "planner", "kernels", "format", "runs",
         "text", "inference", "nn", "training", "version",
     },
+    "search": {
+        "errors", "config", "cells", "processors", "planner", "format", "runs", "text", "inference",
+        "training", "search", "start_training",
+    },
 }  # fmt: skip
 NUMPY_ONLY = {
     "errors", "config", "cells", "layers", "processors", "planner", "kernels", "format", "runs",

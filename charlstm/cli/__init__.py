@@ -24,6 +24,7 @@ from charlstm.errors import CharlstmError, CompiledCodeWarning
 # In the order of `--help`.
 COMMANDS = {
     "train": ("charlstm.cli.train", "Train a model on a text, or continue a run."),
+    "search": ("charlstm.cli.search", "Search for better settings than the automatic choice."),
     "sample": ("charlstm.cli.sample", "Write text with a trained model."),
     "fill": ("charlstm.cli.fill", "Fill in blanks with a bidirectional model."),
     "eval": ("charlstm.cli.evaluate", "Measure how well a model predicts a text."),

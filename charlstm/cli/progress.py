@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlstm.cli import output
 from charlstm.cli.output import duration
+from charlstm.cli.screen import Screen
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
@@ -52,7 +53,7 @@ def reading(
     from tqdm import tqdm
 
     # No bar for short texts.
-    with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=_Screen()) as bar:
+    with tqdm(unit="char", unit_scale=True, leave=False, delay=1.0, file=Screen()) as bar:
 
         def progress(what: str, done: int) -> None:
             check()
@@ -90,7 +91,7 @@ class CompileView:
             if sys.stderr is not None and sys.stderr.isatty():
                 from tqdm import tqdm
 
-                self._bar = tqdm(unit=" functions", leave=False, file=_Screen(), desc="compiling")
+                self._bar = tqdm(unit=" functions", leave=False, file=Screen(), desc="compiling")
         if self._bar is not None:
             self._bar.update(event.functions - self._bar.n)
         elif not event.done and event.seconds - self._lined_at >= 10:
@@ -171,33 +172,8 @@ def _counting_bar(total: int, doing: str, done: int) -> Any:
         unit_scale=True,
         leave=False,
         delay=1.0,  # no bar for short texts
-        file=_Screen(),
+        file=Screen(),
     )
-
-
-class _Screen:
-    """stderr for tqdm; a closed terminal ends the display, not the training."""
-
-    def __init__(self) -> None:
-        self.encoding = sys.stderr.encoding or "utf-8"
-
-    def write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-        except OSError:
-            output.discard_stderr()
-
-    def flush(self) -> None:
-        try:
-            sys.stderr.flush()
-        except OSError:
-            output.discard_stderr()
-
-    def isatty(self) -> bool:
-        return sys.stderr.isatty()
-
-    def fileno(self) -> int:
-        return sys.stderr.fileno()
 
 
 class View:
@@ -219,7 +195,7 @@ class View:
                 total=trainer.total_steps,
                 initial=trainer.progress.step,
                 unit="step",
-                file=_Screen(),
+                file=Screen(),
                 dynamic_ncols=True,
                 leave=False,
                 mininterval=0.2,

@@ -45,10 +45,8 @@ def explain(
         say: writes a line.
         runs_dir: the folder of runs.
     """
-    from charlstm.runs.find import DEFAULT_RUNS_DIR
-
     minutes, overrides = config.train.minutes, choice.overrides
-    chosen = _as_options(config, overrides)
+    chosen = as_options(config, overrides)
     if overrides:
         budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
         say(f"chosen for {budget}: {chosen}")
@@ -62,10 +60,23 @@ def explain(
     else:
         say(f"expected: {reads}, at this machine's speed")
     # Included because their automatic choice may differ while the machine is busy.
-    given = _as_options(config, (changes.keys() | {"precision", "kernel"}) - overrides.keys())
+    given = as_options(config, (changes.keys() | {"precision", "kernel"}) - overrides.keys())
+    say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
+
+
+def full_command(texts: Sequence[str], runs_dir: Path, *options: str) -> str:
+    """The command line that trains on texts with options.
+
+    Args:
+        texts: files and folders.
+        runs_dir: the folder of runs.
+        options: what `as_options` returns.
+    """
+    from charlstm.runs.find import DEFAULT_RUNS_DIR
+
     folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
-    words = ["charlstm", "train", *map(_as_argument, texts), folder, given, chosen]
-    say(f"full command: {' '.join(word for word in words if word)}")
+    words = ["charlstm", "train", *map(as_argument, texts), folder, *options]
+    return " ".join(word for word in words if word)
 
 
 def _count(chars: float) -> str:
@@ -73,12 +84,12 @@ def _count(chars: float) -> str:
     return f"{chars / 1e6:.1f} million" if chars >= 1e6 else f"{round(chars, -3) or chars:,.0f}"
 
 
-def _as_argument(text: str) -> str:
+def as_argument(text: str) -> str:
     """A text's name, quoted for a shell, and never read as an option."""
     return shlex.quote(f"./{text}" if text.startswith("-") and text != "-" else text)
 
 
-def _as_options(config: Config, names: Collection[str]) -> str:
+def as_options(config: Config, names: Collection[str]) -> str:
     """The command-line options for some fields, in the fields' order."""
     words = []
     for name in SECTIONS:

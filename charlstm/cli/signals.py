@@ -7,15 +7,13 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from charlstm.errors import Picklable
 
 if TYPE_CHECKING:
     import socket
     from sys import UnraisableHookArgs
-
-    from charlstm.training.loop import Trainer
 
 
 _AT_ONCE = (signal.SIGINT, signal.SIGTERM)
@@ -35,6 +33,13 @@ class Stopped(Picklable, BaseException):
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number
         super().__init__("stopped before training began.")
+
+
+class Stoppable(Protocol):
+    """What a request to stop is passed to: a trainer, or a search."""
+
+    def request_stop(self) -> None:
+        """Ask to finish the step, save and stop."""
 
 
 class Signals:
@@ -59,7 +64,7 @@ class Signals:
     """
 
     def __init__(self, *, silent: bool = False) -> None:
-        self.trainer: Trainer | None = None
+        self.trainer: Stoppable | None = None
         self._silent = silent
         self.received = 0
         self._before: dict[int, Any] = {}
@@ -88,7 +93,7 @@ class Signals:
         if not isinstance(error, Stopped):
             self.check()
 
-    def attach(self, trainer: Trainer) -> None:
+    def attach(self, trainer: Stoppable) -> None:
         """Pass stop requests, including an earlier one, to a trainer."""
         self.trainer = trainer
         if self.received:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from charlstm.config.run import SECTIONS, Config, check_values
     from charlstm.config.runs import RunsConfig
     from charlstm.config.sample import SampleConfig
+    from charlstm.config.search import SearchConfig
     from charlstm.config.start import StartConfig
     from charlstm.config.text import TextConfig
     from charlstm.config.train import TrainConfig
@@ -40,6 +41,7 @@ __all__ = [
     "ResumeConfig",
     "RunsConfig",
     "SampleConfig",
+    "SearchConfig",
     "StartConfig",
     "TextConfig",
     "TrainConfig",
@@ -62,6 +64,7 @@ _MODULES = {
     "Config": "run",
     "check_values": "run",
     "SampleConfig": "sample",
+    "SearchConfig": "search",
     "StartConfig": "start",
     "TextConfig": "text",
     "TrainConfig": "train",

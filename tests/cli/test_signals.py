@@ -64,7 +64,7 @@ def test_a_lost_signal_stops_the_trainer() -> None:
     trainer = Asked()
     with Signals() as signals:
         drop()
-        signals.attach(trainer)  # type: ignore[arg-type]
+        signals.attach(trainer)
     assert trainer.asked
     assert signals.received == signal.SIGINT
 

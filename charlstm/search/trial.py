@@ -1,0 +1,160 @@
+"""One trial: an ordinary run with the options of a point of the space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charlstm import start_training
+from charlstm.cells import TRAINING_KERNEL_CELLS
+from charlstm.errors import DivergenceError
+from charlstm.runs.folder import Run
+from charlstm.search.control import Control
+from charlstm.search.record import Record
+from charlstm.search.space import Values
+from charlstm.training.events import Evaluated, Notice, Stepped
+from charlstm.training.session import Training
+
+Progress = Callable[[int, int], None]
+"""Receives the steps done and the steps of the whole run."""
+Report = Callable[[int, float], bool]
+"""Receives the epochs done and the validation loss; returns whether to stop the trial."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        nats: validation loss of its best checkpoint in nats per character; None without one.
+        attrs: what is stored with it: seconds, steps, or why it has no loss.
+        stopped: whether it was interrupted, and is resumed later.
+    """
+
+    nats: float | None
+    attrs: Mapping[str, Any]
+    stopped: bool = False
+
+
+def options_of(record: Record, values: Values, seed: int) -> dict[str, Any]:
+    """All options of a trial, by field: nothing is left to be chosen automatically.
+
+    Args:
+        record: the search.
+        values: the options that the trial tries.
+        seed: the seed of its training.
+    """
+    options = {**record.automatic, **record.given, **values, "seed": seed, "sample_every": 0}
+    if options.get("kernel") == "compiled" and options["cell"] not in TRAINING_KERNEL_CELLS:
+        options["kernel"] = "torch"
+    if record.minutes:
+        return {**options, "minutes": record.minutes}
+    return {**options, "minutes": 0.0, "epochs": record.epochs}
+
+
+def train_trial(
+    texts: Sequence[str],
+    folder: Path,
+    options: Mapping[str, Any],
+    name: str,
+    control: Control,
+    *,
+    threads: int,
+    notice: Notice,
+    progress: Progress,
+    report: Report | None = None,
+) -> Outcome:
+    """Train a trial's run, or resume it where it was interrupted.
+
+    Args:
+        texts: files and folders of the text.
+        folder: the search's folder, in which the run is made.
+        options: all options, see `options_of`.
+        name: the run's name.
+        control: passes on a request to stop.
+        threads: number of threads; 0: as the options say.
+        notice: receives what is reduced or skipped.
+        progress: receives the progress.
+        report: receives the validation losses after whole epochs; None: nobody.
+
+    Raises:
+        CharlstmError: the text or the run cannot be read or written.
+    """
+    run = Run(folder / name)
+    changes: dict[str, Any] = {"threads": threads} if threads else {}
+    try:
+        if run.saved_at() is None:
+            training = start_training(
+                texts, runs_dir=folder, name=name, on_notice=notice, **{**options, **changes}
+            )
+        else:
+            training = start_training(
+                texts, resume=run.folder, runs_dir=folder, on_notice=notice, **changes
+            )
+        with control.attached(training):
+            pruned = _train(training, progress, report)
+        return _outcome(training, pruned=pruned)
+    except DivergenceError as error:
+        return Outcome(None, {"fault": str(error).splitlines()[0]})
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return Outcome(None, {"fault": "out of memory"})
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, numpy or torch means that memory is exhausted."""
+    words = ("allocate memory", "out of memory")  # torch raises a plain RuntimeError on a CPU
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+def _train(training: Training, progress: Progress, report: Report | None) -> bool:
+    """Train to the end; returns whether `report` stopped the trial."""
+    trainer, pruned = training.trainer, False
+    for event in training:
+        if isinstance(event, Stepped):
+            progress(event.step, trainer.total_steps)
+        if not isinstance(event, Evaluated) or event.val_nats is None or report is None:
+            continue
+        # Only after whole epochs have all trials read equal numbers of characters.
+        if trainer.progress.index == 0 and report(event.epoch, event.val_nats):
+            pruned = not trainer.schedule.is_at_end(trainer.progress)
+            training.stop()
+    return pruned
+
+
+def _outcome(training: Training, *, pruned: bool) -> Outcome:
+    result, trainer = training.result, training.trainer
+    attrs = {
+        "seconds": round(result.seconds, 3),
+        "steps": result.step,
+        "epochs": result.epoch,
+        "weights": sum(p.numel() for p in trainer.state.parameters),
+    }
+    if pruned:
+        return Outcome(None, {**attrs, "fault": "pruned"})
+    if result.stopped == "interrupted":
+        return Outcome(None, attrs, stopped=True)
+    nats = result.best_nats_per_char
+    if nats is None:
+        return Outcome(None, {**attrs, "fault": "no evaluation in its time"})
+    val, read = trainer.corpus.val, trainer.progress.val_chars
+    if 0 < read < len(val):
+        # Slower models evaluate on less of the validation part: their losses are not comparable.
+        nats = result.load().score_ids(val).nats_per_char
+    if not math.isfinite(nats):
+        return Outcome(None, {**attrs, "fault": "its loss is not finite"})
+    return Outcome(nats, attrs)
+
+
+def cpu_threads(jobs: int, processors: int) -> int:
+    """Threads of each of several processes; 0 for a single one, which takes all.
+
+    Args:
+        jobs: number of processes.
+        processors: number of available processors.
+    """
+    return 0 if jobs == 1 else max(1, processors // jobs)
