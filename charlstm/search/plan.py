@@ -14,7 +14,8 @@ from charlstm.config import SECTIONS, Config, SearchConfig, TextConfig, check_va
 from charlstm.errors import ConfigError, SearchError
 from charlstm.planner.rules import implied
 from charlstm.runs.find import runs_dir_from
-from charlstm.runs.folder import Run, check_name, name_from
+from charlstm.runs.folder import Run
+from charlstm.runs.names import check_name, name_from
 from charlstm.search.proposal import propose
 from charlstm.search.record import Record
 from charlstm.search.space import Space, default_space, parse_space
