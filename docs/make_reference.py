@@ -86,7 +86,7 @@ def command_page(name: str) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
     parts = [f"# charlstm {name}", NOTE, first, f"```text\ncharlstm {name} {usage}\n```"]
     parts += [paragraph for paragraph in rest.split("\n\n") if paragraph]
-    if any(_changes_on_resume(param) for param in _options(command)):
+    if any(_changes_on_resume(param, context) for param in _options(command)):
         parts.append("An option marked *resume* can be changed when a run is resumed.")
     groups: dict[str, list[click.Option]] = {}
     for option in _options(command, context):
@@ -132,13 +132,15 @@ def _meaning(option: click.Option, context: click.Context) -> list[str]:
     allowed = [", ".join(f"`{word}`" for word in words)] * bool(words) + allowed
     for name in LISTED_ELSEWHERE.keys() & set(option.opts):
         text, allowed = LISTED_ELSEWHERE[name], ["those of the table"]
-    if _changes_on_resume(option):
+    if _changes_on_resume(option, context):
         text += " *(resume)*"
     return [_cell(text), _cell(default), _cell("; ".join(allowed))]
 
 
-def _changes_on_resume(option: click.Option) -> bool:
+def _changes_on_resume(option: click.Option, context: click.Context) -> bool:
     """Whether it is an option of `train` that a resumed run may change."""
+    if context.info_name != "charlstm train":
+        return False  # the trials of a search have no such options
     fields = [spec for kind in SECTIONS.values() for spec in dataclasses.fields(kind)]  # type: ignore[arg-type]
     return any(spec.metadata["on_resume"] for spec in fields if flag_of(spec) in option.opts)
 

@@ -115,10 +115,27 @@ def tiny(arguments: list[str]) -> list[str]:
             length = [] if "--minutes" in arguments else ["--epochs", "1"]
             units = [] if "--size" in arguments else SMALL[:2]
             return [*shrunk, *units, *SMALL[2:], *QUICK, *length]
+        case ["search"]:
+            return _tiny_search(arguments)
         case ["sample"]:
             return [*shrunk, "--length", "40", "--precision", "float32"]
         case _:
             return shrunk
+
+
+def _tiny_search(arguments: list[str]) -> list[str]:
+    """A search of a few trials of one epoch, with a small model where the line does not try it."""
+    shrunk = list(arguments)
+    for n, word in enumerate(arguments[:-1]):
+        if word == "--minutes":
+            shrunk[n : n + 2] = ["--trials", "2"]
+        elif word == "--trials":
+            shrunk[n + 1] = str(max(2, int(arguments[n + 1]) // 5))
+    tried = {f"--{word.partition('=')[0]}" for word in arguments}
+    for flag, value in zip(SMALL[:6:2], SMALL[1:6:2], strict=True):
+        if flag not in tried:
+            shrunk += [flag, value]
+    return [*shrunk, *QUICK[:4], *QUICK[-2:], "--trial-epochs", "1"]
 
 
 # --- Running ---
