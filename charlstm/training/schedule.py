@@ -27,7 +27,7 @@ _DECAY_LENGTH = 0.5
 """Length of an early decay, relative to the run up to the best evaluation."""
 _NEXT_RATE = 0.3
 """The learning rate at the beginning of another early decay, relative to the one before."""
-_MOST_DECAYS = 3
+_MOST_DECAYS = 5
 
 
 @dataclass(frozen=True)

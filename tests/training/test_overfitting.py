@@ -110,8 +110,9 @@ def test_the_rate_falls_from_where_it_is_to_zero_in_half_of_the_best_run() -> No
         progress.advance(PER_EPOCH)
     assert progress.step == 12
     assert rates == pytest.approx([0.5, 0.5 * 2 / 3, 0.5 / 3])
-    # At the end of that decay: another one of half the length, twice at most.
-    for number, (begin, end, rate) in enumerate(((12, 13.5, 0.15), (14, 14.75, 0.045)), 2):
+    # At the end of that decay: another one of half the length, four times at most.
+    ends = ((12, 13.5, 0.15), (14, 14.75, 0.045), (15, 15.375, 0.0135), (16, 16.1875, 0.00405))
+    for number, (begin, end, rate) in enumerate(ends, 2):
         evaluated(progress, 1.6, 2.4)
         assert schedule.overfits(progress)
         schedule.begin_early_decay(progress)
