@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -289,3 +290,26 @@ def test_two_hosts(corpus_file: Path, tmp_path: Path) -> None:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", links[0]], check=False, capture_output=True)
+
+
+def test_an_early_decay_of_two_processes_resumes_exactly(tmp_path: Path) -> None:
+    """Random letters overfit; runs pause before an early decay, and in it."""
+    runs, text = tmp_path / "checkpoints", tmp_path / "letters.txt"
+    text.write_text("".join(random.Random(3).choices("abcdefgh", k=900)))
+    options = [
+        *TINY, *TWO, "--epochs", "40", "--lr", "0.05", "--dropout", "0", "--on-overfit", "decay",
+        "--precision", "float32",
+    ]  # fmt: skip
+    said = finish(begin(tmp_path, "train", text.name, *options, "--name", "whole"))
+    assert "validation loss rises: back to the weights of step" in said
+    progress = load_checkpoint(runs / "whole" / "last.npz").meta["progress"]
+    assert progress["decays"]
+    assert progress["epoch"] < 40
+    at = next(e["epoch"] for e in progress["history"] if e["step"] == progress["decay_step"])
+    for epoch in (at - 1, at):
+        name = f"paused-{epoch}"
+        pause = ["--stop-after", str(epoch), "--name", name]
+        finish(begin(tmp_path, "train", text.name, *options, *pause))
+        assert load_checkpoint(runs / name / "last.npz").meta["progress"]["epoch"] == epoch
+        finish(begin(tmp_path, "train", "--resume", name))
+        assert_same_run(runs / "whole", runs / name)
