@@ -9,7 +9,7 @@ from charlstm.config import TextConfig
 from charlstm.config.inputs import check_unknown_policy
 from charlstm.errors import ConfigError, UnknownCharacterError, quoted, show_text
 from charlstm.text.equivalents import Mapped
-from charlstm.text.reading import normalize
+from charlstm.text.normalization import normalize
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
 ESCAPE = re.compile(r"\\[0nrt]")

@@ -76,19 +76,6 @@ def read_whole(place: str, config: TextConfig) -> str:
     return "".join(_read_one(source, encoding, config))
 
 
-def normalize(text: str, config: TextConfig) -> str:
-    """A text with line endings and case converted as for training with this configuration.
-
-    Case is folded as by `charlstm.text.code_points.fold_case`: the length does not change.
-    """
-    if not config.keep_newlines and "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if config.lowercase:
-        lowered = {ord(c): c.lower() for c in set(text)}
-        text = text.translate({point: low for point, low in lowered.items() if len(low) == 1})
-    return text
-
-
 def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str]:
     """Non-empty chunks of one source."""
     if source.exact:

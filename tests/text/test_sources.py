@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from charlstm.config import TextConfig
 from charlstm.errors import ConfigError, SourceError
 from charlstm.text import reading as module
-from charlstm.text.reading import normalize, read_text, read_whole
+from charlstm.text.normalization import normalize
+from charlstm.text.reading import read_text, read_whole
 from charlstm.text.sources import find_sources
 
 
