@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.config import SECTIONS, Config, SearchConfig, TextConfig, check_values
-from charlstm.errors import ConfigError, SearchError
+from charlstm.errors import ConfigError, Picklable, SearchError
 from charlstm.planner.rules import implied
 from charlstm.runs.find import runs_dir_from
 from charlstm.runs.folder import Run
@@ -197,7 +197,7 @@ def section_of(name: str) -> str:
     )
 
 
-class _SetUpError(Exception):
+class _SetUpError(Picklable, Exception):
     """Ends a set-up whose configuration is all that is wanted; the run's folder is removed."""
 
     def __init__(self, config: Config, val_size: int) -> None:
