@@ -118,8 +118,8 @@ def main() -> None:
         f"{asked.seed}. Nats per character.\n\n{markdown(header, rows)}\n\n"
         f"Last evaluation within {often:g} nats of the best: "
         f"{sum(rise <= often for rise in rises)} of {len(rises)}; within {always:g}: "
-        f"{sum(rise <= always for rise in rises)}. Worse than a rival by more than {WORSE:g}: "
-        f"{behind}."
+        f"{sum(rise <= always for rise in rises)}."
+        + (f" Worse than a rival by more than {WORSE:g}: {behind}." if len(names) > 1 else "")
     )
 
 
