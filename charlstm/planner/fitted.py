@@ -94,6 +94,14 @@ REGULARISED_HIDDEN_SIZE = 512
 MAX_COUNTED_EPOCHS = 25.0
 """Maximum of counted epochs for long or repetitive texts, which the last level over-regularises."""
 
+SMALL_VOCABULARY = 256
+"""Up to so many distinct characters, `SizeLevel.cost` holds as it is."""
+SOFTMAX_CHARACTERS = 1500
+"""So many further distinct characters cost as much in the softmax as the reference's layer does.
+
+A layer of H units takes 18 H^2 operations per character, the softmax 6 H V: at H = 512 they are
+equal for V = 1,536. The softmax grows with H, the layer with its square."""
+
 SHORT_TEXT = 250_000
 """Texts with fewer characters use a smaller batch size: more steps per epoch lower the loss."""
 SHORT_TEXT_BATCH_SIZE, SHORT_TEXT_COST = 16, 1.35

@@ -24,12 +24,15 @@ from charlstm.planner.fitted import (
     MAX_REPEATED,
     MAX_USEFUL_EPOCHS,
     MUCH_REPEATED,
+    REFERENCE,
     REGULARISATION_LEVELS,
     REGULARISED_HIDDEN_SIZE,
     SHORT_TEXT,
     SHORT_TEXT_BATCH_SIZE,
     SHORT_TEXT_COST,
     SIZE_LEVELS,
+    SMALL_VOCABULARY,
+    SOFTMAX_CHARACTERS,
 )
 
 
@@ -87,6 +90,7 @@ def choose(
     compiled: bool = False,
     repeated: float = 0.0,
     processes: int = 1,
+    vocab_size: int = 0,
 ) -> Choice:
     """Choose values for the options that are not given.
 
@@ -102,6 +106,7 @@ def choose(
         repeated: the fraction of the validation text that also occurs in the training text.
             Memorising it takes more epochs and a larger model.
         processes: number of processes; the batch has at least as many windows.
+        vocab_size: V. The speed is measured with it.
     """
     needed = implied(given)
     settled = {**needed, **given}
@@ -120,6 +125,8 @@ def choose(
     cost = size.cost * layers * (hidden / size.hidden_size) ** 2
     if given.get("direction") == "both":
         cost *= 2
+    softmax = max(0, vocab_size - SMALL_VOCABULARY) / SOFTMAX_CHARACTERS
+    cost = (cost + softmax * hidden / REFERENCE["hidden_size"]) / (1 + softmax)
     batch_size = ALWAYS["batch_size"]
     if num_chars < SHORT_TEXT:
         batch_size, cost = SHORT_TEXT_BATCH_SIZE, cost * SHORT_TEXT_COST

@@ -276,6 +276,7 @@ def _choose(
     choice = choose(
         given, len(corpus.train), left, speed,
         compiled=compiled, repeated=repeated, processes=group.size,
+        vocab_size=len(corpus.tokenizer),
     )  # fmt: skip
     return config.override(choice.overrides), choice
 

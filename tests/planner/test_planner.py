@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from charlstm.config import SECTIONS, Config
-from charlstm.planner.fitted import DEFAULT_MINUTES, MAX_EPOCHS, MAX_EPOCHS_TIMED
+from charlstm.planner.fitted import (
+    DEFAULT_MINUTES,
+    MAX_EPOCHS,
+    MAX_EPOCHS_TIMED,
+    SMALL_VOCABULARY,
+    SOFTMAX_CHARACTERS,
+)
 from charlstm.planner.presets import RECIPES, SIZES, recipe
 from charlstm.planner.rules import choose, implied
 
@@ -171,3 +177,18 @@ def test_recipes_and_sizes_are_configurations() -> None:
         Config().override(overrides)
     for hidden in SIZES.values():
         Config().override({"hidden_size": hidden})
+
+
+def test_many_distinct_characters_make_a_larger_model_cost_less() -> None:
+    """The softmax, half of the reference's cost here, grows with the units, not their square."""
+
+    def chars(hidden: int, vocab_size: int) -> float:
+        given = {"hidden_size": hidden, "minutes": 5.0, "grow": 0.0}
+        return choose(given, 10 * MILLION, 300, 30_000, vocab_size=vocab_size).chars
+
+    few, many = SMALL_VOCABULARY, SMALL_VOCABULARY + SOFTMAX_CHARACTERS
+    assert chars(768, 0) == chars(768, few)
+    assert chars(512, few) == chars(512, many)
+    # A cost of 2.2, and the mean of 2.2 and 1.5.
+    ratio = (chars(512, few) / chars(768, few), chars(512, many) / chars(768, many))
+    assert ratio == pytest.approx((2.2, 1.85), rel=0.1)
