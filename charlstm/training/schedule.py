@@ -14,20 +14,11 @@ from charlstm.config import Config, WindowConfig
 from charlstm.format.progress import MAX_CHUNKS, Progress
 from charlstm.training.average import EVERY
 from charlstm.training.clock import Stopwatch, TimeBudget
+from charlstm.training.early_decay import begin_early_decay, decayed_rate, overfits
 from charlstm.training.optim import learning_rate
 
 _SAVE_SECONDS = 60.0
 _LONG_EPOCH = 2000  # steps
-_OVERFIT_NATS = 0.01
-"""The rise of the validation loss that counts as overfitting, in nats per character."""
-_OVERFIT_STEPS = 0.3
-"""How many steps ago the best evaluation is at least, relative to its own step. At a high learning
-rate the validation loss varies; this number is for the peak rate, and falls with the rate."""
-_DECAY_LENGTH = 0.5
-"""Length of an early decay, relative to the run up to the best evaluation."""
-_NEXT_RATE = 0.3
-"""The learning rate at the beginning of another early decay, relative to the one before."""
-_MOST_DECAYS = 5
 
 
 @dataclass(frozen=True)
@@ -92,9 +83,7 @@ class TrainSchedule:
     def learning_rate(self, progress: Progress) -> float:
         """The learning rate of the next step."""
         if progress.decay_step:
-            done, until = self.fraction(progress), progress.decay_until
-            left = max(0.0, until - done) / max(1e-12, until - progress.decay_from)
-            return progress.decay_rate * left
+            return decayed_rate(progress, self.fraction(progress))
         return learning_rate(self._train, progress.step, progress.epoch, self.fraction(progress))
 
     def total_steps(self, progress: Progress) -> int:
@@ -224,43 +213,14 @@ class TrainSchedule:
         return train.on_overfit == "decay" and train.schedule in ("linear", "cosine")
 
     def overfits(self, progress: Progress) -> bool:
-        """Whether the last evaluation calls for an early decay.
-
-        Its validation loss is above the lowest by `_OVERFIT_NATS`, the lowest is `_OVERFIT_STEPS`
-        ago, and its training loss is below that of the evaluation before. In an early decay the
-        training loss falls in any case, and the end of that decay need not be the end.
-        """
+        """Whether the last evaluation calls for an early decay."""
         if not self.may_decay_early or self._has_no_time_left(progress):
             return False
-        losses = [entry["train_nats"] for entry in progress.history[-2:]]
-        reached = [progress.history[-1][name] for name in ("val_nats", "average_nats")]
-        nats = min((nats for nats in reached if nats is not None), default=None)
-        if nats is None or len(losses) < 2 or losses[0] is None or losses[1] is None:
-            return False
-        if nats <= progress.best_nats + _OVERFIT_NATS or progress.decays >= _MOST_DECAYS:
-            return False
-        steps = _OVERFIT_STEPS * self.learning_rate(progress) / self._train.lr
-        if progress.step < (1 + steps) * progress.best_step:
-            return False
-        return progress.decays > 0 or losses[1] < losses[0]
+        return overfits(progress, self.learning_rate(progress) / self._train.lr)
 
     def begin_early_decay(self, progress: Progress) -> None:
-        """Record in `progress` that the rate decays to 0 from here, and that the run ends there.
-
-        The first decay begins at the current rate, and takes half as long as the run up to the
-        best evaluation. Another one begins at a fraction of that rate, and takes half as long.
-        """
-        done = self.fraction(progress)
-        if progress.decays:
-            rate = _NEXT_RATE * progress.decay_rate
-            length = (progress.decay_until - progress.decay_from) / 2
-        else:
-            rate = self.learning_rate(progress)
-            length = _DECAY_LENGTH * done * progress.best_step / max(1, progress.step)
-        progress.decays += 1
-        progress.decay_from, progress.decay_until = done, min(1.0, done + length)
-        progress.decay_rate, progress.decay_step = rate, progress.step
-        progress.ended = 0.0
+        """Record in `progress` that the rate decays to 0 from here, and that the run ends there."""
+        begin_early_decay(progress, self.fraction(progress), self.learning_rate(progress))
 
     def stop_reason(self, progress: Progress, first_epoch: int) -> str:
         """Why the run ends here: `patience`, `finished` or `paused`; empty if it goes on.
