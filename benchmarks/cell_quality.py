@@ -39,7 +39,7 @@ def learn(text: Path, cell: str, seconds: float, options: dict[str, Any]) -> lis
         training = charlstm.start_training(
             text, runs_dir=folder, name="x",
             **defaults() | {"cell": cell, "epochs": 10**6, "sample_every": 0, "save_every": 10**9,
-                            "minutes": seconds / 60} | options,
+                            "minutes": seconds / 60, "split": "tail"} | options,
         )  # fmt: skip
         chars, begun = 0, time.monotonic()
         for event in training:

@@ -60,7 +60,8 @@ def learn(
         summary = program(
             "train", str(text), "--runs-dir", folder, "--name", "x", "--quiet",
             "--minutes", str(minutes), "--seed", str(seed), "--sample-every", "0",
-            *(["--test-fraction", "0.1"] if held_out else []), *shlex.split(options),
+            "--split", "tail", *(["--test-fraction", "0.1"] if held_out else []),
+            *shlex.split(options),
         )  # fmt: skip
         found: dict[str, Any] = {"seconds": time.monotonic() - begun, "epochs": summary["epoch"]}
         for name, protocol in PROTOCOLS.items():

@@ -38,7 +38,8 @@ def command_seconds(text: Path, layers: int, hidden: int, batch: int, maxlen: in
         arguments = [
             "train", text, "--runs-dir", folder, "--layers", layers, "--hidden-size", hidden,
             "--batch-size", batch, "--maxlen", maxlen, "--epochs", 1, "--dropout", DROPOUT,
-            "--val-fraction", "0.0002", "--sample-every", 0, "--precision", precision(),
+            "--split", "tail", "--val-fraction", "0.0002", "--sample-every", 0,
+            "--precision", precision(),
         ]  # fmt: skip
         start = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):

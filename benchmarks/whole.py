@@ -63,7 +63,8 @@ def train_options(shape: Shape, precision: str) -> dict[str, Any]:
         "maxlen": shape.maxlen, "dropout": 0,
         # What would be chosen otherwise: the rivals learn with a plain LSTM from one-hot rows.
         "cell": "lstm", "embedding": 0, "recurrent_dropout": 0, "grow": 0, "reset": 0,
-        "epochs": 1, "sample_every": 0, "val_fraction": 0.0002, "precision": precision,
+        "epochs": 1, "sample_every": 0, "split": "tail", "val_fraction": 0.0002,
+        "precision": precision,
     }  # fmt: skip
 
 

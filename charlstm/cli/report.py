@@ -60,7 +60,8 @@ def explain(
     else:
         say(f"expected: {reads}, at this machine's speed")
     # Included because their automatic choice may differ while the machine is busy.
-    given = as_options(config, (changes.keys() | {"precision", "kernel"}) - overrides.keys())
+    settled = {"precision", "kernel"} | ({"split"} if config.text.split != "tail" else set())
+    given = as_options(config, (changes.keys() | settled) - overrides.keys())
     say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
 
 
@@ -243,8 +244,8 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(judged)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
-            f"evaluations used only the first {progress.val_chars:,} characters of the validation "
-            f"part. To use all of it: charlstm eval {folder}"
+            f"evaluations used only {_evaluated(trainer)} of the validation part. To use all of "
+            f"it: charlstm eval {folder}"
         )
     if not why:
         both = trainer.config.model.direction == "both"
@@ -254,6 +255,14 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"Resume:      charlstm train --resume {folder}")
     else:
         say(f"Train more:  charlstm train --resume {folder} {more_options(trainer)}")
+
+
+def _evaluated(trainer: Trainer) -> str:
+    """The characters of the validation part that evaluations use, where time limits them."""
+    chars = f"{trainer.progress.val_chars:,} characters"
+    if len(trainer.corpus.val.spans) == 1:
+        return f"the first {chars}"
+    return f"{chars}, the first of each block,"
 
 
 def _is_timed(trainer: Trainer) -> bool:
@@ -268,6 +277,7 @@ def _verdict(trainer: Trainer, reason: str) -> str:
         trainer.config.model.hidden_size,
         "minutes" if _is_timed(trainer) else "epochs",
         ended=reason in ("finished", "patience"),
+        other_tail=lambda: trainer.corpus.has_other_tail,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from charlstm.planner.presets import SIZES
 
@@ -15,7 +15,14 @@ Entry = Mapping[str, float | None]
 """An entry of a run's history."""
 
 
-def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -> str:
+def verdict(
+    history: Sequence[Entry],
+    units: int,
+    length: str,
+    *,
+    ended: bool,
+    other_tail: Callable[[], bool] = lambda: False,
+) -> str:
     """The last losses, then a line of advice; empty without a validation part.
 
     Args:
@@ -23,6 +30,8 @@ def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -
         units: hidden size of the model.
         length: what limits the run: minutes or epochs.
         ended: whether the run is complete; otherwise there is no advice.
+        other_tail: says whether the validation part is the end of the text, and another kind of
+            text than the rest; called if the validation loss is high.
     """
     known = [(entry, nats) for entry in history if (nats := _nats(entry)) is not None]
     if not known:
@@ -33,7 +42,27 @@ def verdict(history: Sequence[Entry], units: int, length: str, *, ended: bool) -
         losses = f"training loss {last['train_nats']:.4f}, {losses}"
     if not ended:
         return f"At step {last['step'] or 0:,.0f}: {losses}."
-    return f"Final {losses}.\n{_advice(known, units, length)}"
+    advice = _advice(known, units, length)
+    if (tail := _tail_advice(known)) and other_tail():
+        advice = tail
+    return f"Final {losses}.\n{advice}"
+
+
+def _tail_advice(known: Sequence[tuple[Entry, float]]) -> str:
+    """Advice if the end of the text is another kind; empty if the validation loss is not high."""
+    (last, end), (best, least) = known[-1], min(known, key=lambda pair: pair[1])
+    train, before = last["train_nats"], best["train_nats"]
+    unstable = train is not None and before is not None and train - before > _UNSTABLE
+    if end - least > _RISE and not unstable:
+        high = f"validation loss was lowest in epoch {best['epoch']:.0f}"
+    elif train is not None and end - train > _GAP:
+        high = "the model fits the training part much better"
+    else:
+        return ""
+    return (
+        f"The validation part, the end of the text, is another kind of text than the rest: {high}."
+        "\nA new run with --split blocks holds out blocks spread over the text."
+    )
 
 
 def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from charlstm.config.fields import COUNT, FRACTION, Section, option
 from charlstm.errors import ConfigError
 
-SPLITS = ("tail", "blocks")
+SPLITS = ("auto", "tail", "blocks")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class TextConfig(Section):
         within=COUNT,
     )
     split: str = option(
-        "tail",
+        "auto",
         "What is held out for validation and testing: the tail of the text, or blocks spread "
-        "evenly over it.",
+        "evenly over it; auto: the tail, unless it is another kind of text than the rest.",
         group="Text",
         choices=SPLITS,
     )

@@ -26,6 +26,11 @@ class _Rule:
 
 _RULES = (
     _Rule(
+        ("split",),
+        lambda config: not config.text.val_fraction and not config.text.test_fraction,
+        "with --val-fraction 0 and without --test-fraction: nothing is held out.",
+    ),
+    _Rule(
         ("step",),
         lambda config: not config.windows.stateless,
         "without --stateless: the windows of a stream are contiguous.",

@@ -13,6 +13,7 @@ from typing import Any
 from charlstm.config.fields import check_choice
 
 _PLAIN: dict[str, Any] = {
+    "split": "tail",
     "dropout": 0.0,
     "schedule": "constant",
     "warmup": 0,

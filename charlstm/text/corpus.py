@@ -22,8 +22,9 @@ from charlstm.text.code_points import CODE_POINTS, count_code_points
 from charlstm.text.digest import Digest
 from charlstm.text.parts import Part
 from charlstm.text.reading import read_text
+from charlstm.text.shift import is_other_tail
 from charlstm.text.sources import Source
-from charlstm.text.splits import METHODS, Split
+from charlstm.text.splits import METHODS, Split, held_out
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
 IN_MEMORY_BYTES = 32 << 20
@@ -67,6 +68,12 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def has_other_tail(self) -> bool:
+        """Whether the tail is held out and is another kind of text than the rest."""
+        held = len(self.val) + len(self.test)
+        return self.split.method == "tail" and is_other_tail(self.ids, len(self.tokenizer), held)
 
     @cached_property
     def train(self) -> Part:
@@ -129,7 +136,7 @@ def load_corpus(
     ):
         return Corpus(
             found.ids, found.tokenizer, found.sha256, found.rare,
-            make_split(found.ids, config, split), found.mapping, found.path,
+            make_split(found.ids, len(found.tokenizer), config, split), found.mapping, found.path,
         )  # fmt: skip
     counted = _count(sources, config, progress)
     if sha256 not in (None, counted.sha256):
@@ -152,16 +159,22 @@ def load_corpus(
             done += len(chunk)
     else:
         ids, mapping, path = cache.write(chunks, counted.num_chars, counted.sha256, tokenizer, rare)
-    return Corpus(
-        ids, tokenizer, counted.sha256, rare, make_split(ids, config, split), mapping, path
-    )
+    made = make_split(ids, len(tokenizer), config, split)
+    return Corpus(ids, tokenizer, counted.sha256, rare, made, mapping, path)
 
 
-def make_split(ids: Ids, config: TextConfig, recorded: SplitMaker | None) -> Split:
+def make_split(
+    ids: Ids, vocab_size: int, config: TextConfig, recorded: SplitMaker | None = None
+) -> Split:
     """The recorded split of a text; without one, the split that the configuration asks for."""
     if recorded is not None:
         return recorded(len(ids))
-    return METHODS[config.split](len(ids), config.val_fraction, config.test_fraction)
+    fractions = (config.val_fraction, config.test_fraction)
+    method = config.split
+    if method == "auto":
+        held = sum(held_out(len(ids), *fractions))
+        method = "blocks" if is_other_tail(ids, vocab_size, held) else "tail"
+    return METHODS[method](len(ids), *fractions)
 
 
 def _count(

@@ -114,6 +114,12 @@ def new_run(
         if not sources:
             sources, skipped = _find(arguments, config, runs_dir, notice, details)
         corpus = load_corpus(sources, config.text, progress=progress)
+        if config.text.split == "auto" and corpus.split.method != "tail":
+            notice(
+                f"the end of the text is another kind of text than the rest: {_blocks(corpus)} "
+                "spread over the text are held out (--split tail holds out the end)."
+            )
+        config = config.override({"split": corpus.split.method})
         for hint in hints(sources, corpus.tokenizer, config.text):
             notice(hint)
         config = _configure(config, given, corpus, device, group, notice, on_choice, begun, watch)
@@ -215,6 +221,13 @@ def _configure(
     if choice is not None and on_choice is not None:
         on_choice(config, choice)
     return config
+
+
+def _blocks(corpus: Corpus) -> str:
+    """The number of held-out blocks and their length, for display."""
+    blocks = corpus.split.val + corpus.split.test
+    size = (len(corpus.val) + len(corpus.test)) / len(blocks)
+    return f"{len(blocks)} block{'s' * (len(blocks) != 1)} of about {size:,.0f} characters"
 
 
 def _notice_text(corpus: Corpus, config: Config, notice: Notice) -> None:

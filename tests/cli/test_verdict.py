@@ -86,3 +86,28 @@ def test_losses_that_both_rise_are_not_overfitting() -> None:
     assert "overfits" not in judged(history)
     history[-1]["train_nats"] = 1.42
     assert "overfits" in judged(history)
+
+
+def test_another_kind_of_text_at_the_end_is_told_from_overfitting() -> None:
+    asked = []
+
+    def other_tail() -> bool:
+        asked.append(True)
+        return True
+
+    def told(history: Course) -> str:
+        return verdict(history, 512, "minutes", ended=True, other_tail=other_tail)
+
+    early = told(course(6.2, 7.1, 8.0, 9.1))
+    assert "another kind of text" in early
+    assert "epoch 1" in early
+    assert "--split blocks" in early
+    assert "dropout" not in early
+    assert "overfits" not in early
+    assert "--split blocks" in told(course(3.0, 2.5, 2.2))  # far above the training loss
+    del asked[:]
+    assert "--split" not in told(course(1.8, 1.6, 1.5))
+    unstable = course(2.0, 1.8, 2.1)
+    unstable[-1]["train_nats"] = 1.9
+    assert "unstable" in told(unstable)
+    assert not asked, "it takes time: it is only asked where the validation loss is high"

@@ -51,7 +51,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "keep_newlines": st.booleans(),
     "lowercase": st.booleans(),
     "min_count": st.integers(1, 30),
-    "split": st.sampled_from(["tail", "blocks"]),
+    "split": st.sampled_from(["auto", "tail", "blocks"]),
     "val_fraction": st.sampled_from([0.0, 0.001, 0.1, 0.4]),
     "test_fraction": st.sampled_from([0.0, 0.1, 0.5]),
     "cell": st.sampled_from(CELLS),
