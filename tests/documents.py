@@ -77,6 +77,9 @@ def make_world(folder: Path, text: str) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
+    firsts, lasts = ("Anna", "Bob", "Ida", "Jon", "Max"), ("Fox", "Li", "Ott", "Smith", "Weber")
+    names = [f"{first} {last}\n" for first in firsts for last in lasts]
+    (folder / "names.txt").write_text("".join(names * 20), "utf-8")
     (folder / "notes" / "two.md").write_text("# Two\n" + text[:500], "utf-8")
     (folder / "more.txt.gz").write_bytes(gzip.compress(text.encode()))
     (folder / "windows.txt").write_bytes(text.replace("\n", "\r\n").encode("cp1252"))

@@ -64,7 +64,7 @@ def after_reading(
     from charlstm.inference.language_model import LanguageModel
 
     reader = dynamic_reader(model, how)
-    ids = model.texts.encode(prompt, unknown)
+    ids = model.texts.beginning(prompt, unknown)
     if len(ids) < 2:
         raise ConfigError(
             f"--dynamic needs a prompt of at least 2 known characters; this one has {len(ids)}.\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import click
 from charlstm.cli import output
 from charlstm.cli.completion import complete_run
 from charlstm.cli.dynamic import dynamic_config, dynamic_reader
+from charlstm.cli.eval_texts import encode_texts
 from charlstm.cli.inputs import say_mapped, say_unknown
 from charlstm.cli.options import (
     GroupedCommand,
@@ -24,15 +25,13 @@ from charlstm.cli.options import (
 )
 from charlstm.cli.progress import counting, reading
 from charlstm.config import DynamicConfig, EvalConfig, InputConfig, TextConfig
-from charlstm.errors import CheckpointError, ConfigError, RunError, UnknownCharacterError
+from charlstm.errors import CheckpointError, ConfigError, RunError
 
 if TYPE_CHECKING:
     from charlstm.format.checkpoint import Checkpoint
     from charlstm.inference.language_model import LanguageModel
     from charlstm.inference.scoring import Score
-    from charlstm.text.corpus import ReadingProgress
     from charlstm.text.parts import Part
-    from charlstm.text.tokenizer import Ids
 
 
 @click.command("eval", cls=GroupedCommand)
@@ -55,7 +54,8 @@ def command(
 
     RUN is a run's folder or name, or a checkpoint file. Default: the newest run. TEXTS are files,
     folders or - for stdin. Default: the validation part of the run's own text. The state is
-    carried over the whole text. Its first character is not predicted.
+    carried over the whole text. Its first character is not predicted. A model of documents
+    (--documents) reads each document from its beginning, and predicts all of it and its end.
     """
     config = EvalConfig(**given(options, [EvalConfig]))
     options.pop("split")  # a field of TextConfig has this name, too
@@ -68,26 +68,19 @@ def command(
     how = dynamic_config(config.dynamic, options)
 
     from charlstm.inference.language_model import LanguageModel
+    from charlstm.text.document_part import DocumentPart
 
     path, checkpoint = _checkpoint(run, texts, runs_dir)
     with _overflow_allowed():
         model = LanguageModel.from_checkpoint(path, checkpoint)
-    left_out, mapped = Counter[str](), Counter[tuple[str, str]]()
-    ids: Ids | Part
-    if texts:
-        what = ", ".join("standard input" if text == "-" else text for text in texts)
-        # Line ends are read as in training.
-        text_config = replace(text_config, keep_newlines=model.config.text.keep_newlines)
-        with reading(quiet=False) as read_progress:
-            ids, left_out, mapped = _encode(model, texts, text_config, unknown, read_progress)
-    else:
-        split = config.split or "val"
-        what = f"{split} part of the run's text"
-        ids = _own_text(path, checkpoint, split)
+    part, what, left_out, mapped = _read(
+        model, path, checkpoint, texts, config.split or "val", text_config, unknown
+    )
+    documents = {"documents": len(part.spans)} if isinstance(part, DocumentPart) else {}
     # Before scoring, so that an unsupported model is reported at once.
     reader = None if how is None else dynamic_reader(model, how)
-    with _overflow_allowed(), counting(len(ids), "scoring") as progress:
-        score = model.score_ids(ids, cold_window=config.cold_window, progress=progress)
+    with _overflow_allowed(), counting(len(part), "scoring") as progress:
+        score = model.score_ids(part, cold_window=config.cold_window, progress=progress)
     # A bidirectional model gives a pseudo-likelihood, which is named differently.
     kind = "pseudo_" if model.reads_both_ways else ""
     protocol = "both sides" if model.reads_both_ways else config.protocol
@@ -96,12 +89,13 @@ def command(
         "text": what,
         "protocol": f"cold {config.cold_window}" if config.cold_window else protocol,
         "characters": score.count,
+        **documents,
         **_figures(score, kind),
         "unknown_characters": sum(left_out.values()) + sum(mapped.values()),
     }
     if reader is not None:
-        with counting(len(ids), "scoring with --dynamic") as progress:
-            adapted = reader.score(ids, progress)
+        with counting(len(part), "scoring with --dynamic") as progress:
+            adapted = reader.score(part, progress)
         record |= _figures(adapted, "dynamic_")
     say_unknown(left_out, unknown)
     say_mapped(mapped)
@@ -116,6 +110,7 @@ def command(
     rows = [
         ["text", output.escape(what, newlines=False)],
         ["characters", f"{score.count:,}"],
+        *([name, f"{n:,}, each from its beginning, ends count"] for name, n in documents.items()),
         ["protocol", str(record["protocol"])],
         *_rows(score, kind.replace("_", "-")),
     ]
@@ -185,60 +180,41 @@ def _checkpoint(
         ) from error
 
 
-def _encode(
+def _read(
     model: LanguageModel,
+    path: Path,
+    checkpoint: Checkpoint,
     texts: Sequence[str],
+    split: str,
     config: TextConfig,
     unknown: str,
-    progress: ReadingProgress,
-) -> tuple[Ids, Counter[str], Counter[tuple[str, str]]]:
-    """Ids of texts, counts of their unknown characters, and counts of those mapped."""
-    import numpy as np
+) -> tuple[Part, str, Counter[str], Counter[tuple[str, str]]]:
+    """What is to be scored.
 
-    from charlstm.text.folders import FolderFiles, summary, without_effect
-    from charlstm.text.reading import read_text
-    from charlstm.text.sources import find_sources
+    Args:
+        model, path, checkpoint: the model.
+        texts: as on the command line; empty: the run's own text.
+        split: the part of the run's own text.
+        config: how to read other texts.
+        unknown: handling of their characters outside the vocabulary.
 
-    parts, unknown_counts, mapped = [], Counter[str](), Counter[tuple[str, str]]()
-    folders: list[FolderFiles] = []
-    sources = find_sources(texts, config.glob, config.exclude, on_folder=folders.append)
-    for line in (*map(summary, folders), *without_effect(folders, config)):
-        output.say(line)
-    done = 0
-    for source in sources:
-        position = 0
-        chunks: Iterable[str] = read_text([source], config)
-        if unknown == "map":
-            chunks = _whole_lines(chunks)
-        for chunk in chunks:
-            try:
-                read = model.texts.read(chunk, unknown)
-                parts.append(model.tokenizer.encode(read.text, unknown))
-            except UnknownCharacterError as error:
-                raise UnknownCharacterError(
-                    error.character, position + error.position, source.name, error.form
-                ) from error
-            mapped.update(read.counts)
-            if unknown != "error":
-                unknown_counts.update(model.tokenizer.unknown_characters(read.text))
-            position += len(chunk)
-            done += len(chunk)
-            progress("encoding", done)
-    empty: Any = np.empty(0, dtype=model.tokenizer.id_dtype)
-    return np.concatenate([empty, *parts]), unknown_counts, mapped
+    Returns:
+        The text, its name, counts of its unknown characters, and counts of those mapped.
+    """
+    from charlstm.inference.texts import part_of_stream
+    from charlstm.text.parts import as_part
 
-
-def _whole_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Regroup a text into chunks of whole lines, so that no sequence to map is split."""
-    held: list[str] = []
-    for chunk in chunks:
-        lines, newline, rest = chunk.rpartition("\n")
-        if newline:
-            yield "".join([*held, lines, newline])
-            held = []
-        held.append(rest)
-    if last := "".join(held):
-        yield last
+    if not texts:
+        part = _own_text(path, checkpoint, split)
+        return part, f"{split} part of the run's text", Counter(), Counter()
+    # Line ends and documents are read as in training.
+    own = model.config.text
+    config = replace(config, keep_newlines=own.keep_newlines, documents=own.documents)
+    with reading(quiet=False) as progress:
+        ids, left_out, mapped = encode_texts(model, texts, config, unknown, progress)
+    part = part_of_stream(ids) if model.tokenizer.boundary else as_part(ids)
+    what = ", ".join("standard input" if text == "-" else text for text in texts)
+    return part, what, left_out, mapped
 
 
 def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Part:

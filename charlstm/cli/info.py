@@ -83,7 +83,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "saved_by": f"charlstm {str(meta.get('charlstm'))[:20]}",
         "weights": sum(array.size for array in checkpoint.arrays.values()),
         "vocabulary": len(tokenizer),
-        "characters": tokenizer.characters,
+        "characters": tokenizer.writable,
         "text": text,
         "held_out": None if split is None else split.to_json(),
         "config": config.to_json(),
@@ -132,6 +132,13 @@ def _held_out(split: dict[str, Any] | None) -> list[tuple[str, Any]]:
     if split is None:
         return []
     rows: list[tuple[str, Any]] = [("split", split["method"])]
+    if split["method"] == "documents":
+        rows.append(("documents", split["documents"]))
+        for name, part in (("validation part", "val"), ("test part", "test")):
+            documents = counted(split[part], "document")
+            characters = counted(split[f"{part}_chars"], "character")
+            rows.append((name, f"{documents}, {characters}" if split[part] else "none"))
+        return rows
     for name, part in (("validation part", "val"), ("test part", "test")):
         size = sum(stop - start for start, stop in split[part])
         ranges = ", ".join(f"{start:,} to {stop:,}" for start, stop in split[part])

@@ -67,7 +67,8 @@ def command(
 ) -> None:
     """Generate text with a trained model, streamed to stdout.
 
-    RUN is a run's folder or name, or a checkpoint file. Default: the newest run.
+    RUN is a run's folder or name, or a checkpoint file. Default: the newest run. A model of
+    documents (--documents) writes whole documents of at most --length characters: one, or -n N.
     """
     config = SampleConfig(**given(options, [SampleConfig]))
     prompts = PromptConfig(**given(options, [PromptConfig]))
@@ -107,14 +108,16 @@ def command(
             record |= {"text": sample.text, "finish": sample.finish, "seed": config.seed}
             output.json_line(record)
         return
-    end = _end(out, shape.samples, separator)
+    documents = model.config.text.documents if model.tokenizer.boundary else ""
+    end = _end(out, shape.samples, separator, documents)
     if count == 1:
         out.write(shown)
         for piece in pieces:
             out.write(piece)
         out.write(end)
     else:
-        _write_all(out, samples, shown, end, headings=out.terminal and separator is None)
+        by_itself = separator is not None or documents in ("line", "blank-line")
+        _write_all(out, samples, shown, end, headings=out.terminal and not by_itself)
     out.close()
 
 
@@ -144,10 +147,19 @@ def _prompt(
     return text
 
 
-def _end(out: output.DataStream, count: int | None, separator: str | None) -> str:
-    """The text after each sample; empty for one sample in a pipe, without `-n`."""
+def _end(out: output.DataStream, count: int | None, separator: str | None, documents: str) -> str:
+    """The text after each sample; empty for one sample in a pipe, without `-n`.
+
+    Args:
+        out: where samples are written.
+        count: how many, if it is given.
+        separator: the text, if it is given.
+        documents: what a document of the model is; empty if it has none.
+    """
     if separator is not None:
         return separator
+    if documents == "blank-line" and count is not None:
+        return "\n\n"
     return "" if count is None and not out.terminal else "\n"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from charlstm.config.fields import COUNT, FRACTION, Section, option
 from charlstm.errors import ConfigError
 
+DOCUMENT_KINDS = ("line", "blank-line", "file")
+"""Words for what a document is; any other is a separator."""
 SPLITS = ("auto", "tail", "blocks")
 
 
@@ -55,6 +58,16 @@ class TextConfig(Section):
         group="Text",
         choices=SPLITS,
     )
+    documents: str = option(
+        "auto",
+        "Train on many short documents: each line, each paragraph between blank lines "
+        "(blank-line), each file, or what is between separators, given as any other text (\\n is a "
+        "newline, \\t a tab, \\\\ a backslash). Each is read from a zero state, they are shuffled "
+        "in each epoch, and whole ones are held out. none: one long text; auto: the same, with a "
+        "notice where the text looks like documents.",
+        group="Text",
+        metavar="KIND",
+    )
     val_fraction: float = option(
         0.1,
         "Fraction of the text held out for validation.",
@@ -72,6 +85,10 @@ class TextConfig(Section):
         super().__post_init__()
         if not self.glob:
             raise ConfigError("--glob has no pattern; allowed: at least one.")
+        if not separator_of(self.documents):
+            raise ConfigError(
+                "--documents '' is empty; give line, blank-line, file, or the separator."
+            )
         if self.val_fraction + self.test_fraction >= 1:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction:g} and --test-fraction "
@@ -84,3 +101,22 @@ class TextConfig(Section):
         if len(self.glob) == 1:
             data["glob"] = self.glob[0]
         return data
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether the text is many documents."""
+        return self.documents not in ("auto", "none")
+
+    @property
+    def split_method(self) -> str:
+        """How the text is split: whole documents are held out, or as `split` says."""
+        return "documents" if self.has_documents else self.split
+
+
+_ESCAPE = re.compile(r"\\([ntr\\])")
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+
+def separator_of(documents: str) -> str:
+    """The separator that a value of `--documents` gives, with its escapes read."""
+    return _ESCAPE.sub(lambda found: _ESCAPED[found[1]], documents)

@@ -65,7 +65,7 @@ def plan_blocks(part: Part) -> Iterator[Blocks]:
         )
     starts: list[int] = []
     shape = (0, 0, 0)
-    for first, stop in part.spans.tolist():
+    for first, stop in part.groupable.tolist():
         for start in range(first + 1, stop, BLOCK):
             count = min(BLOCK, stop - start)
             own = (count, min(CONTEXT, start - first), min(CONTEXT, stop - start - count))
@@ -145,6 +145,7 @@ class BothWays:
         count: int,
         config: FillConfig,
         swept: Callable[[int], None] | None = None,
+        excluded: int = -1,
     ) -> NDArray[np.int64]:
         """Fill in blanks, then resample them in `config.sweeps` Gibbs sweeps.
 
@@ -157,6 +158,7 @@ class BothWays:
             count: N, how many samples side by side.
             config: temperature, sweeps and seed.
             swept: receives the number of sweeps done so far, over all samples.
+            excluded: an id that is not drawn; -1: none.
 
         Returns:
             All samples, (N, T).
@@ -166,7 +168,7 @@ class BothWays:
         group = max(1, min(count, room))
         return np.concatenate(
             [
-                self._fill(ids, blanks, min(group, count - first), first, config, swept)
+                self._fill(ids, blanks, min(group, count - first), first, config, swept, excluded)
                 for first in range(0, count, group)
             ]
         )
@@ -179,6 +181,7 @@ class BothWays:
         first: int,
         config: FillConfig,
         swept: Callable[[int], None] | None,
+        excluded: int,
     ) -> NDArray[np.int64]:
         """Samples `first` to `first + count - 1`."""
         seed = 0 if config.seed is None else config.seed
@@ -191,7 +194,10 @@ class BothWays:
             logits = np.repeat(self.forward.head.bias[None, :], count, axis=0)
             for place in range(len(ids)):
                 if blanks[place]:
-                    texts[:, place] = sampler.choose(logits + after[place])
+                    both = logits + after[place]
+                    if excluded >= 0:
+                        both[:, excluded] = -np.inf
+                    texts[:, place] = sampler.choose(both)
                 logits = _step(session, texts[:, place])
             if swept is not None:
                 swept(first * (config.sweeps + 1) + count * (sweep + 1))

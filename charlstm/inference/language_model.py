@@ -35,12 +35,13 @@ from charlstm.inference.samples import (
     seed_of,
 )
 from charlstm.inference.scoring import Score, score_cold, score_ids
-from charlstm.inference.texts import TextReader
+from charlstm.inference.texts import TextReader, part_of_stream
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.parts import Part
-from charlstm.text.tokenizer import CharTokenizer
+from charlstm.text.tokenizer import BOUNDARY_ID, CharTokenizer
 
 COLD_WINDOWS = Range(0, 1_000_000)
+_CHECKED = 1 << 22  # ids checked at once
 
 
 class LanguageModel:
@@ -162,7 +163,8 @@ class LanguageModel:
         """Read a prompt of any length, from a zero state.
 
         Without a prompt, reads one newline, so that generation begins at the start of a line; if
-        the vocabulary has no newline, a space or else its first character.
+        the vocabulary has no newline, a space or else its first character. A model of documents
+        begins a new document, of which the prompt is the beginning.
 
         Args:
             prompt: the text to read.
@@ -178,7 +180,7 @@ class LanguageModel:
             DirectionError: the model is bidirectional.
         """
         session = self.engine.session()
-        ids = self.texts.encode(prompt, unknown)
+        ids = self.texts.beginning(prompt, unknown)
         if not len(ids):
             known = self.tokenizer.characters
             ids = self.tokenizer.encode(next((c for c in "\n " if c in known), known[0]))
@@ -206,7 +208,7 @@ class LanguageModel:
                 min_p, precision, length, seed (0 to 2**63 - 1), stop (one text or several).
 
         Yields:
-            Text, usually one character at a time.
+            Text, usually one character at a time. With a model of documents, one document.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
@@ -216,7 +218,7 @@ class LanguageModel:
         config = self._with_stops(SampleConfig.from_options(options, config), unknown)
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
-        return continue_text(session, logits, config, self.tokenizer.characters)
+        return continue_text(session, logits, config, self.tokenizer)
 
     def _with_stops(self, config: SampleConfig, unknown: str) -> SampleConfig:
         """The configuration with stop texts converted to the model's line endings and case."""
@@ -252,19 +254,23 @@ class LanguageModel:
         check_count(count)
         check_precision(self.engine, config)
         session, logits = self.start(prompt, unknown, progress)
-        return continue_texts(session, logits, config, self.tokenizer.characters, count, written)
+        return continue_texts(session, logits, config, self.tokenizer, count, written)
 
     @check_arguments
     def score(self, text: str, *, unknown: str = "error") -> Score:
         """Evaluate on a text, with carried state.
 
-        For a bidirectional model this is the pseudo-likelihood, see `charlstm.inference.both`.
+        For a bidirectional model this is the pseudo-likelihood, see `charlstm.inference.both`. A
+        model of documents reads each of the text's documents from a zero state; the end of each
+        counts as a character.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
             CorpusError: the text has fewer than two characters.
             UnknownCharacterError: under `error`, or under `map` without an equivalent.
         """
+        if self.tokenizer.boundary:
+            return self.score_ids(self.texts.encode_documents(text, unknown))
         return self.score_ids(self.texts.encode(text, unknown))
 
     @check_arguments
@@ -275,7 +281,8 @@ class LanguageModel:
 
         Args:
             ids: an integer array or sequence of shape (T,), or a `Part` of a text, each of whose
-                segments is read from the zero state.
+                segments is read from the zero state. For a model of documents, id 0 separates
+                documents.
             cold_window: evaluate windows of that many characters, each from a zero state; 0: carry
                 the state over the whole text.
             progress: receives the number of characters predicted.
@@ -288,10 +295,12 @@ class LanguageModel:
             DirectionError: `cold_window` with a bidirectional model.
         """
         if isinstance(ids, Part):
-            for segment in ids.segments:
-                self.tokenizer.check_ids(segment)
+            for array in ids.arrays(_CHECKED):
+                self.tokenizer.check_ids(array)
         else:
             ids = self.tokenizer.check_ids(ids)
+            if self.tokenizer.boundary:
+                ids = part_of_stream(ids)
         if cold_window not in COLD_WINDOWS:
             raise ConfigError(
                 f"cold_window {cold_window} is out of range; allowed: {COLD_WINDOWS}."
@@ -345,15 +354,18 @@ class LanguageModel:
                 "that reads both ways (charlstm train --direction both), or use charlstm sample."
             )
         known = self.tokenizer.characters
-        # The model reads a newline before and after the text, as between lines.
+        # The model reads a newline, or the border of a document, before and after the text.
         edge = "\n" if "\n" in known else ""
         ids, blanks = encode_with_blanks(self.texts, text, config.blank, unknown)
         padding = self.tokenizer.encode(edge).astype(np.int64)
+        if self.tokenizer.boundary:
+            padding = np.array([BOUNDARY_ID])
         whole = np.concatenate([padding, ids, padding])
         is_blank = np.concatenate(
             [np.zeros(len(padding), dtype=bool), blanks, np.zeros(len(padding), dtype=bool)]
         )
         config = replace(config, seed=seed_of(config))
         swept = None if progress is None else (lambda sweeps: progress(sweeps * len(text)))
-        final = self._both_ways.fill(whole, is_blank, count, config, swept)
+        never = BOUNDARY_ID if self.tokenizer.boundary else -1
+        final = self._both_ways.fill(whole, is_blank, count, config, swept, never)
         return [self.tokenizer.decode(t[len(padding) : len(t) - len(padding)]) for t in final]

@@ -20,12 +20,16 @@ from charlstm.format.metadata import read_meta
 from charlstm.format.versions import unusable
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
+from charlstm.text.document_splits import DocumentRecord, DocumentSplit, document_split
 from charlstm.text.sources import Source, find_sources
 from charlstm.text.splits import Split, tail_split
+from charlstm.text.tokenizer import Ids
 
 
-def recorded_split(path: Path, meta: Mapping[str, Any], config: TextConfig, size: int) -> Split:
-    """Which characters a run holds out.
+def recorded_split(
+    path: Path, meta: Mapping[str, Any], config: TextConfig, size: int
+) -> Split | DocumentRecord:
+    """Which characters a run holds out; of documents, how many.
 
     Args:
         path: the checkpoint's file, for messages.
@@ -39,6 +43,8 @@ def recorded_split(path: Path, meta: Mapping[str, Any], config: TextConfig, size
     corpus = meta.get("corpus")
     record = corpus.get("split") if isinstance(corpus, Mapping) else None
     try:
+        if config.has_documents:
+            return DocumentRecord.from_json(record)
         if record is None and config.split == "tail":
             return tail_split(size, config.val_fraction, config.test_fraction)
         split = Split.from_json(record, size)
@@ -47,6 +53,23 @@ def recorded_split(path: Path, meta: Mapping[str, Any], config: TextConfig, size
     except CorpusError as error:
         raise unusable(path, meta, error, damaged=True) from error
     return split
+
+
+def _split_of(
+    path: Path, meta: Mapping[str, Any], config: TextConfig, ids: Ids
+) -> Split | DocumentSplit:
+    """A run's split.
+
+    Raises:
+        CheckpointError: the record is not valid, or does not fit the text.
+    """
+    record = recorded_split(path, meta, config, len(ids))
+    if isinstance(record, Split):
+        return record
+    try:
+        return document_split(ids, config.val_fraction, config.test_fraction, record)
+    except CorpusError as error:
+        raise unusable(path, meta, error, damaged=True) from error
 
 
 @dataclass(frozen=True)
@@ -116,7 +139,7 @@ def read_own_text(
             text,
             tokenizer=tokenizer,
             sha256=str(meta.get("sha256")),
-            split=lambda num_chars: recorded_split(path, checkpoint.meta, text, num_chars),
+            split=lambda ids: _split_of(path, checkpoint.meta, text, ids),
             progress=progress,
         )
     except SourceError as error:

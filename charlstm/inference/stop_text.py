@@ -1,4 +1,4 @@
-"""Ending generated text at a stop text."""
+"""Ending generated text at a stop text, or where its document ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ class StopText:
         stops: the stop texts, not empty strings.
 
     Attributes:
-        found: whether a stop text has ended the sample.
+        finish: what has ended the sample: `stop`, `end` of its document, or `length`.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
         self._starts = frozenset(stop[0] for stop in stops)
         self._held = ""
-        self.found = False
+        self.finish = "length"
+
+    @property
+    def found(self) -> bool:
+        """Whether the sample has ended before its length."""
+        return self.finish != "length"
+
+    def end(self) -> None:
+        """End the sample where its document ends; `rest` is still to be called."""
+        self.finish = "end"
 
     def feed(self, character: str) -> str:
         """Add the next character; returns the text that certainly precedes any stop text."""
@@ -41,7 +50,7 @@ class StopText:
         held = self._held
         for first in range(len(held)):
             if any(held.startswith(stop, first) for stop in self._stops):
-                self.found = True
+                self.finish = "stop"
                 self._held = ""
                 return held[:first]
             if not final and any(stop.startswith(held[first:]) for stop in self._stops):

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+import numpy as np
+
 from charlstm.config import TextConfig
 from charlstm.config.inputs import check_unknown_policy
-from charlstm.errors import ConfigError, UnknownCharacterError, quoted, show_text
+from charlstm.errors import (
+    ConfigError,
+    CorpusError,
+    UnknownCharacterError,
+    quoted,
+    show_text,
+)
+from charlstm.text.boundaries import stream_of
+from charlstm.text.document_part import DocumentPart
 from charlstm.text.equivalents import Mapped
 from charlstm.text.normalization import normalize
-from charlstm.text.tokenizer import CharTokenizer, Ids
+from charlstm.text.tokenizer import BOUNDARY_ID, CharTokenizer, Ids
 
 ESCAPE = re.compile(r"\\[0nrt]")
 """An apparent escape: a backslash and a letter that may mean a newline or a tab."""
@@ -31,7 +41,7 @@ class TextReader:
     def __init__(self, config: TextConfig, tokenizer: CharTokenizer) -> None:
         self.config = config
         self.tokenizer = tokenizer
-        self._writable = frozenset(tokenizer.characters)
+        self._writable = frozenset(tokenizer.writable)
 
     def read(self, text: str, unknown: str = "error", *, before: str = "") -> Mapped:
         """A text with line endings and case converted as in the training text.
@@ -63,6 +73,28 @@ class TextReader:
         """
         return self.tokenizer.encode(self.read(text, unknown, before=before).text, unknown)
 
+    def encode_documents(self, text: str, unknown: str = "error") -> DocumentPart:
+        """A text as documents, for a model of documents; arguments and errors as for `encode`.
+
+        Raises:
+            CorpusError: the text has no document.
+        """
+        stream = stream_of(normalize(text, self.config), self.config)
+        stream = self.read(stream, unknown).text
+        ids = self.tokenizer.encode(stream, unknown, boundaries=True)
+        return part_of_stream(ids)
+
+    def beginning(self, prompt: str, unknown: str = "error") -> Ids:
+        """Ids to read before writing, shape (T,); arguments and errors as for `encode`.
+
+        For a model of documents, the prompt is a document's beginning, and a boundary comes before
+        it. For other models T is 0 without a prompt.
+        """
+        ids = self.encode(prompt, unknown)
+        if not self.tokenizer.boundary:
+            return ids
+        return np.concatenate([np.array([BOUNDARY_ID], dtype=ids.dtype), ids])
+
     def read_stop(self, stop: str, unknown: str = "error") -> Mapped:
         """A stop text as the model can write it.
 
@@ -89,6 +121,23 @@ class TextReader:
                 f"--stop {quoted(stop)} has no character that the model knows; leave it out."
             )
         return mapped
+
+
+def part_of_stream(ids: Ids) -> DocumentPart:
+    """The documents of a stream of ids, shape (T,).
+
+    It need not begin and end with a boundary. Documents without a character are left out.
+
+    Raises:
+        CorpusError: there is no document.
+    """
+    edge = np.array([BOUNDARY_ID], dtype=ids.dtype)
+    # Where the stream has boundaries already, these enclose documents without a character.
+    whole = DocumentPart.of_stream(np.concatenate([edge, ids, edge]))
+    part = DocumentPart(whole.ids, whole.spans[whole.lengths > 2])
+    if not len(part.spans):
+        raise CorpusError("the text has no document: it is empty, or whitespace alone.")
+    return part
 
 
 def _unwritable(stop: str, error: UnknownCharacterError) -> ConfigError:

@@ -24,6 +24,7 @@ from charlstm.nn.gru_window import gru_window
 from charlstm.nn.layer import State
 from charlstm.nn.packed_window import packed_window
 from charlstm.nn.peephole_window import peephole_window
+from charlstm.nn.rnn_window import rnn_window
 from charlstm.nn.starts import Starts
 
 
@@ -230,6 +231,10 @@ class RNNCell(Cell):
         vectors: Tensor | None = None,
         starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
+        if starts is not None and xs.device.type == "cpu":  # where packed sequences are slower
+            inputs = input_products(xs, self.weight_ih, self.bias, weight_hh.dtype, vectors)
+            outputs, h = rnn_window(inputs, state[0], weight_hh, starts)
+            return outputs, (h,)
         weights = [w.to(xs.dtype) for w in (self.weight_ih, weight_hh, self.bias)]
         weights.append(torch.zeros_like(weights[2]))
         outputs, (h,) = _by_torch(torch.rnn_tanh, xs, state, weights, self.training, starts)
@@ -246,6 +251,11 @@ def _fused_lstm(
 ) -> tuple[Tensor, State]:
     """The LSTM of torch, in the type of the recurrent weights; weights: ih, hh and bias."""
     dtype = weights[1].dtype
+    if starts is not None and xs.device.type == "cpu":  # where packed sequences are slower
+        inputs = input_products(xs, weights[0], weights[2], dtype, vectors)
+        h, c = state
+        outputs, h, c = peephole_window(inputs, h, c, weights[1], starts=starts)
+        return outputs, (h, c)
     if xs.dtype == torch.int64:
         size = weights[0].shape[1]
         xs = one_hot(xs, size, dtype) if vectors is None else functional.embedding(xs, vectors)

@@ -51,7 +51,7 @@ def peephole_window(
     h: Tensor,
     c: Tensor,
     weight_hh: Tensor,
-    peephole: Tensor,
+    peephole: Tensor | None = None,
     zoneout_mask_h: Tensor | None = None,
     zoneout_mask_c: Tensor | None = None,
     *,
@@ -63,7 +63,7 @@ def peephole_window(
         inputs: a = W x + b, (T, B, 4H), gates i, f, g, o.
         h, c: the state, (B, H).
         weight_hh: U, (4H, H), in the type of the products.
-        peephole: p_i, p_f, p_o, (3H,).
+        peephole: p_i, p_f, p_o, (3H,); None: zeros, as in an LSTM without peepholes.
         zoneout_mask_h, zoneout_mask_c: the fraction that each unit keeps of its old h and c,
             (T, B, H) each; both or neither.
         starts: where streams start from the zero state; None: nowhere.
@@ -80,13 +80,13 @@ def peephole_window(
 
 class _PeepholeWindow(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0915 - one loop, in the order of the equations
+    def forward(  # noqa: PLR0912, PLR0915 - one loop, in the order of the equations
         ctx: Any,
         inputs: Tensor,
         h: Tensor,
         c: Tensor,
         weight_hh: Tensor,
-        peephole: Tensor,
+        peephole: Tensor | None,
         zoneout_mask_h: Tensor | None,
         zoneout_mask_c: Tensor | None,
         starts: Starts | None,
@@ -95,8 +95,9 @@ class _PeepholeWindow(torch.autograd.Function):
         steps, batch, _ = inputs.shape
         hidden = weight_hh.shape[1]
         product, exact = weight_hh.dtype, state_type(weight_hh)
-        p_i, p_f, p_o = peephole.to(exact).view(3, hidden)
-        p_if = peephole[: 2 * hidden].to(exact).view(2, hidden)
+        if peephole is not None:
+            p_i, p_f, p_o = peephole.to(exact).view(3, hidden)
+            p_if = peephole[: 2 * hidden].to(exact).view(2, hidden)
         hs = buffers.take((steps + 1, batch, hidden), inputs, product)
         cs = buffers.take((steps + 1, batch, hidden), inputs, exact)
         outputs = torch.empty((steps, batch, hidden), dtype=exact, device=inputs.device)
@@ -133,14 +134,16 @@ class _PeepholeWindow(torch.autograd.Function):
                     last_h = last_h.index_fill(0, rows, 0)
             torch.addmm(a, old_h, transposed, out=arguments)
             ifgo.copy_(by_gate)
-            if_.addcmul_(c_wide, p_if)
+            if peephole is not None:
+                if_.addcmul_(c_wide, p_if)
             g.mul_(2)
             ifg.sigmoid_()
             tanh_of(g)
             torch.mul(f, old_c, out=s)
             s.addcmul_(i, g)
             torch.mul(s, 2, out=u)
-            o.addcmul_(s, p_o)
+            if peephole is not None:
+                o.addcmul_(s, p_o)
             ou.sigmoid_()
             tanh_of(u)
             torch.mul(o, u, out=out)
@@ -150,11 +153,15 @@ class _PeepholeWindow(torch.autograd.Function):
                 if zoneout_mask_h is not None:
                     m_o.mul_(1 - zoneout_mask_h[t])
                     n.mul_(1 - zoneout_mask_h[t])
-                n.addcmul_(m_o, p_o)
+                if peephole is not None:
+                    n.addcmul_(m_o, p_o)
                 sigmoid_backward(g, i, grad_input=m_i)
                 sigmoid_backward(old_c, f, grad_input=m_f)
                 tanh_backward(i, g, grad_input=m_g)
-                torch.addcmul(f, m_i, p_i, out=r).addcmul_(m_f, p_f)
+                if peephole is None:
+                    r.copy_(f)
+                else:
+                    torch.addcmul(f, m_i, p_i, out=r).addcmul_(m_f, p_f)
             if zoneout_mask_h is not None and zoneout_mask_c is not None:
                 out.lerp_(last_h, zoneout_mask_h[t])
                 torch.lerp(s, old_c, zoneout_mask_c[t], out=cs[t + 1])
@@ -212,11 +219,13 @@ class _PeepholeWindow(torch.autograd.Function):
                 dc.index_fill_(0, rows, 0)
         flat = d_acts.view(steps * batch, 4 * hidden)
         d_weight = torch.mm(flat.t(), hs[:-1].view(steps * batch, hidden))
-        gates = d_acts.view(steps, batch, 4, hidden)
-        d_peephole = [
-            torch.mul(gates[:, :, gate], seen).sum((0, 1), dtype=exact)
-            for gate, seen in ((0, cs[:-1]), (1, cs[:-1]), (3, new_cs))
-        ]
         buffers.give(da, back)
-        weights = (d_weight, torch.cat(d_peephole).to(peephole.dtype))
-        return d_acts, dh, dc, *weights, None, None, None, None
+        d_peephole = None
+        if peephole is not None:
+            gates = d_acts.view(steps, batch, 4, hidden)
+            parts = [
+                torch.mul(gates[:, :, gate], seen).sum((0, 1), dtype=exact)
+                for gate, seen in ((0, cs[:-1]), (1, cs[:-1]), (3, new_cs))
+            ]
+            d_peephole = torch.cat(parts).to(peephole.dtype)
+        return d_acts, dh, dc, d_weight, d_peephole, None, None, None, None

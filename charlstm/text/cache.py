@@ -53,6 +53,7 @@ class Cached:
     tokenizer: CharTokenizer
     sha256: str
     rare: dict[str, int]
+    empty: int | None
 
 
 class Cache:
@@ -81,8 +82,11 @@ class Cache:
             if not whole:
                 return None
             sha256, rare = str(entry["sha256"]), dict(entry["rare"])
+            empty = entry.get("empty")
+            if not (empty is None or type(empty) is int):
+                return None
             touch(self._path("ids"))
-            return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare)
+            return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare, empty)
         except (OSError, ValueError, KeyError, TypeError, CharlstmError):
             return None  # a damaged or unreadable entry counts as missing
 
@@ -93,6 +97,7 @@ class Cache:
         sha256: str,
         tokenizer: CharTokenizer,
         rare: Mapping[str, int],
+        empty: int | None = None,
     ) -> tuple[Ids, mmap.mmap, Path | None]:
         """Write ids into a new file, map it, and move it into the cache.
 
@@ -100,7 +105,7 @@ class Cache:
             chunks: the ids, in order.
             num_chars: the total number of ids.
             sha256: digest of the text.
-            tokenizer, rare: stored with the ids.
+            tokenizer, rare, empty: stored with the ids.
 
         Returns:
             The ids, the mapped file, and its path (None for an unnamed file).
@@ -131,6 +136,8 @@ class Cache:
                     "tokenizer": tokenizer.to_json(),
                     "rare": dict(rare),
                 }
+                if empty is not None:
+                    entry["empty"] = empty
                 published = self._publish(name, entry, tokenizer)
                 assert self.folder is not None
                 shrink(self.folder, limit)
@@ -196,6 +203,8 @@ class Cache:
             config = self.config.to_json()
             for name in ("split", "val_fraction", "test_fraction", "glob", "exclude"):
                 del config[name]  # these do not affect the ids
+            if not self.config.has_documents:
+                del config["documents"]
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
                 own = hashlib.sha256(b"exact" if source.exact else b"")

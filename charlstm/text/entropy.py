@@ -17,8 +17,7 @@ def unigram_nats(part: Part, vocab_size: int) -> float:
         vocab_size: V; ids are below it.
     """
     counts = np.zeros(vocab_size, dtype=np.int64)
-    for ids in part.segments:
-        for first in range(0, len(ids), _CHUNK):
-            counts += np.bincount(ids[first : first + _CHUNK], minlength=vocab_size)
+    for ids in part.arrays(_CHUNK):
+        counts += np.bincount(ids, minlength=vocab_size)
     p = counts[counts > 0] / max(1, len(part))
     return float(abs((p * np.log(p)).sum()))

@@ -16,6 +16,7 @@ from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
 _HEAD_CHARS = 4096
+_MIN_LINES, _MOST_LINES, _SHORT_LINE = 200, 5000, 40  # of a list of documents
 _MOST_SOURCES = 1000  # sources to examine
 _C1 = frozenset(map(chr, range(0x80, 0xA0)))
 _UNDEFINED_IN_CP1252 = frozenset("\x81\x8d\x8f\x90\x9d")
@@ -42,13 +43,18 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
     yield from _repeated(sources)
     sources = sources[:_MOST_SOURCES]
     yield from _markup(sources, config)
+    if config.documents == "auto" and (count := _lines_alone(sources, config)):
+        yield (
+            f"the text looks like {count:,} short documents, one a line: --documents line trains "
+            "on each by itself. --documents none hides this notice."
+        )
     if misread := [source for source in sources if _is_utf_8(source, config)]:
         yield (
             f"{_names(misread)} valid UTF-8, but read as --encoding "
             f"{shlex.quote(config.encoding)}. Leave the option out if the characters are wrong."
         )
         return
-    found = sorted(_C1 & set(tokenizer.characters + tokenizer.rare))
+    found = sorted(_C1 & set(tokenizer.writable + tokenizer.rare))
     if found:
         shown = ", ".join(f"U+{ord(c):04X}" for c in found[:5]) + (", ..." if found[5:] else "")
         windows = _WINDOWS.get(encoding_named(config.encoding), "")
@@ -59,6 +65,34 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
             if windows
             else "Another --encoding may be correct."
         )
+
+
+def _lines_alone(sources: Sequence[Source], config: TextConfig) -> int:
+    """The number of lines of a text that looks like a list of short documents; otherwise 0.
+
+    Such lines are short and of various lengths, without indentation, blank lines between them or
+    punctuation at their ends, and most are different. Only the beginning of a single source
+    is examined.
+    """
+    if len(sources) != 1:
+        return 0
+    head = _head(sources[0], config)
+    lines = head.splitlines()
+    lines = lines[: len(lines) - (not head.endswith("\n"))][:_MOST_LINES]
+    if len(lines) < _MIN_LINES:
+        return 0
+    lengths = sorted(len(line) for line in lines)
+    longest, median = lengths[len(lengths) * 99 // 100], lengths[len(lengths) // 2]
+    alike = sum(length > 0.8 * longest for length in lengths)  # as in text of a fixed width
+    odd = sum(not line.strip() or line[0].isspace() or line[-1] in ",;:({[-" for line in lines)
+    is_list = (
+        4 <= median <= _SHORT_LINE
+        and longest <= 2 * _SHORT_LINE
+        and alike < 0.4 * len(lines)
+        and odd <= 0.01 * len(lines)
+        and len(set(lines)) >= 0.2 * len(lines)
+    )
+    return head.count("\n") if is_list else 0
 
 
 def _repeated(sources: Sequence[Source]) -> Iterator[str]:

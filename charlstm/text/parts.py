@@ -59,6 +59,17 @@ class Part:
         for start, stop in self.spans.tolist():
             yield self.ids[start:stop]
 
+    @property
+    def groupable(self) -> NDArray[np.int64]:
+        """The spans in an order in which they are read side by side: the text's."""
+        return self.spans
+
+    def arrays(self, most: int) -> Iterator[Ids]:
+        """The ids of all segments, in arrays of at most `most` ids."""
+        for segment in self.segments:
+            for first in range(0, len(segment), most):
+                yield segment[first : first + most]
+
     def joined(self) -> Ids:
         """The ids of all segments in one array: a view of a single segment, otherwise a copy."""
         if len(self.spans) == 1:

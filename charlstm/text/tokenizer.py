@@ -35,6 +35,10 @@ from charlstm.text.code_points import (
 from charlstm.text.equivalents import Mapped, map_text, replacements
 
 REPLACEMENT = "\ufffd"
+BOUNDARY = "\0"
+"""The character that stands for the border between two documents; texts do not contain it."""
+BOUNDARY_ID = 0
+"""Its id, in a vocabulary that has it: no code point is smaller."""
 
 Ids = NDArray[np.unsignedinteger[Any]]
 
@@ -46,10 +50,14 @@ class CharTokenizer:
         characters: the distinct characters, sorted by code point.
         lowercase: whether to convert text to lower case before encoding.
         rare: characters without an id that are read as U+FFFD, which must be in the vocabulary.
+        boundary: whether the first character is `BOUNDARY`, which is never read in a text, nor
+            written.
     """
 
     @check_arguments
-    def __init__(self, characters: str, *, lowercase: bool = False, rare: str = "") -> None:
+    def __init__(
+        self, characters: str, *, lowercase: bool = False, rare: str = "", boundary: bool = False
+    ) -> None:
         for text in (characters, rare):
             if list(text) != sorted(set(text)):
                 raise ConfigError("a vocabulary must be sorted, distinct characters.")
@@ -57,7 +65,10 @@ class CharTokenizer:
             raise ConfigError("a vocabulary must not be empty, or contain rare characters.")
         if rare and REPLACEMENT not in characters:
             raise ConfigError("a vocabulary with rare characters must contain U+FFFD.")
+        if boundary and (characters[0] != BOUNDARY or len(characters) == 1):
+            raise ConfigError("a vocabulary with a boundary must begin with U+0000.")
         self.characters = characters
+        self.boundary = boundary
         self.lowercase = lowercase
         self.rare = rare
         self._points = np.array([ord(c) for c in characters], dtype="<u4")
@@ -65,7 +76,12 @@ class CharTokenizer:
 
     @classmethod
     def from_counts(
-        cls, counts: NDArray[np.int64], *, lowercase: bool = False, min_count: int = 1
+        cls,
+        counts: NDArray[np.int64],
+        *,
+        lowercase: bool = False,
+        min_count: int = 1,
+        boundary: bool = False,
     ) -> tuple[CharTokenizer, dict[str, int]]:
         """A tokenizer from the counts of a text's code points.
 
@@ -73,10 +89,14 @@ class CharTokenizer:
             counts: shape (0x110000,).
             lowercase: fold case before counting.
             min_count: characters that occur less often are read as U+FFFD.
+            boundary: whether U+0000 is the boundary of documents.
 
         Returns:
             The tokenizer, and the rare characters with their counts.
         """
+        if boundary:
+            counts = counts.copy()
+            counts[ord(BOUNDARY)] = 0
         points = np.flatnonzero(counts)
         seen = counts[points]
         if lowercase:
@@ -92,8 +112,10 @@ class CharTokenizer:
         }
         # U+FFFD may itself be rare, and then represents itself.
         vocabulary = {chr(p) for p in points[kept]} | (set() if kept.all() else {REPLACEMENT})
-        characters = "".join(sorted(vocabulary))
-        return cls(characters, lowercase=lowercase, rare="".join(sorted(rare))), rare
+        characters = "".join(sorted(vocabulary | {BOUNDARY} if boundary else vocabulary))
+        rare_characters = "".join(sorted(rare))
+        tokenizer = cls(characters, lowercase=lowercase, rare=rare_characters, boundary=boundary)
+        return tokenizer, rare
 
     @classmethod
     @check_arguments
@@ -111,12 +133,13 @@ class CharTokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The table, a megabyte or more, is built again after unpickling.
-        return functools.partial(type(self), lowercase=self.lowercase, rare=self.rare), (
-            self.characters,
+        make = functools.partial(
+            type(self), lowercase=self.lowercase, rare=self.rare, boundary=self.boundary
         )
+        return make, (self.characters,)
 
     def __hash__(self) -> int:
-        return hash((self.characters, self.lowercase, self.rare))
+        return hash((self.characters, self.lowercase, self.rare, self.boundary))
 
     @property
     def id_dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
@@ -124,7 +147,7 @@ class CharTokenizer:
         return smallest_id_dtype(len(self) - 1)
 
     @check_arguments
-    def encode(self, text: str, unknown: str = "error") -> Ids:
+    def encode(self, text: str, unknown: str = "error", *, boundaries: bool = False) -> Ids:
         """Ids of a text.
 
         Args:
@@ -132,6 +155,7 @@ class CharTokenizer:
             unknown: handling of characters outside the vocabulary: `error`, `skip` (leave out),
                 `replace` (by the first of U+FFFD and space that is in the vocabulary, else by
                 id 0) or `map` (to an equivalent, see `charlstm.text.equivalents`).
+            boundaries: whether the text is a stream of documents, in which U+0000 is the boundary.
 
         Returns:
             Shape (T,), dtype `id_dtype`; T is `len(text)` unless characters are skipped or mapped.
@@ -144,6 +168,8 @@ class CharTokenizer:
         if unknown == "map":
             text = self.map_unknown(text).text
         ids: Ids = self._ids(text)
+        if boundaries and self.boundary:
+            ids[code_points(text) == ord(BOUNDARY)] = BOUNDARY_ID
         # The table has V for unknown characters.
         if not self._knows_all_ascii(text) and (ids == len(self)).any():
             bad = np.flatnonzero(ids == len(self))
@@ -152,7 +178,6 @@ class CharTokenizer:
             if unknown == "skip":
                 ids = np.delete(ids, bad)
             else:
-                ids = ids.copy()
                 ids[bad] = self.replacement_id
         return ids.astype(self.id_dtype, copy=False)
 
@@ -168,7 +193,7 @@ class CharTokenizer:
             ArgumentTypeError: an argument has the wrong type.
             UnknownCharacterError: a character has no equivalent in the vocabulary.
         """
-        unknown = np.flatnonzero(self._ids(text) == len(self)).tolist()
+        unknown = np.flatnonzero(self._is_unknown(text)).tolist()
         return map_text(text, unknown, self._knows, before=before)
 
     @check_arguments
@@ -178,20 +203,21 @@ class CharTokenizer:
 
     @check_arguments
     def unknown_characters(self, text: str) -> dict[str, int]:
-        """Counts of a text's characters outside the vocabulary."""
+        """Counts of a text's characters outside the vocabulary; boundaries do not count."""
         points = code_points(text)
-        missing = points[self._ids(text) == len(self)]
+        missing = points[self._is_unknown(text)]
         found, counts = np.unique(missing, return_counts=True)
         return {chr(p): int(n) for p, n in zip(found, counts, strict=True)}
 
     def decode(self, ids: Any) -> str:
-        """The text of ids, an integer array or sequence of shape (T,).
+        """The text of ids, an integer array or sequence of shape (T,), without boundaries.
 
         Raises:
             ArgumentTypeError: `ids` is something else.
             IdError: an id is outside the vocabulary.
         """
-        points: NDArray[np.uint32] = self._points[self.check_ids(ids)]
+        ids = self.check_ids(ids)
+        points: NDArray[np.uint32] = self._points[ids[ids != BOUNDARY_ID] if self.boundary else ids]
         return points.tobytes().decode("utf-32-le", "surrogatepass")
 
     def check_ids(self, ids: Any) -> NDArray[np.integer[Any]]:
@@ -232,15 +258,21 @@ class CharTokenizer:
 
     @property
     def replacement_id(self) -> int:
-        """The id of an unknown character under `replace`."""
+        """The id of an unknown character under `replace`; never the boundary's."""
         for candidate in (REPLACEMENT, " "):
             if candidate in self.characters:
                 return self.characters.index(candidate)
-        return 0
+        return BOUNDARY_ID + 1 if self.boundary else 0
+
+    @property
+    def writable(self) -> str:
+        """The characters without the boundary."""
+        return self.characters[1:] if self.boundary else self.characters
 
     def to_json(self) -> dict[str, Any]:
         """The tokenizer as a JSON object."""
-        return {"characters": self.characters, "lowercase": self.lowercase, "rare": self.rare}
+        data = {"characters": self.characters, "lowercase": self.lowercase, "rare": self.rare}
+        return {**data, "boundary": True} if self.boundary else data
 
     @classmethod
     def from_json(cls, data: object) -> CharTokenizer:
@@ -250,6 +282,8 @@ class CharTokenizer:
             CheckpointError: the object is not valid.
         """
         kinds = {"characters": str, "lowercase": bool, "rare": str}
+        if isinstance(data, Mapping) and "boundary" in data:  # of documents only
+            kinds["boundary"] = bool
         if (
             not isinstance(data, Mapping)
             or set(data) != set(kinds)
@@ -257,7 +291,7 @@ class CharTokenizer:
         ):
             raise CheckpointError("the tokenizer is not readable.")
         try:
-            return cls(data["characters"], lowercase=data["lowercase"], rare=data["rare"])
+            return cls(**data)
         except ConfigError as error:
             raise CheckpointError(f"the tokenizer is not readable: {error}") from error
 
@@ -267,6 +301,11 @@ class CharTokenizer:
             self._table = self._make_table()
         ids: NDArray[np.unsignedinteger[Any]] = self._table[code_points(text)]
         return ids
+
+    def _is_unknown(self, text: str) -> NDArray[np.bool_]:
+        """Whether each character is outside the vocabulary; a boundary, if there is one, is not."""
+        unknown: NDArray[np.bool_] = self._ids(text) == len(self)
+        return unknown & (code_points(text) != ord(BOUNDARY)) if self.boundary else unknown
 
     def _knows(self, character: str) -> bool:
         return bool(self._ids(character)[0] != len(self))
@@ -290,6 +329,8 @@ class CharTokenizer:
         size = len(self)
         table = np.full(CODE_POINTS, size, dtype=smallest_id_dtype(size))
         table[self._points] = np.arange(size)
+        if self.boundary:
+            table[ord(BOUNDARY)] = size
         # As in training. Characters that did not occur there stay unknown.
         table[[ord(c) for c in self.rare]] = self.replacement_id
         if self.lowercase:

@@ -1,66 +1,24 @@
-"""Batches of B windows of T characters, addressed by epoch and index.
-
-`batch(epoch, index)` does not depend on earlier calls, so (epoch, index) is all that a resume
-needs.
-"""
+"""Batches of B windows of T characters, addressed by epoch and index."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import WindowConfig
 from charlstm.errors import CorpusError
+from charlstm.text.batches import Batch, Windows, seeded_rng
+from charlstm.text.document_part import DocumentPart
+from charlstm.text.document_windows import (
+    PackedDocuments,
+    ShuffledDocumentWindows,
+    fit_documents,
+)
 from charlstm.text.parts import Part
+from charlstm.text.permutation import shuffle
 from charlstm.text.tokenizer import Ids
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of B windows of T characters, with targets.
-
-    Attributes:
-        inputs: ids, shape (T, B), int64.
-        targets: `inputs` one character later, shape (T, B), int64.
-        fresh: whether all states start from zero; otherwise they are carried over.
-        reset: streams whose state starts from zero, shape (B,); None: `fresh` applies to all.
-        starts: inputs before which the state is set to zero, shape (T, B); None: nowhere.
-    """
-
-    inputs: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    fresh: bool
-    reset: NDArray[np.bool_] | None = None
-    starts: NDArray[np.bool_] | None = None
-
-    def chunk(self, number: int, count: int) -> Batch:
-        """Chunk `number`, from 0, of `count` of nearly equal length; shape (~T / count, B)."""
-        if count == 1:
-            return self
-        length = len(self.inputs)
-        part = slice(number * length // count, (number + 1) * length // count)
-        first = number == 0
-        return Batch(
-            self.inputs[part],
-            self.targets[part],
-            fresh=self.fresh and first,
-            reset=self.reset if first else None,
-            starts=None if self.starts is None else self.starts[part],
-        )
-
-
-class Windows(Protocol):
-    """The batches of a training text."""
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Number of batches in each epoch."""
-
-    def batch(self, epoch: int, index: int) -> Batch:
-        """Batch `index` of epoch `epoch`, both counted from 0."""
 
 
 def fit(part: Part, config: WindowConfig) -> WindowConfig:
@@ -78,6 +36,8 @@ def fit(part: Part, config: WindowConfig) -> WindowConfig:
             "needed, one to read and one to predict.\n"
             "Give more text, or a smaller --val-fraction and --test-fraction."
         )
+    if isinstance(part, DocumentPart):
+        return fit_documents(part, config)
     pairs = np.sort(part.lengths - 1)[::-1]
     half = int(np.searchsorted(np.cumsum(pairs), part.predictions / 2))
     maxlen = min(config.maxlen, max(1, int(pairs[half])))
@@ -87,12 +47,17 @@ def fit(part: Part, config: WindowConfig) -> WindowConfig:
 
 def make_windows(part: Part, config: WindowConfig, seed: int) -> Windows:
     """The batches for a configuration, whose sizes must fit the part (see `fit`)."""
+    sizes = config.maxlen, config.batch_size
+    if isinstance(part, DocumentPart):
+        if config.stateless:
+            return ShuffledDocumentWindows(part, *sizes, config.step, seed)
+        return PackedDocuments(part, *sizes, seed, reset=config.reset)
     if config.stateless:
-        return IndependentWindows(part, config.maxlen, config.batch_size, config.step, seed)
+        return IndependentWindows(part, *sizes, config.step, seed)
     if len(part.spans) == 1:
         ids = next(part.segments)
-        return CarriedWindows(ids, config.maxlen, config.batch_size, seed, reset=config.reset)
-    return SegmentedWindows(part, config.maxlen, config.batch_size, seed, reset=config.reset)
+        return CarriedWindows(ids, *sizes, seed, reset=config.reset)
+    return SegmentedWindows(part, *sizes, seed, reset=config.reset)
 
 
 def _windows(pairs: NDArray[np.int64], maxlen: int, step: int) -> NDArray[np.int64]:
@@ -130,12 +95,12 @@ class CarriedWindows:
         return self._batches
 
     def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
-        offset = int(_rng(self._seed, epoch).integers(self._max_offset + 1))
+        offset = int(seeded_rng(self._seed, epoch).integers(self._max_offset + 1))
         first = offset + index * self._maxlen
         window = self._ids[self._index + first].astype(np.int64)
         reset = None
         if self._reset:
-            reset = _rng(self._seed, epoch, index).random(window.shape[1]) < self._reset
+            reset = seeded_rng(self._seed, epoch, index).random(window.shape[1]) < self._reset
         return Batch(window[:-1], window[1:], fresh=index == 0, reset=reset)
 
 
@@ -177,7 +142,7 @@ class SegmentedWindows:
         return self._windows // self._batch_size
 
     def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
-        rng = _rng(self._seed, epoch)
+        rng = seeded_rng(self._seed, epoch)
         offsets = rng.integers(self._spare + 1)  # (S,)
         shift = int(rng.integers(self._batch_size))
         streams = np.arange(self._batch_size)
@@ -188,7 +153,7 @@ class SegmentedWindows:
         window = self._ids[starts[None, :] + self._within].astype(np.int64)  # (T + 1, B)
         reset = within == 0
         if self._reset:
-            reset |= _rng(self._seed, epoch, index).random(len(reset)) < self._reset
+            reset |= seeded_rng(self._seed, epoch, index).random(len(reset)) < self._reset
         return Batch(
             window[:-1], window[1:], fresh=index == 0, reset=reset if reset.any() else None
         )
@@ -216,44 +181,9 @@ class IndependentWindows:
     def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
         first = index * self._batch_size
         places = np.arange(first, min(first + self._batch_size, self._windows), dtype=np.uint64)
-        key = int(_rng(self._seed, epoch).integers(2**63))
+        key = int(seeded_rng(self._seed, epoch).integers(2**63))
         numbers = shuffle(places, self._windows, key).astype(np.int64)
         segment = np.searchsorted(self._first, numbers, side="right") - 1
         starts = self._starts[segment] + (numbers - self._first[segment]) * self._step
         window = self._ids[starts[None, :] + self._offsets].astype(np.int64)
         return Batch(window[:-1], window[1:], fresh=True)
-
-
-def shuffle(places: NDArray[np.uint64], size: int, key: int) -> NDArray[np.uint64]:
-    """Images of `places` under a pseudo-random permutation of 0..size-1, in O(1) memory.
-
-    A Feistel network on 2b bits is a bijection for any round function. It is applied again to
-    values of `size` or more until all are below (cycle walking), which gives a bijection on
-    0..size-1. (Black & Rogaway 2002, "Ciphers with arbitrary finite domains".)
-    """
-    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
-    mask = np.uint64((1 << int(half)) - 1)
-    out = places.copy()
-    todo = np.arange(len(out))
-    while todo.size:
-        out[todo] = _feistel(out[todo], half, mask, key)
-        todo = todo[out[todo] >= size]
-    return out
-
-
-def _feistel(
-    values: NDArray[np.uint64], half: np.uint64, mask: np.uint64, key: int
-) -> NDArray[np.uint64]:
-    left, right = values >> half, values & mask
-    for turn in range(4):
-        mixed = right + np.uint64((key + turn * 0x9E3779B97F4A7C15) % 2**64)
-        # The finalizer of splitmix64 (Steele, Lea & Flood 2014); products wrap around.
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        left, right = right, left ^ ((mixed ^ (mixed >> np.uint64(31))) & mask)
-    return (left << half) | right
-
-
-def _rng(*numbers: int) -> np.random.Generator:
-    """A generator seeded by a seed, an epoch, and optionally a batch index."""
-    return np.random.default_rng(numbers)

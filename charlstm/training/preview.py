@@ -10,6 +10,7 @@ from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.events import Previewed
 from charlstm.training.state import TrainState, weights_of
 
+_DOCUMENTS = 5
 PREVIEW = SampleConfig(temperature=0.8, length=200)
 
 
@@ -17,4 +18,7 @@ def preview(state: TrainState, tokenizer: CharTokenizer) -> Previewed:
     """A preview, sampled with a generator of its own, which the step seeds."""
     model = LanguageModel(weights_of(state.network), state.config, tokenizer)
     config = replace(PREVIEW, seed=state.progress.step)
+    if tokenizer.boundary:  # several, as one may be short
+        documents = [sample.text for sample in model.samples(_DOCUMENTS, config=config)]
+        return Previewed(state.progress.step, "\n".join(documents))
     return Previewed(state.progress.step, "".join(model.generate(config=config)))

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from charlstm.config import Config, WindowConfig
+from charlstm.config import Config, TextConfig, WindowConfig
 from charlstm.errors import ConfigError, CorpusError, DeviceError
 from charlstm.format.checkpoint import read_checkpoint
 from charlstm.format.files import replace_file
@@ -29,6 +29,7 @@ from charlstm.runs.folder import Run
 from charlstm.text.cache import cache_folder, map_ids
 from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
+from charlstm.text.document_splits import DocumentRecord, DocumentSplit, document_split
 from charlstm.text.parts import Part
 from charlstm.text.splits import Split
 from charlstm.text.tokenizer import CharTokenizer
@@ -173,7 +174,7 @@ def receive_run(group: ProcessGroup) -> Trainer | None:
         config = replace(config, train=replace(config.train, processes=count))
     facts = json.loads(group.broadcast())
     checkpoint = read_checkpoint(Path("the leader's checkpoint"), io.BytesIO(group.broadcast()))
-    corpus = _receive_ids(group, facts)
+    corpus = _receive_ids(group, facts, config.text)
     divide_threads(config.train.threads, group)
     keep_freed_memory()
     device = pick_device(config.train.device, group.local_rank)
@@ -200,7 +201,7 @@ def _send_ids(group: ProcessGroup, corpus: Corpus) -> None:
     _check_all_have(group, True)
 
 
-def _receive_ids(group: ProcessGroup, facts: dict[str, Any]) -> Corpus:
+def _receive_ids(group: ProcessGroup, facts: dict[str, Any], text: TextConfig) -> Corpus:
     """The leader's corpus: ids from its file, from this machine's copy, or as they are sent."""
     tokenizer = CharTokenizer.from_json(facts["tokenizer"])
     size, digest = facts["num_chars"] * tokenizer.id_dtype.itemsize, facts["ids_sha256"]
@@ -235,7 +236,12 @@ def _receive_ids(group: ProcessGroup, facts: dict[str, Any]) -> Corpus:
                 shrink(path.parent, cache_limit())
     _check_all_have(group, ids is not None)
     assert ids is not None
-    split = Split.from_json(facts["split"], facts["num_chars"])
+    split: Split | DocumentSplit
+    if text.has_documents:
+        record = DocumentRecord.from_json(facts["split"])
+        split = document_split(ids, text.val_fraction, text.test_fraction, record)
+    else:
+        split = Split.from_json(facts["split"], facts["num_chars"])
     return Corpus(ids, tokenizer, facts["sha256"], {}, split, mapping, path)
 
 

@@ -19,14 +19,15 @@ from charlstm.planner.fitted import ALWAYS, DEFAULT_MINUTES
 from charlstm.planner.rules import Choice, choose, implied
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
+from charlstm.text.boundaries import read_stream
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.entropy import unigram_nats
 from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary, without_effect
 from charlstm.text.folders import details as folder_details
 from charlstm.text.hints import hints
-from charlstm.text.reading import read_text
 from charlstm.text.repetition import repeated_share
 from charlstm.text.sources import Source, find_sources
+from charlstm.text.splits import Split
 from charlstm.text.windows import fit
 from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch
@@ -41,6 +42,7 @@ from charlstm.training.device import (
 from charlstm.training.events import Compiling, Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
+from charlstm.training.notices import notice_characters, notice_split
 from charlstm.training.process_group import ProcessGroup
 from charlstm.training.replicate import check_processes, choose_processes, send_run
 from charlstm.training.saving import Saver
@@ -114,12 +116,9 @@ def new_run(
         if not sources:
             sources, skipped = _find(arguments, config, runs_dir, notice, details)
         corpus = load_corpus(sources, config.text, progress=progress)
-        if config.text.split == "auto" and corpus.split.method != "tail":
-            notice(
-                f"the end of the text is another kind of text than the rest: {_blocks(corpus)} "
-                "spread over the text are held out (--split tail holds out the end)."
-            )
-        config = config.override({"split": corpus.split.method})
+        notice_split(corpus, config.text, notice)
+        if isinstance(corpus.split, Split):
+            config = config.override({"split": corpus.split.method})
         for hint in hints(sources, corpus.tokenizer, config.text):
             notice(hint)
         config = _configure(config, given, corpus, device, group, notice, on_choice, begun, watch)
@@ -211,7 +210,7 @@ def _configure(
     ):
         if old != new:
             notice(f"{flag} reduced from {old} to {new}: the text is short.")
-    _notice_text(corpus, config, notice)
+    notice_characters(corpus, config.text, notice)
     train = replace(
         config.train,
         epochs=config.train.epochs or (ENDLESS if config.train.minutes else default_epochs(size)),
@@ -221,27 +220,6 @@ def _configure(
     if choice is not None and on_choice is not None:
         on_choice(config, choice)
     return config
-
-
-def _blocks(corpus: Corpus) -> str:
-    """The number of held-out blocks and their length, for display."""
-    blocks = corpus.split.val + corpus.split.test
-    size = (len(corpus.val) + len(corpus.test)) / len(blocks)
-    return f"{len(blocks)} block{'s' * (len(blocks) != 1)} of about {size:,.0f} characters"
-
-
-def _notice_text(corpus: Corpus, config: Config, notice: Notice) -> None:
-    """Report rare characters that were replaced, and a validation part that is missing."""
-    if corpus.rare:
-        shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
-        notice(
-            f"{len(corpus.rare)} rare characters, {sum(corpus.rare.values()):,} times in all, "
-            f"became U+FFFD (--min-count {config.text.min_count}): {shown}"
-            + (" ..." if len(corpus.rare) > 10 else "")
-        )
-    if corpus.val.predictions < 1:
-        why = "too short a validation part" if len(corpus.val) else "no validation part"
-        notice(f"{why}: the best checkpoint is chosen by the training loss.")
 
 
 def _find(
@@ -296,7 +274,7 @@ def _choose(
 
 def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:
     def write(file: IO[bytes]) -> None:
-        for chunk in read_text(sources, config.text):
+        for chunk in read_stream(sources, config.text):
             file.write(chunk.encode("utf-8", "surrogatepass"))
 
     try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from charlstm.config import TrainConfig
 from charlstm.nn.starts import Starts
-from charlstm.text.windows import Batch
+from charlstm.text.batches import Batch
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.optim import losses as cross_entropies
 from charlstm.training.optim import shrink

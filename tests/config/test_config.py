@@ -114,7 +114,7 @@ def test_every_number_has_a_range() -> None:
                 assert isinstance(spec.metadata["within"], Range), spec.name
             elif type_of(kind, spec.name) is str:
                 assert spec.metadata["choices"] or spec.name in (
-                    "encoding", "blank", "prompt", "prompt_file", "separator",
+                    "encoding", "documents", "blank", "prompt", "prompt_file", "separator",
                 )  # fmt: skip
 
 

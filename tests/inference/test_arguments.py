@@ -110,13 +110,16 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
     ),
     "CharTokenizer": (
         CharTokenizer, {"characters": "ab"},
-        {"characters": {"str"}, "lowercase": {"bool"}, "rare": {"str"}},
+        {"characters": {"str"}, "lowercase": {"bool"}, "rare": {"str"}, "boundary": {"bool"}},
     ),
     "from_text": (
         CharTokenizer.from_text, {"text": "ab"},
         {"text": {"str"}, "lowercase": {"bool"}, "min_count": {"int"}},
     ),
-    "encode": (TOKENIZER.encode, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
+    "encode": (
+        TOKENIZER.encode, {"text": "ab"},
+        {"text": {"str"}, "unknown": {"str"}, "boundaries": {"bool"}},
+    ),
     "unknown_characters": (TOKENIZER.unknown_characters, {"text": "ab"}, {"text": {"str"}}),
     "knows": (TOKENIZER.knows, {"text": "a"}, {"text": {"str"}}),
     "map_unknown": (TOKENIZER.map_unknown, {"text": "ab"}, {"text": {"str"}, "before": {"str"}}),

@@ -15,11 +15,12 @@ from charlstm.cells import CELLS, TRAINING_KERNEL_CELLS, ZONEOUT_CELLS
 from charlstm.config import ModelConfig
 from charlstm.kernels.availability import unavailable
 from charlstm.nn.cell import Cell, one_hot
-from charlstm.nn.cells import PeepholeCell
+from charlstm.nn.cells import CELL_MODULES, PeepholeCell, _by_torch
 from charlstm.nn.gru_window import gru_window
 from charlstm.nn.network import CharLSTM
 from charlstm.nn.packed_window import packed_window
 from charlstm.nn.peephole_window import peephole_window
+from charlstm.nn.rnn_window import rnn_window
 from charlstm.nn.starts import Starts
 from tests.nn.test_cells import HIDDEN, INPUTS, WITH_IDS, keep_the_same, make
 from tests.nn.test_windows import gru_arguments, peephole_arguments
@@ -102,6 +103,53 @@ def test_gradients_of_windows_by_hand() -> None:
     assert torch.autograd.gradcheck(peephole, peephole_arguments())
     assert torch.autograd.gradcheck(peephole, [*peephole_arguments(), *zoneout])
     assert torch.autograd.gradcheck(lambda *g: gru_window(*g, starts=starts), gru_arguments())
+    lstm = peephole_arguments()[:4]
+    assert torch.autograd.gradcheck(lambda *g: peephole_window(*g, starts=starts), lstm)
+    assert torch.autograd.gradcheck(peephole_window, lstm)
+    parts = (lstm[0][..., :HIDDEN], lstm[1], lstm[3][:HIDDEN])
+    rnn = [part.detach().clone().requires_grad_() for part in parts]
+    assert torch.autograd.gradcheck(lambda *g: rnn_window(g[0], g[1], g[2], starts), rnn)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_torch_s_functions_read_packed_sequences(name: str) -> None:
+    """As on a GPU."""
+    cell, xs, state = make(name)
+    functions: dict[str, Any] = {"lstm": torch.lstm, "gru": torch.gru, "rnn": torch.rnn_tanh}
+    bias_x: Tensor = cell.bias
+    bias_h = torch.zeros_like(bias_x)
+    if name == "gru":
+        gates = 3 * HIDDEN
+        bias_x = cell.bias[:gates]
+        bias_h = torch.cat([torch.zeros_like(bias_x[HIDDEN:]), cell.bias[gates:]])
+    weights = [cell.weight_ih, cell.weight_hh, bias_x, bias_h]
+    leaves = [xs, *state, *cell.parameters()]
+    outputs, last = _by_torch(functions[name], xs, state, weights, True, Starts(MASK))
+    found = with_gradients([outputs, *last], leaves)
+    expected = with_gradients(by_document(cell, xs, state, MASK), leaves)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_bfloat16_products(name: str) -> None:
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        cell = CELL_MODULES[name](5, 16)
+        with torch.no_grad():
+            for parameter in cell.parameters():
+                parameter.normal_(0, 0.4)
+        xs = torch.randn(*MASK.shape, 5, requires_grad=True)
+        state = tuple(torch.randn(MASK.shape[1], 16, requires_grad=True) for _ in cell.spec.state)
+        given = xs.to(dtype)
+        outputs, last = cell.window(given, state, cell.weight_hh.to(dtype), None, Starts(MASK))
+        assert {part.dtype for part in last} == {torch.float32}
+        total = outputs.float().square().sum() + sum(part.sum() for part in last)
+        gradients = torch.autograd.grad(total, [xs, *state, *cell.parameters()])
+        results.append([outputs.float(), *last, *gradients])
+    for exact, rough in zip(*results, strict=True):
+        assert (exact - rough).abs().max() <= 0.05 * exact.detach().abs().max()
 
 
 @pytest.mark.parametrize("name", CELLS)

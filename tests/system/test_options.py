@@ -52,6 +52,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "lowercase": st.booleans(),
     "min_count": st.integers(1, 30),
     "split": st.sampled_from(["auto", "tail", "blocks"]),
+    "documents": st.sampled_from(["none", "auto", "line", "blank-line"]),
     "val_fraction": st.sampled_from([0.0, 0.001, 0.1, 0.4]),
     "test_fraction": st.sampled_from([0.0, 0.1, 0.5]),
     "cell": st.sampled_from(CELLS),

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from charlstm.config import WindowConfig
 from charlstm.errors import CorpusError
 from charlstm.text.parts import Part
+from charlstm.text.permutation import shuffle
 from charlstm.text.windows import (
     CarriedWindows,
     IndependentWindows,
     fit,
     make_windows,
-    shuffle,
 )
 
 IDS = np.arange(100, dtype=np.uint8)

@@ -14,7 +14,7 @@ from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.own_text import read_own_text, recorded_split
 from charlstm.text import splits
 from charlstm.text.parts import Part
-from charlstm.text.splits import tail_split
+from charlstm.text.splits import Split, tail_split
 from charlstm.text.windows import make_windows
 from charlstm.training.loop import Trainer
 from tests.training import test_trainer
@@ -80,6 +80,7 @@ def test_train_and_eval_agree_on_blocks(start: Start, direction: str) -> None:
 
 def test_the_held_out_blocks_are_not_read_in_training(start: Start) -> None:
     trainer = start("x", **BLOCKS)
+    assert isinstance(trainer.corpus.split, Split)
     held = {n for a, b in trainer.corpus.split.val + trainer.corpus.split.test for n in range(a, b)}
     assert len(held) == int(672 * 0.2) + int(672 * 0.1)
     # The same windows over positions in place of characters.

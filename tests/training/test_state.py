@@ -11,8 +11,9 @@ import torch
 
 from charlstm.config import Config, WindowConfig
 from charlstm.errors import CheckpointError, ConfigError
+from charlstm.text.batches import Batch
 from charlstm.text.parts import Part
-from charlstm.text.windows import Batch, fit, make_windows
+from charlstm.text.windows import fit, make_windows
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.distributed import DistributedGroup
 from charlstm.training.rank import RankInfo

@@ -1,0 +1,166 @@
+"""Batches of packed documents (see `charlstm.text.document_part`).
+
+In each epoch the documents are put into another order, one after the other, B d1 B d2 ... B dn B.
+Windows are cut from this sequence, and a stream starts from a zero state wherever it reads a
+boundary. The order is a pseudo-random permutation, so any batch can be made without those before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.config import WindowConfig
+from charlstm.text.batches import Batch, seeded_rng
+from charlstm.text.document_part import DocumentPart
+from charlstm.text.permutation import shuffle
+from charlstm.text.tokenizer import BOUNDARY_ID
+
+_BLOCK = 1 << 18  # documents whose order is computed at once
+
+
+class _Sequence:
+    """The documents of a part in the order of each epoch.
+
+    Args:
+        part: the documents.
+        seed: of the orders.
+
+    Attributes:
+        size: number of characters, each document's end included.
+        longest: of the longest document, its end included.
+    """
+
+    def __init__(self, part: DocumentPart, seed: int) -> None:
+        self._ids = part.ids
+        self._starts = part.spans[:, 0]
+        self._lengths = part.lengths - 1
+        self._seed = seed
+        self.size = len(part)
+        self.longest = int(self._lengths.max())
+        self._epoch = -1
+        self._key = 0
+        self._first = np.zeros(len(self._starts) + 1, dtype=np.int64)
+
+    def begins(self, epoch: int) -> NDArray[np.int64]:
+        """Where each document of an epoch begins, in its order, and `size`: (D + 1,)."""
+        if epoch != self._epoch:
+            self._key = int(seeded_rng(self._seed, epoch).integers(2**63))
+            count, done = len(self._starts), 0
+            for block in range(0, count, _BLOCK):
+                numbers = np.arange(block, min(block + _BLOCK, count))
+                sums = done + np.cumsum(self._lengths[self._document(numbers)])
+                self._first[numbers + 1] = sums
+                done = int(sums[-1])
+            self._epoch = epoch
+        return self._first
+
+    def _document(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        count = len(self._starts)
+        return shuffle(numbers.astype(np.uint64), count, self._key).astype(np.int64)
+
+    def read(self, epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ids at places of the sequence, 0 to `size`; place `size` is the last document's end."""
+        begins = self.begins(epoch)
+        flat = places.ravel()
+        numbers = np.minimum(np.searchsorted(begins, flat, side="right"), len(begins) - 1) - 1
+        present, which = np.unique(numbers, return_inverse=True)
+        shift = self._starts[self._document(present)] - begins[present]
+        ids: NDArray[np.int64] = self._ids[flat + shift[which]].astype(np.int64)
+        return ids.reshape(places.shape)
+
+
+def fit_documents(part: DocumentPart, config: WindowConfig) -> WindowConfig:
+    """Reduce window length and batch size to fit documents: each stream has a window at least."""
+    maxlen = min(config.maxlen, part.predictions)
+    room = part.predictions // maxlen
+    if config.stateless:
+        room = (part.predictions - maxlen) // config.step + 1
+    return replace(config, maxlen=maxlen, batch_size=min(config.batch_size, room))
+
+
+def _batch(
+    sequence: _Sequence,
+    epoch: int,
+    places: NDArray[np.int64],
+    *,
+    fresh: bool,
+    reset: NDArray[np.bool_] | None = None,
+) -> Batch:
+    """The batch at places (T + 1, B) of an epoch's sequence."""
+    window = sequence.read(epoch, places)
+    inputs = window[:-1]
+    return Batch(inputs, window[1:], fresh=fresh, reset=reset, starts=inputs == BOUNDARY_ID)
+
+
+class PackedDocuments:
+    """B parallel streams of whole documents in windows with carried state.
+
+    Each stream begins with the first document that begins near its share of the sequence, or within
+    a document where it is a long one. Up to B times the length of a window and a document are not
+    used in an epoch.
+
+    Args:
+        part: the documents.
+        maxlen: T.
+        batch_size: B.
+        seed: of the orders and random resets.
+        reset: fraction of windows that start from a zero state in addition.
+    """
+
+    def __init__(
+        self, part: DocumentPart, maxlen: int, batch_size: int, seed: int, *, reset: float = 0.0
+    ) -> None:
+        self._sequence = _Sequence(part, seed)
+        self._maxlen = maxlen
+        self._seed = seed
+        self._reset = reset
+        stream = self._sequence.size // batch_size
+        # How far a stream may begin behind its share; its windows end before the next share.
+        self._slack = max(0, min(self._sequence.longest, maxlen, stream - maxlen))
+        self._batches = (stream - self._slack) // maxlen
+        self._shares = np.arange(batch_size) * stream
+        self._within = np.arange(maxlen + 1)[:, None]
+
+    @property
+    def batches_per_epoch(self) -> int:  # noqa: D102 - see Windows
+        return self._batches
+
+    def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
+        begins = self._sequence.begins(epoch)
+        nearest = begins[np.searchsorted(begins, self._shares)]
+        first = np.where(nearest - self._shares <= self._slack, nearest, self._shares)
+        reset = None
+        if self._reset:
+            draws = seeded_rng(self._seed, epoch, index).random(len(first))
+            reset = draws < self._reset
+        places = first[None, :] + index * self._maxlen + self._within  # (T + 1, B)
+        return _batch(self._sequence, epoch, places, fresh=index == 0, reset=reset)
+
+
+class ShuffledDocumentWindows:
+    """Shuffled windows of packed documents with stride `step`, each from a zero state."""
+
+    def __init__(
+        self, part: DocumentPart, maxlen: int, batch_size: int, step: int, seed: int
+    ) -> None:
+        self._sequence = _Sequence(part, seed)
+        self._batch_size = batch_size
+        self._step = step
+        self._seed = seed
+        self._windows = (self._sequence.size - maxlen) // step + 1
+        self._within = np.arange(maxlen + 1)[:, None]
+
+    @property
+    def batches_per_epoch(self) -> int:  # noqa: D102 - see Windows
+        return -(-self._windows // self._batch_size)
+
+    def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
+        first = index * self._batch_size
+        numbers = np.arange(first, min(first + self._batch_size, self._windows), dtype=np.uint64)
+        # Another key than the order's of the documents.
+        key = int(seeded_rng(self._seed, epoch, 1).integers(2**63))
+        starts = shuffle(numbers, self._windows, key).astype(np.int64) * self._step
+        return _batch(self._sequence, epoch, starts[None, :] + self._within, fresh=True)

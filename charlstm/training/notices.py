@@ -1,0 +1,43 @@
+"""What a new run reports of its text."""
+
+from __future__ import annotations
+
+from charlstm.config import TextConfig
+from charlstm.text.corpus import Corpus
+from charlstm.text.document_splits import DocumentSplit
+from charlstm.training.events import Notice
+
+
+def notice_split(corpus: Corpus, config: TextConfig, notice: Notice) -> None:
+    """Report held-out blocks that were chosen automatically, and the documents."""
+    split = corpus.split
+    if isinstance(split, DocumentSplit):
+        record = split.record
+        test = f", {record.test:,} for testing" if record.test else ""
+        empty = f"; {corpus.empty:,} empty ones are left out" if corpus.empty else ""
+        notice(
+            f"{record.documents:,} documents, {record.val:,} held out for validation{test}{empty}."
+        )
+    elif config.split == "auto" and split.method != "tail":
+        blocks = split.val + split.test
+        size = (len(corpus.val) + len(corpus.test)) / len(blocks)
+        plural = "s" * (len(blocks) != 1)
+        notice(
+            "the end of the text is another kind of text than the rest: "
+            f"{len(blocks)} block{plural} of about {size:,.0f} characters spread over the text are "
+            "held out (--split tail holds out the end)."
+        )
+
+
+def notice_characters(corpus: Corpus, config: TextConfig, notice: Notice) -> None:
+    """Report rare characters that were replaced, and a validation part that is missing."""
+    if corpus.rare:
+        shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
+        notice(
+            f"{len(corpus.rare)} rare characters, {sum(corpus.rare.values()):,} times in all, "
+            f"became U+FFFD (--min-count {config.min_count}): {shown}"
+            + (" ..." if len(corpus.rare) > 10 else "")
+        )
+    if corpus.val.predictions < 1:
+        why = "too short a validation part" if len(corpus.val) else "no validation part"
+        notice(f"{why}: the best checkpoint is chosen by the training loss.")
