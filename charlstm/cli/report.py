@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charlstm.cli.full_command import as_options, full_command
 from charlstm.cli.output import counted, duration
 from charlstm.cli.verdict import verdict
-from charlstm.config import SECTIONS, Config
-from charlstm.config.fields import flag_of
+from charlstm.config import Config
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
 from charlstm.runs.maturity import MORE, hardly_trained
@@ -65,50 +64,9 @@ def explain(
     say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
 
 
-def full_command(texts: Sequence[str], runs_dir: Path, *options: str) -> str:
-    """The command line that trains on texts with options.
-
-    Args:
-        texts: files and folders.
-        runs_dir: the folder of runs.
-        options: what `as_options` returns.
-    """
-    from charlstm.runs.find import DEFAULT_RUNS_DIR
-
-    folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
-    words = ["charlstm", "train", *map(as_argument, texts), folder, *options]
-    return " ".join(word for word in words if word)
-
-
 def _count(chars: float) -> str:
     """A number of characters, rounded for display."""
     return f"{chars / 1e6:.1f} million" if chars >= 1e6 else f"{round(chars, -3) or chars:,.0f}"
-
-
-def as_argument(text: str) -> str:
-    """A text's name, quoted for a shell, and never read as an option."""
-    return shlex.quote(f"./{text}" if text.startswith("-") and text != "-" else text)
-
-
-def as_options(config: Config, names: Collection[str]) -> str:
-    """The command-line options for some fields, in the fields' order."""
-    words = []
-    for name in SECTIONS:
-        section = getattr(config, name)
-        for spec in dataclasses.fields(section):
-            value = getattr(section, spec.name)
-            if spec.name not in names:
-                continue
-            flag = flag_of(spec)
-            if isinstance(value, tuple):  # a repeatable option
-                words += [f"{flag} {shlex.quote(part)}" for part in value]
-                continue
-            words.append(f"--no-{flag.removeprefix('--')}" if value is False else flag)
-            if not value and spec.metadata["zero"]:
-                words.append(spec.metadata["zero"])
-            elif not isinstance(value, bool):
-                words.append(shlex.quote(str(value)))  # str keeps all digits of a float
-    return " ".join(words)
 
 
 def notice_load(trainer: Trainer, before: CpuUse, say: Any) -> None:

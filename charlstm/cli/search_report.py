@@ -6,7 +6,7 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from charlstm.cli.report import as_options, full_command
+from charlstm.cli.full_command import as_options, full_command
 from charlstm.config import Config
 from charlstm.config.fields import flag_of
 

@@ -7,6 +7,8 @@ included.
 Zoneout (Krueger et al. 2017) with probability z: each unit of c and of h keeps its old value with
 probability z at each step of training; evaluation takes the mean, z*old + (1-z)*new. As there, h'
 is computed from the new cell state before zoneout.
+
+More than 300 lines: one class a cell, and what they share.
 """
 
 from __future__ import annotations
