@@ -135,7 +135,7 @@ def _test(search: Search, run: str) -> TestLoss | None:
         search.plan.texts, text.glob, text.exclude, runs_dir=search.plan.runs_dir
     )
     corpus = load_corpus(sources, text, tokenizer=model.tokenizer, sha256=search.record.sha256)
-    if len(corpus.test) < 2:
+    if corpus.test.predictions < 1:
         return None
     nats = model.score_ids(corpus.test).nats_per_char
     search.shared.set_attribute(TEST, [*known, {"run": run, "nats": nats}])

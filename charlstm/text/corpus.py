@@ -75,7 +75,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def has_other_tail(self) -> bool:
         """Whether the tail is held out and is another kind of text than the rest."""
         held = len(self.val) + len(self.test)

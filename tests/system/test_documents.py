@@ -12,7 +12,11 @@ from tests.cli.test_train import assert_same_run, begin, wait_for
 from tests.conftest import TINY
 from tests.system.test_processes import finish, reached, workers
 
-KINDS = [["--cell", "gru"], ["--cell", "coupled", "--direction", "both"], ["--stateless"]]
+KINDS = [
+    ["--cell", "gru"],
+    ["--cell", "coupled", "--direction", "both"],
+    ["--stateless", "--grow", "0"],
+]
 
 
 @pytest.fixture
@@ -32,14 +36,14 @@ def test_killed_and_resumed(
 ) -> None:
     runs = tmp_path / "checkpoints"
     train = [
-        "train", names.name, *TINY, "--documents", "line", "--epochs", "40", "--save-every", "25",
+        "train", names.name, *TINY, "--documents", "line", "--epochs", "1", "--save-every", "25",
         "--log-every", "10", "--precision", "float32", "--processes", str(processes), *options,
     ]  # fmt: skip
     whole = begin(tmp_path, *train, "--name", "whole")
     said = finish(whole)
     assert whole.returncode == 0, said
     assert "504 documents, " in said
-    for step in (60, 110):
+    for step in (60, 130):
         name = f"killed-{step}"
         killed = begin(tmp_path, *train, "--name", name)
         wait_for(lambda: reached(runs / name, step))  # noqa: B023 - called at once
