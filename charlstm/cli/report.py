@@ -59,7 +59,7 @@ def explain(
     else:
         say(f"expected: {reads}, at this machine's speed")
     # Included because their automatic choice may differ while the machine is busy.
-    settled = {"precision", "kernel"} | ({"split"} if config.text.split != "tail" else set())
+    settled = {"precision", "kernel", "split"}
     given = as_options(config, (changes.keys() | settled) - overrides.keys())
     say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
 
