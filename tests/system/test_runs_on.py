@@ -213,8 +213,9 @@ def test_19_every_number_at_its_bounds(zygote: Zygote, folder: Path, record: Rec
     record(19, f"{done} values")
 
 
-TOLERANCE = 1e-3
-"""Between losses on 1 and on 2 threads, relative: sums are rounded in another order."""
+TOLERANCE = {"float32": 1e-3, "bfloat16": 4e-3}
+"""Between losses on 1 and on 2 threads, relative: sums are rounded in another order. bfloat16's unit
+roundoff is 2**-8; processors with products of that type round in more places."""
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
@@ -233,5 +234,5 @@ def test_20_threads(folder: Path, record: Record, precision: str) -> None:
         last = load_checkpoint(folder / "checkpoints" / name / "last.npz")
         losses.append([e["val_nats"] for e in last.meta["progress"]["history"]])
     apart = max(abs(a - b) / a for a, b in zip(*losses, strict=True))
-    assert apart < TOLERANCE
+    assert apart < TOLERANCE[precision]
     record(20, f"{precision}: losses on 1 and 2 threads {apart:.1e} apart")
