@@ -214,8 +214,8 @@ def test_19_every_number_at_its_bounds(zygote: Zygote, folder: Path, record: Rec
 
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 4e-3}
-"""Between losses on 1 and on 2 threads, relative: sums are rounded in another order. bfloat16's unit
-roundoff is 2**-8; processors with products of that type round in more places."""
+"""Between losses on 1 and on 2 threads, relative: sums are rounded in another order. The unit
+roundoff of bfloat16 is 2**-8; processors with products of that type round in more places."""
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
