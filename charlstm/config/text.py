@@ -107,11 +107,6 @@ class TextConfig(Section):
         """Whether the text is many documents."""
         return self.documents not in ("auto", "none")
 
-    @property
-    def split_method(self) -> str:
-        """How the text is split: whole documents are held out, or as `split` says."""
-        return "documents" if self.has_documents else self.split
-
 
 _ESCAPE = re.compile(r"\\([ntr\\])")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}

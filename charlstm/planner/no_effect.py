@@ -27,6 +27,11 @@ class _Rule:
 _RULES = (
     _Rule(
         ("split",),
+        lambda config: config.text.has_documents and config.text.split != "auto",
+        "with --documents: whole documents are held out.",
+    ),
+    _Rule(
+        ("split",),
         lambda config: not config.text.val_fraction and not config.text.test_fraction,
         "with --val-fraction 0 and without --test-fraction: nothing is held out.",
     ),

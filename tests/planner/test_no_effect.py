@@ -16,6 +16,9 @@ from tests.conftest import Program
 @pytest.mark.parametrize(
     ("given", "idle"),
     [
+        ({"split": "tail", "documents": "line"}, ["--split"]),
+        ({"split": "auto", "documents": "line"}, []),
+        ({"split": "tail", "documents": "none"}, []),
         ({"step": 5}, ["--step"]),
         ({"step": 5, "stateless": True}, []),
         ({"reset": 0.1}, []),
