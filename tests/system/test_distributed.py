@@ -45,6 +45,7 @@ CASES: list[dict[str, Any]] = [
     {"name": "both-grows", "options": {"direction": "both", "maxlen": 4, "grow": 0.7}},
     {"name": "average", "options": {"average": 0.5, "reset": 0.2, "grow": 0.6}},
     {"name": "smooth", "options": {"label_smoothing": 0.1, "optimizer": "rmsprop"}},
+    {"name": "blocks", "options": {"split": "blocks", "val_fraction": 0.2, "test_fraction": 0.1}},
     {"name": "mapped", "options": {}, "mapped": True},
     {"name": "apart", "options": {}, "mapped": True, "apart": True},
 ]  # fmt: skip
