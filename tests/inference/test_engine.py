@@ -21,18 +21,20 @@ def pair(layers: int, **options: Any) -> tuple[CharLSTM, dict[str, Any], ModelCo
     config = ModelConfig(**values)
     network = CharLSTM(config, VOCAB, seed=layers).eval()
     with torch.no_grad():
-        for parameter in network.parameters():
+        for name, parameter in network.named_parameters():
             generator = torch.Generator().manual_seed(1)
-            # Large recurrent weights make a network chaotic: differences of rounding grow within a
-            # thousand steps, on some processors to the tolerance. Without sigmoid gates, smaller
-            # weights are enough.
-            spec = CELLS[config.cell]
-            scale = 0.2 if set(spec.gates) - set(spec.tanh_gates) else 0.05
-            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            if name.endswith("weight_hh"):
+                # A contraction for every cell: with large recurrent weights a network is chaotic,
+                # and differences of rounding grow within a thousand steps.
+                blocks = parameter.view(-1, parameter.shape[1], parameter.shape[1])  # (G, H, H)
+                norms = torch.linalg.matrix_norm(blocks, ord=2, keepdim=True)
+                parameter.copy_((RECURRENT_NORM * blocks / norms).view_as(parameter))
     return network, {name: p.detach().numpy() for name, p in network.named_parameters()}, config
 
 
 VOCAB = 11
+RECURRENT_NORM = 0.5  # spectral norm of each block of the recurrent weights
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"embedding": 7},
