@@ -7,8 +7,6 @@ included.
 Zoneout (Krueger et al. 2017) with probability z: each unit of c and of h keeps its old value with
 probability z at each step of training; evaluation takes the mean, z*old + (1-z)*new. As there, h'
 is computed from the new cell state before zoneout.
-
-More than 300 lines: one class a cell, and what they share.
 """
 
 from __future__ import annotations
@@ -31,7 +29,26 @@ from charlstm.nn.starts import Starts
 
 
 class _LSTM(Cell):
-    """The cells that have a kernel for training."""
+    """The cells that have a kernel for training; without it, torch's LSTM computes them."""
+
+    takes_ids = True
+
+    def window(
+        self,
+        xs: Tensor,
+        state: State,
+        weight_hh: Tensor,
+        vectors: Tensor | None = None,
+        starts: Starts | None = None,
+    ) -> tuple[Tensor, State]:
+        if self._uses_kernel(weight_hh):
+            return self._kernel_window(xs, state, weight_hh, vectors, starts)
+        weights = self._lstm_weights(weight_hh)
+        return _fused_lstm(xs, state, weights, self.training, vectors, starts)
+
+    def _lstm_weights(self, weight_hh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of a full LSTM: ih, hh and bias."""
+        return self.weight_ih, weight_hh, self.bias
 
     def _uses_kernel(self, weight_hh: Tensor) -> bool:
         paired = weight_hh.dtype == torch.bfloat16 and self.hidden_size % 2 == 0
@@ -64,7 +81,6 @@ class LSTMCell(_LSTM):
     """Long short-term memory."""
 
     spec = LSTM
-    takes_ids = True
 
     def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         _h, c = state
@@ -72,25 +88,11 @@ class LSTMCell(_LSTM):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def window(  # noqa: D102 - see Cell
-        self,
-        xs: Tensor,
-        state: State,
-        weight_hh: Tensor,
-        vectors: Tensor | None = None,
-        starts: Starts | None = None,
-    ) -> tuple[Tensor, State]:
-        if self._uses_kernel(weight_hh):
-            return self._kernel_window(xs, state, weight_hh, vectors, starts)
-        weights = self.weight_ih, weight_hh, self.bias
-        return _fused_lstm(xs, state, weights, self.training, vectors, starts)
-
 
 class CoupledCell(_LSTM):
     """An LSTM with the input gate 1 - f."""
 
     spec = COUPLED
-    takes_ids = True
 
     def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:  # noqa: D102 - see Cell
         _h, c = state
@@ -99,24 +101,14 @@ class CoupledCell(_LSTM):
         c = f * c + (1 - f) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def window(  # noqa: D102 - see Cell
-        self,
-        xs: Tensor,
-        state: State,
-        weight_hh: Tensor,
-        vectors: Tensor | None = None,
-        starts: Starts | None = None,
-    ) -> tuple[Tensor, State]:
-        if self._uses_kernel(weight_hh):
-            return self._kernel_window(xs, state, weight_hh, vectors, starts)
+    def _lstm_weights(self, weight_hh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
         # negated. Gradients of both flow into the one.
         hidden = self.hidden_size
         weight_ih, weight_hh, bias = (
             torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)
         )
-        weights = weight_ih, weight_hh, bias
-        return _fused_lstm(xs, state, weights, self.training, vectors, starts)
+        return weight_ih, weight_hh, bias
 
 
 class PeepholeCell(Cell):
