@@ -59,8 +59,9 @@ class Child:
 
     @property
     def errors(self) -> str:
-        """What it wrote to standard error."""
-        return (self._output / f"{self.pid}.err").read_text("utf-8", errors="replace")
+        """What it has written to standard error; it makes the file when it starts."""
+        path = self._output / f"{self.pid}.err"
+        return path.read_text("utf-8", errors="replace") if path.exists() else ""
 
     @property
     def output(self) -> bytes:
