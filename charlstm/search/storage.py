@@ -8,6 +8,7 @@ journal, and wait 30 seconds for the lock. `_JournalLock` removes both.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ JOURNAL = "journal.log"
 _GRACE_SECONDS = 30  # for an append of another process, after which its lock is taken over
 _ALONE_SECONDS = 3  # the same if no other process on this machine searches; Optuna's minimum
 _CONNECT_SECONDS = 10
+_CREATE_TRIES, _CREATE_SECONDS = 4, 0.5
 
 
 def load_optuna() -> Any:
@@ -62,10 +64,25 @@ def open_storage(folder: Path, url: str | None, *, alone: bool) -> BaseStorage:
         # Otherwise a machine that does not answer is waited for, for minutes.
         timeout = url.startswith(("postgresql", "mysql"))
         connect = {"connect_timeout": _CONNECT_SECONDS} if timeout else {}
-        storage = optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": connect, "pool_pre_ping": True}
-        )
-        return storage
+        engine = {"connect_args": connect, "pool_pre_ping": True}
+        return _open_database(url, engine)
+
+
+def _open_database(url: str, engine: dict[str, Any]) -> BaseStorage:
+    """A database's storage; its tables are made if there are none.
+
+    Another machine may make them at the same moment. One of the two then fails, and finds them when
+    it tries again.
+    """
+    from optuna.storages import RDBStorage  # noqa: PLC0415 - optional
+    from sqlalchemy.exc import IntegrityError, ProgrammingError  # noqa: PLC0415
+
+    for _ in range(_CREATE_TRIES - 1):
+        try:
+            return RDBStorage(url, engine_kwargs=engine)
+        except (IntegrityError, ProgrammingError):
+            time.sleep(_CREATE_SECONDS)
+    return RDBStorage(url, engine_kwargs=engine)
 
 
 def shown_storage(folder: Path, url: str | None) -> str:

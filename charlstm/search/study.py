@@ -8,7 +8,7 @@ whose lock is free was interrupted, and its run is resumed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +182,7 @@ class SharedStudy:
     def begin(
         self,
         study: str,
-        run: str,
+        run_name: Callable[[int], str],
         values: Values,
         record: Record,
         *,
@@ -193,7 +193,7 @@ class SharedStudy:
 
         Args:
             study: the study's name.
-            run: the name of the trial's run.
+            run_name: from the trial's number, the name of its run.
             values: the options that it tries; empty if the trial is outside the space.
             record: the search.
             attrs: more user attributes.
@@ -203,9 +203,8 @@ class SharedStudy:
             SearchError: the storage cannot be used, or the run's lock is held.
         """
         optuna = load_optuna()
-        lock = self.folder.take(run)
-        if lock is None:
-            raise SearchError(f"another process works on {self.folder.path / run}.\nWait for it.")
+        run = run_name(len(self.trials(study)))
+        lock = self._take(run)
         user = {RUN: run, FOLDER: self.folder.id, **(attrs or {})}
         template = optuna.trial.create_trial(
             state=optuna.trial.TrialState.RUNNING,
@@ -216,12 +215,29 @@ class SharedStudy:
         )
         with self.errors():
             self._load(study).add_trial(template)
-        number = next(
-            trial.number
+        trial = next(
+            trial
             for trial in reversed(self.trials(study))
             if trial.user_attrs.get(RUN) == run and trial.user_attrs.get(FOLDER) == self.folder.id
         )
-        return Task(number, values, user, lock, False)
+        if (name := run_name(trial.number)) != run:
+            # Another machine has stored one since the trials were counted.
+            lock.release()
+            lock, user = self._take(name), {**user, RUN: name}
+            with self.errors():
+                self._storage.set_trial_user_attr(trial._trial_id, RUN, name)
+        return Task(trial.number, values, user, lock, False)
+
+    def _take(self, run: str) -> RunLock:
+        """The lock of a run.
+
+        Raises:
+            SearchError: another process holds it.
+        """
+        lock = self.folder.take(run)
+        if lock is None:
+            raise SearchError(f"another process works on {self.folder.path / run}.\nWait for it.")
+        return lock
 
     def report(self, task: Task, study: str, epoch: int, nats: float) -> bool:
         """Store a trial's loss after an epoch; returns whether to prune it."""

@@ -137,7 +137,8 @@ class Worker:
             return None
         number, seed = missing[0]
         task = shared.begin(
-            shared.final_name, f"trial-{number:04d}-seed-{seed}", dict(trials[number].params),
+            shared.final_name, lambda _: f"trial-{number:04d}-seed-{seed}",
+            dict(trials[number].params),
             self._record, attrs={OF: number, SEED: seed},
         )  # fmt: skip
         return shared.final_name, task
@@ -151,14 +152,14 @@ class Worker:
                                  if name in record.automatic}  # fmt: skip
             # Outside the space, it has no values that a sampler could learn from.
             values = automatic if automatic in record.space else {}
-            return self._shared.begin(self._shared.name, _run_name(number), values, record)
+            return self._shared.begin(self._shared.name, _run_name, values, record)
         shared_values = {**record.automatic, **record.given}
         found = propose(record.space, trials, self._plan.config.sampler, record.seed, shared_values)
         if found is None:
             self._exhausted = True
             return None
         return self._shared.begin(
-            self._shared.name, _run_name(number), found.values, record,
+            self._shared.name, _run_name, found.values, record,
             system_attrs=found.system_attrs,
         )  # fmt: skip
 

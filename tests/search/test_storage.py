@@ -18,6 +18,7 @@ from charlstm.search.storage import (
 from charlstm.search.study import SharedStudy
 
 SPACE = parse_space(["cell=lstm,coupled"], {})
+NAME = "trial-{:04d}".format  # of a run, from its trial's number
 
 
 def record(**changes: object) -> Record:
@@ -55,16 +56,16 @@ def test_an_incomplete_line_is_removed(tmp_path: Path, before: bytes, after: byt
 
 def test_an_append_that_was_cut_off_damages_nothing(tmp_path: Path) -> None:
     study = study_in(tmp_path)
-    study.begin("x", "trial-0000", {"cell": "lstm"}, record()).lock.release()
+    study.begin("x", NAME, {"cell": "lstm"}, record()).lock.release()
     whole = (tmp_path / JOURNAL).read_bytes()
-    study.begin("x", "trial-0001", {"cell": "coupled"}, record()).lock.release()
+    study.begin("x", NAME, {"cell": "coupled"}, record()).lock.release()
     last = (tmp_path / JOURNAL).read_bytes()[len(whole) :]
     study.folder.close()
     for cut in (1, len(last) // 2, len(last) - 1):
         (tmp_path / JOURNAL).write_bytes(whole + last[:cut])
         again = study_in(tmp_path)
         assert len(again.trials("x")) == 1
-        task = again.begin("x", "trial-0001", {"cell": "coupled"}, record())
+        task = again.begin("x", NAME, {"cell": "coupled"}, record())
         again.finish(task, "x", 2.5, {"seconds": 1.0})
         again.folder.close()
         reopened = study_in(tmp_path)
@@ -75,7 +76,7 @@ def test_an_append_that_was_cut_off_damages_nothing(tmp_path: Path) -> None:
 
 def test_a_running_trial_whose_lock_is_free_is_adopted(tmp_path: Path) -> None:
     study = study_in(tmp_path)
-    task = study.begin("x", "trial-0000", {"cell": "lstm"}, record(), attrs={"more": 1})
+    task = study.begin("x", NAME, {"cell": "lstm"}, record(), attrs={"more": 1})
     other = study_in(tmp_path)
     assert not other.folder.alone
     assert other.adopt("x") is None  # its process is alive
@@ -93,20 +94,47 @@ def test_a_running_trial_whose_lock_is_free_is_adopted(tmp_path: Path) -> None:
     assert SearchFolder(tmp_path).alone
 
 
-def test_trials_of_another_folder_are_left_to_it(tmp_path: Path) -> None:
-    """Two machines share a database, and each has its own runs."""
-    url = f"sqlite:///{tmp_path}/study.db"
+def two_machines(folder: Path) -> list[SharedStudy]:
+    """A study in a database, as two machines see it; each has a folder of its own."""
+    url = f"sqlite:///{folder}/study.db"
     studies = []
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        studies.append(SharedStudy(SearchFolder(tmp_path / name), url, "x"))
+        (folder / name).mkdir()
+        studies.append(SharedStudy(SearchFolder(folder / name), url, "x"))
     studies[0].create(record())
+    return studies
+
+
+def test_a_run_has_its_trial_s_number_where_two_machines_ask_at_once(tmp_path: Path) -> None:
+    studies = two_machines(tmp_path)
+
+    def name_late(number: int) -> str:
+        if number == 0:  # the other machine stores its trial after this one has counted
+            studies[1].begin("x", NAME, {"cell": "coupled"}, record()).lock.release()
+        return NAME(number)
+
+    task = studies[0].begin("x", name_late, {"cell": "lstm"}, record())
+    assert (task.number, task.run) == (1, "trial-0001")
+    runs = [trial.user_attrs["run"] for trial in studies[1].trials("x")]
+    assert runs == ["trial-0000", "trial-0001"]
+    assert studies[0].adopt("x") is None  # its lock is that of the new name
+    task.lock.release()
+    adopted = studies[0].adopt("x")
+    assert adopted is not None
+    assert adopted.run == "trial-0001"
+    for study in studies:
+        study.folder.close()
+
+
+def test_trials_of_another_folder_are_left_to_it(tmp_path: Path) -> None:
+    """Two machines share a database, and each has its own runs."""
+    studies = two_machines(tmp_path)
     assert studies[1].record() == studies[0].record()
-    task = studies[0].begin("x", "trial-0000", {"cell": "lstm"}, record())
+    task = studies[0].begin("x", NAME, {"cell": "lstm"}, record())
     task.lock.release()
     assert studies[1].adopt("x") is None
     assert studies[0].adopt("x") is not None
-    second = studies[1].begin("x", "trial-0001", {"cell": "coupled"}, record())
+    second = studies[1].begin("x", NAME, {"cell": "coupled"}, record())
     assert second.number == 1
     for study in studies:
         study.folder.close()
