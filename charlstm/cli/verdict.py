@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from charlstm.format.progress import lower_nats
 from charlstm.planner.presets import SIZES
 
 _RISE = 0.004  # nats: random variation of the validation loss
@@ -33,7 +34,7 @@ def verdict(
         other_tail: says whether the validation part is the end of the text, and another kind of
             text than the rest; called if the validation loss is high.
     """
-    known = [(entry, nats) for entry in history if (nats := _nats(entry)) is not None]
+    known = [(entry, nats) for entry in history if (nats := lower_nats(entry)) is not None]
     if not known:
         return ""
     last, end = known[-1]
@@ -97,9 +98,3 @@ def _advice(known: Sequence[tuple[Entry, float]], units: int, length: str) -> st
         return f"Validation loss was still falling: more {length} would help."
     better = "a larger --size" if units < max(SIZES.values()) else "more text"
     return f"Validation loss was no longer falling: {better} may help."
-
-
-def _nats(entry: Entry) -> float | None:
-    """The lower validation loss of the last and the averaged weights; None without either."""
-    found = [entry.get(name) for name in ("val_nats", "average_nats")]
-    return min((nats for nats in found if nats is not None), default=None)

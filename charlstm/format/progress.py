@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,16 @@ class Evaluated:
         if self.val_nats is None or self.average_nats is None:
             return False
         return self.average_nats < self.val_nats
+
+
+def lower_nats(entry: Mapping[str, float | None]) -> float | None:
+    """The lower validation loss of the last and the averaged weights; None without either.
+
+    Args:
+        entry: of a run's history.
+    """
+    found = [entry.get(name) for name in ("val_nats", "average_nats")]
+    return min((nats for nats in found if nats is not None), default=None)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,9 @@ def work(plan: SearchPlan, pipe: Connection) -> None:
     threading.Thread(target=_listen, args=(pipe, control), daemon=True).start()
     moved_at = 0.0
 
+    def notice(text: str) -> None:
+        _send(pipe, Noticed(text))
+
     def moved(event: Moved) -> None:
         nonlocal moved_at
         if time.monotonic() - moved_at >= _MOVED_SECONDS:
@@ -131,18 +134,12 @@ def work(plan: SearchPlan, pipe: Connection) -> None:
         shared = SharedStudy(SearchFolder(plan.folder), plan.config.storage, plan.name)
         record = shared.record()
         assert record is not None, "the parent has stored it"
-        worker = Worker(
-            plan, shared, record, control, lambda text: void(_send(pipe, Noticed(text))), moved
-        )
+        worker = Worker(plan, shared, record, control, notice, moved)
         for event in worker.run():
             _send(pipe, event)
     except CharlstmError as error:
         _send(pipe, error)
     pipe.close()
-
-
-def void(_value: object) -> None:
-    """Discard a value."""
 
 
 def _listen(pipe: Connection, control: Control) -> None:

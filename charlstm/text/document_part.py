@@ -32,13 +32,8 @@ class DocumentPart(Part):
         places = np.concatenate([np.empty(0, dtype=np.int64), *found])
         return cls(ids, np.stack([places[:-1], places[1:] + 1], axis=1))
 
-    @property
-    def predictions(self) -> int:
-        """Number of characters, each document's end included."""
-        return int(self.lengths.sum()) - len(self.spans)
-
     def __len__(self) -> int:
-        """As `predictions`: a document's boundary counts once."""
+        """Number of characters, each document's end included: a boundary counts once."""
         return self.predictions
 
     @property

@@ -51,7 +51,7 @@ class Part:
     @property
     def predictions(self) -> int:
         """Number of characters that have one before them: all but each segment's first."""
-        return len(self) - len(self.spans)
+        return int(self.lengths.sum()) - len(self.spans)
 
     @property
     def segments(self) -> Iterator[Ids]:

@@ -6,7 +6,7 @@ progress, so that a resumed run decides as one that was not interrupted.
 
 from __future__ import annotations
 
-from charlstm.format.progress import Progress
+from charlstm.format.progress import Progress, lower_nats
 
 _OVERFIT_NATS = 0.01
 """The rise of the validation loss that counts as overfitting, in nats per character."""
@@ -32,8 +32,7 @@ def overfits(progress: Progress, rate: float) -> bool:
         rate: the learning rate, relative to its peak.
     """
     losses = [entry["train_nats"] for entry in progress.history[-2:]]
-    reached = [progress.history[-1][name] for name in ("val_nats", "average_nats")]
-    nats = min((nats for nats in reached if nats is not None), default=None)
+    nats = lower_nats(progress.history[-1])
     if nats is None or len(losses) < 2 or losses[0] is None or losses[1] is None:
         return False
     if nats <= progress.best_nats + _OVERFIT_NATS or progress.decays >= _MOST_DECAYS:
