@@ -37,6 +37,7 @@ class TrainState:
             may begin an early decay from them; otherwise empty.
         progress: the counters.
         group: the processes that train together.
+        streams: B of the last batch, of all processes.
         learner: the network, or its form that averages gradients over the processes.
         parameters: the network's, in its order.
     """
@@ -49,10 +50,12 @@ class TrainState:
     progress: Progress = field(default_factory=Progress)
     group: ProcessGroup = field(default_factory=ProcessGroup)
     best: list[Tensor] = field(default_factory=list)
+    streams: int = field(init=False)
     learner: nn.Module = field(init=False)
     parameters: list[nn.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.streams = len(self.carry[0][0])
         self.learner = self.network
         self.parameters = list(self.network.parameters())
 
@@ -133,6 +136,7 @@ class TrainState:
                 "the state of dropout's generator is missing or fits another device."
             ) from error
         state.carry = _carry(part_of(arrays, "carry"), config, network)
+        state.streams = len(state.carry[0][0])
         return state
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -140,7 +144,8 @@ class TrainState:
 
         Returns:
             `model/NAME`, `average/NAME` and `best/NAME` (float32), `optimizer/NAME.KEY`,
-            `rng/dropout`, and `carry/LAYER.PART`, (B, H) of all processes' streams.
+            `rng/dropout`, and `carry/LAYER.PART`, (B, H) of all processes' streams. The last
+            batch of shuffled windows may have fewer streams.
         """
         arrays = self.weight_arrays()
         for name, array in optimizer_arrays(self.network, self.optimizer).items():
@@ -188,14 +193,23 @@ class TrainState:
                 f"processes.\nUse at most {windows.batch_size} (--processes)."
             )
         self.group = group
-        shard = group.shard(windows.batch_size)
+        shard = process_shard(group, self.streams)
         self.carry = [tuple(part[shard].clone() for part in layer) for layer in self.carry]
         self.learner = group.wrap(self.network, windows.maxlen // max_chunks)
 
     def _all_rows(self, part: Tensor) -> Tensor:
-        if self.config.windows.stateless:
-            return part  # never carried: each window starts from zero
-        return self.group.gather(part, self.config.windows.batch_size)
+        shard = self.group.shard(self.streams)
+        return self.group.gather(part[: shard.stop - shard.start], self.streams)
+
+
+def process_shard(group: ProcessGroup, streams: int) -> slice:
+    """The streams that this process reads of a batch, at least one.
+
+    A short last batch may have fewer streams than there are processes. Those without a stream of
+    their own read the first one, and learn from it with weight 0.
+    """
+    shard = group.shard(streams)
+    return shard if shard.stop > shard.start else slice(0, 1)
 
 
 def weights_of(network: CharLSTM) -> dict[str, NDArray[np.float32]]:

@@ -15,7 +15,7 @@ from charlstm.text.batches import Batch
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.optim import losses as cross_entropies
 from charlstm.training.optim import shrink
-from charlstm.training.state import TrainState
+from charlstm.training.state import TrainState, process_shard
 
 
 def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLosses) -> int:
@@ -37,11 +37,11 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     windows, train = state.config.windows, state.config.train
     network, group = state.network, state.group
     streams = batch.inputs.shape[1]
-    shard = group.shard(streams)
+    state.streams = streams
+    own = group.shard(streams)
     # Gradients are averaged over processes, whatever the size of each one's shard.
-    weight = (shard.stop - shard.start) / streams * group.size
-    if not weight:  # a short last batch has no stream for this process: learn with weight 0
-        shard = slice(0, 1)
+    weight = (own.stop - own.start) / streams * group.size
+    shard = process_shard(group, streams)
     network.shard = (shard, streams) if group.size > 1 else None
     ids = _to_device(batch.inputs[:, shard], network.device)  # (T, B)
     targets = _to_device(batch.targets[:, shard], network.device)  # (T, B)

@@ -15,7 +15,7 @@ from tests.system.test_processes import finish, reached, workers
 KINDS = [
     ["--cell", "gru"],
     ["--cell", "coupled", "--direction", "both"],
-    ["--stateless", "--grow", "0"],
+    ["--stateless", "--grow", "0.9", "--batch-size", "5"],
 ]
 
 
