@@ -92,19 +92,19 @@ class UnknownCharacterError(CharlstmError):
             "counted from 0"
         )
         if form is None:
-            way_out = (
-                "Use --unknown skip (from Python: unknown='skip') to leave such characters out, or "
+            advice = (
+                "Use --unknown skip (from Python: unknown='skip') to omit such characters, or "
                 "replace."
             )
         else:
             old, new = form
             text += f"; its text has {show_text(new) if new else 'nothing'} "
             text += "in its place" if old == character else f"for {show_text(old)}"
-            way_out = (
+            advice = (
                 "Use --unknown map (from Python: unknown='map') to write it so, or "
                 "--unknown skip or replace."
             )
-        super().__init__(f"{text}.\n{way_out}")
+        super().__init__(f"{text}.\n{advice}")
 
 
 def show_text(text: str) -> str:

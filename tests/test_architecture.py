@@ -140,7 +140,7 @@ def test_commands_that_do_not_train_do_not_import_training(command: str) -> None
 
 
 def test_compiled_code_is_asked_for_late() -> None:
-    modules = ("sampling", "language_model", "engine", "both", "scoring")
+    modules = ("sampling", "language_model", "engine", "bidirectional", "scoring")
     code = "\n".join(f"import charlstm.inference.{name}" for name in modules)
     assert not loaded_by(code) & {"numba"}
 

@@ -139,7 +139,7 @@ def test_another_kind_of_layer_has_a_specification_and_two_implementations(
     assert shapes == weights.weight_shapes(config, VOCAB)
     arrays = {name: value.detach().numpy() for name, value in net.named_parameters()}
     engine = Engine(arrays, config, VOCAB)
-    assert not engine.plain_lstm
+    assert not engine.has_sampling_kernel
     ids = torch.randint(VOCAB, (20, 3), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected, _ = net(ids, net.initial_state(3))

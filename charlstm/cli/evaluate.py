@@ -82,8 +82,8 @@ def command(
     with _overflow_allowed(), counting(len(part), "scoring") as progress:
         score = model.score_ids(part, cold_window=config.cold_window, progress=progress)
     # A bidirectional model gives a pseudo-likelihood, which is named differently.
-    kind = "pseudo_" if model.reads_both_ways else ""
-    protocol = "both sides" if model.reads_both_ways else config.protocol
+    kind = "pseudo_" if model.is_bidirectional else ""
+    protocol = "both sides" if model.is_bidirectional else config.protocol
     record = {
         "checkpoint": str(path),
         "text": what,
@@ -116,7 +116,7 @@ def command(
     ]
     if reader is not None:
         rows += _rows(adapted, "dynamic ")
-    if model.reads_both_ways:
+    if model.is_bidirectional:
         output.say(
             "the model is bidirectional: its pseudo-likelihood cannot be compared with the "
             "likelihood of a forward model."
@@ -205,7 +205,7 @@ def _read(
     from charlstm.text.parts import as_part
 
     if not texts:
-        part = _own_text(path, checkpoint, split)
+        part = _training_text(path, checkpoint, split)
         return part, f"{split} part of the run's text", Counter(), Counter()
     # Line ends and documents are read as in training.
     own = model.config.text
@@ -217,14 +217,14 @@ def _read(
     return part, what, left_out, mapped
 
 
-def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Part:
+def _training_text(path: Path, checkpoint: Checkpoint, split: str) -> Part:
     """A part of the text that the checkpoint's run was trained on.
 
     Raises:
         RunError: the part is too short, or the text is not available any more.
         CheckpointError: no checkpoint of the run is intact.
     """
-    from charlstm.inference.own_text import read_own_text
+    from charlstm.inference.training_text import read_training_text
     from charlstm.runs.find import first_intact
     from charlstm.runs.folder import Run
 
@@ -233,7 +233,7 @@ def _own_text(path: Path, checkpoint: Checkpoint, split: str) -> Part:
         paths = [p for p in run.checkpoints() if p.is_file()] or [path]
         path, checkpoint = first_intact(paths, frozenset(), output.say)
     with reading(quiet=False) as progress:
-        own = read_own_text(run, path, checkpoint, progress=progress)
+        own = read_training_text(run, path, checkpoint, progress=progress)
     part: Part = getattr(own.corpus, split)
     if part.predictions < 1:
         raise RunError(

@@ -55,7 +55,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     from charlstm.format.progress import Progress
     from charlstm.format.versions import unusable
     from charlstm.format.weights import check_weights
-    from charlstm.inference.own_text import recorded_split
+    from charlstm.inference.training_text import recorded_split
     from charlstm.runs.folder import Run
     from charlstm.runs.maturity import hardly_trained
 

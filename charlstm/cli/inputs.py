@@ -190,8 +190,8 @@ def read_given(
 
 
 def say_unknown(counts: Mapping[str, int], unknown: str) -> None:
-    """Report the characters that were left out or replaced, with their number."""
-    doing = {"skip": "left out", "replace": "replaced"}.get(unknown)
+    """Report the characters that were omitted or replaced, with their number."""
+    doing = {"skip": "omitted", "replace": "replaced"}.get(unknown)
     if not counts or doing is None:
         return
     _say(sum(counts.values()), doing, [quoted(character) for character in counts])
@@ -206,4 +206,4 @@ def say_mapped(counts: Counter[tuple[str, str]]) -> None:
 
 def _say(count: int, doing: str, shown: list[str]) -> None:
     examples = ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "")
-    output.say(f"{count:,} characters the model does not know were {doing}: {examples}")
+    output.say(f"{output.counted(count, 'unknown character')} {doing}: {examples}")

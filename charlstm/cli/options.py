@@ -154,13 +154,13 @@ class Number(_ParamType):
         except ValueError:
             wanted = "a whole number" if self._kind is int else "a number"
             wrong = f"neither {wanted} nor {self._zero!r}" if self._zero else f"not {wanted}"
-            self.fail(f"{value!r} is {wrong}{self._way_out(str(value))}.", param, ctx)
+            self.fail(f"{value!r} is {wrong}{self._advice(str(value))}.", param, ctx)
 
-    def _way_out(self, value: str) -> str:
+    def _advice(self, value: str) -> str:
         """A suggestion for a number with commas; empty if it has none."""
         ways = []
         if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", value):
-            ways.append(f"leave the commas out: {value.replace(',', '')}")
+            ways.append(f"omit the commas: {value.replace(',', '')}")
         if self._kind is float and re.fullmatch(r"[+-]?\d*,\d+", value):
             ways.append(f"use a point: {value.replace(',', '.')}")
         return f"; {', or '.join(ways)}" if ways else ""

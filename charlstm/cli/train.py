@@ -201,13 +201,13 @@ def _show(training: Training, say: Any, quiet: bool, *, resumed: bool) -> str:
         if "\n" in str(error):  # it already names a way out
             raise
         folder = trainer.run.folder
-        way_out = (
+        advice = (
             "Earlier checkpoints are intact; to resume: charlstm train --resume "
             f"{shlex.quote(str(folder))}"
         )
         if not folder.is_dir():
-            way_out = f"The run's folder {folder} has been moved or removed during training."
-        raise type(error)(f"{error}\n{way_out}") from error
+            advice = f"The run's folder {folder} has been moved or removed during training."
+        raise type(error)(f"{error}\n{advice}") from error
     finally:
         view.close()
     return reason

@@ -1,14 +1,15 @@
-"""The cells' steps in numpy: the equations of `charlstm.cells`, arranged for speed.
+"""One time step of each cell in numpy: the equations of `charlstm.cells`, optimised.
 
-sigma(x) = (tanh(x/2) + 1) / 2: with the rows of sigmoid gates halved beforehand, one tanh serves
-all gates. A record's `inference_gates` order the gates so that one call of numpy computes several.
+sigma(x) = (tanh(x/2) + 1) / 2. The rows of sigmoid gates are halved beforehand, so that one call of
+tanh computes all gates. `CellSpec.inference_gates` orders the gates so that one numpy call computes
+several of them.
 
-A stream's values are a column, (H, N), so that each gate's rows lie together; a single stream drops
-that axis, which saves numpy work. `x` is W x + b of the layer's input, `recurrent` is U h of the
-step before, both in inference's order of gates.
+A stream is a column, (H, N), so that the rows of each gate are contiguous; a single stream drops
+that axis. `x` is W x + b for the layer's input, `recurrent` is U h for the previous h, both in the
+order of `inference_gates`.
 
-Constants are arrays without axes and outputs are positional arguments. Each halves the cost of a
-call, and at these sizes calls are the cost.
+At these sizes the overhead of numpy's calls dominates. Constants are therefore arrays without axes
+and outputs are positional arguments: each halves the overhead of a call.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _ONE = np.float32(1)
 
 
 class CellWeights:
-    """One layer's weights, gates reordered and scaled for its step.
+    """The weights of one layer, with gates reordered and scaled for inference.
 
     Args:
         spec: the cell.
@@ -36,7 +37,7 @@ class CellWeights:
 
     Attributes:
         weight_ih, weight_hh: (G * H, inputs), (G * H, H).
-        bias: (G * H,), added to the input's product.
+        bias: (G * H,), added to W x.
         extra: blocks (H,) of `extra_biases` and `extra_weights`, by name.
     """
 
@@ -44,7 +45,7 @@ class CellWeights:
         def arranged(gates: NDArray[Any]) -> Floats:
             blocks = np.split(gates.astype(np.float32), spec.num_gates)
             return np.concatenate(
-                [np.float32(factor) * blocks[place] for place, factor in spec.inference_layout]
+                [np.float32(factor) * blocks[index] for index, factor in spec.inference_layout]
             )
 
         def named(names: tuple[str, ...], vector: NDArray[Any]) -> dict[str, Floats]:
@@ -62,20 +63,19 @@ class CellWeights:
 
 
 class CellState(ABC):
-    """One layer's streams: state and scratch memory.
+    """The state of one layer's streams, and buffers for intermediate results.
 
     Args:
         tail: () for one stream, (N,) for more.
         hidden: H.
         extra: see `CellWeights`.
-        zoneout: the probability, for cells that have it.
+        zoneout: the zoneout probability, for cells that have it.
 
     Attributes:
-        spec: the cell's record.
+        spec: the cell's specification.
         h: (H, N), or (H,) for one stream: the layer's output.
-        h_one: (H + 1, N): h with a row of ones below, by which a product's last column, the
-            biases, is multiplied.
-        parts: every array of the state, `h` first.
+        h_one: (H + 1, N): h and a row of ones, which multiplies the column of biases of a product.
+        parts: all arrays of the state, `h` first.
     """
 
     spec: ClassVar[CellSpec]
@@ -94,14 +94,14 @@ class CellState(ABC):
 
     @abstractmethod
     def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:
-        """Allocate the rest of the state and scratch memory; `extra` as (H, 1), or (H,)."""
+        """Allocate the rest of the state and the buffers; `extra` is (H, 1), or (H,)."""
 
     @abstractmethod
     def advance(self, x: Floats, recurrent: Floats) -> None:
-        """One step; afterwards `h` is the new one."""
+        """One time step, which updates the state in place."""
 
     def gates_of(self, blocks: int) -> list[Floats]:
-        """Memory for some gates, and a view of each gate."""
+        """A buffer for a number of gates, followed by a view of each gate."""
         whole = np.zeros((blocks * self.hidden, *self.tail), dtype=np.float32)
         return [whole, *(_block(whole, n, self.hidden) for n in range(blocks))]
 
@@ -111,13 +111,13 @@ def _block(whole: Floats, first: int, hidden: int, count: int = 1) -> Floats:
 
 
 def _logistic(gates: Floats) -> None:
-    """The tanh of halved arguments -> the logistic function."""
+    """Turn tanh(a/2) into sigma(a), in place."""
     np.multiply(gates, _HALF, gates)
     np.add(gates, _HALF, gates)
 
 
 class LSTMState(CellState):
-    """Gates i, f, o, g with c behind g, so that i*g and f*c are one product."""
+    """LSTM: gates i, f, o, g. c follows g in memory, so that i*g and f*c are one product."""
 
     spec = LSTM
 
@@ -134,12 +134,12 @@ class LSTMState(CellState):
         self._tanh_c = np.zeros_like(self.h)
 
     def advance(self, x: Floats, recurrent: Floats) -> None:
-        """One step, with no attribute looked up twice, for speed."""
+        """One time step; local variables avoid repeated attribute lookups."""
         gates, logistic, c, tanh_c = self._gates, self._logistic, self.c, self._tanh_c
         add, multiply, tanh = np.add, np.multiply, np.tanh
         add(x, recurrent, gates)
         tanh(gates, gates)
-        multiply(logistic, _HALF, logistic)  # _logistic, without a call of its own
+        multiply(logistic, _HALF, logistic)  # `_logistic`, inlined
         add(logistic, _HALF, logistic)
         multiply(self._i_f, self._g_c, self._pair)
         add(self._written, self._kept, c)
@@ -148,7 +148,7 @@ class LSTMState(CellState):
 
 
 class PeepholeState(CellState):
-    """Gates i, f, g, o; o is computed last, as it sees the new c."""
+    """LSTM with peepholes: gates i, f, g, o; o is computed last because it reads the new c."""
 
     spec = PEEPHOLE
 
@@ -160,7 +160,7 @@ class PeepholeState(CellState):
         self.c = np.zeros_like(self.h)
         self.parts.append(self.c)
         self._new_c, self._scratch = np.zeros_like(self.h), np.zeros_like(self.h)
-        # Halved as their gates.
+        # Halved, as the rows of these gates are.
         self._p_i, self._p_f, self._p_o = (_HALF * extra[name] for name in ("pi", "pf", "po"))
         self._zoneout = zoneout
 
@@ -189,14 +189,14 @@ class PeepholeState(CellState):
         c[...] = new_c
 
     def _mix(self, old: Floats, new: Floats) -> None:
-        """z*old + (1-z)*new, the mean over zoneout's masks, into `old`."""
+        """Store z*old + (1-z)*new, the mean over zoneout masks, in `old`."""
         np.multiply(old, self._zoneout, out=old)
         np.multiply(new, _ONE - self._zoneout, out=new)
         np.add(old, new, out=old)
 
 
 class CoupledState(CellState):
-    """Gates f, o, g: c' = f*c + (1-f)*g = g + f*(c - g)."""
+    """LSTM with coupled gates: gates f, o, g; c' = f*c + (1-f)*g = g + f*(c - g)."""
 
     spec = COUPLED
 
@@ -220,7 +220,7 @@ class CoupledState(CellState):
 
 
 class GRUState(CellState):
-    """Gates r, z, n; n's recurrent term is computed apart, as r multiplies it."""
+    """GRU: gates r, z, n; the recurrent term of n is separate because r multiplies it."""
 
     spec = GRU
 
@@ -244,12 +244,12 @@ class GRUState(CellState):
 
 
 class RNNState(CellState):
-    """One gate, the output itself."""
+    """Elman RNN: one gate, which is the output h."""
 
     spec = RNN
 
     def prepare(self, extra: Mapping[str, Floats], zoneout: np.float32) -> None:
-        """It needs none."""
+        """Nothing to allocate."""
 
     def advance(self, x: Floats, recurrent: Floats) -> None:  # noqa: D102
         np.add(x, recurrent, out=self.h)
@@ -259,4 +259,4 @@ class RNNState(CellState):
 CELL_STATES: dict[str, type[CellState]] = {
     state.spec.name: state for state in (LSTMState, PeepholeState, CoupledState, GRUState, RNNState)
 }
-"""Each cell's step, by name."""
+"""The state class of each cell, by the cell's name."""

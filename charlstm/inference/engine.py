@@ -1,20 +1,21 @@
-"""Weights -> logits, one character at a time, for N streams at once, in numpy.
+"""The forward pass in numpy: logits for N parallel streams, one character at a time.
 
-What makes it fast, layer by layer:
+Optimisations:
 
-- The first layer's input is a character, so `W x + b` is a row of a (V, G*H) table; an embedding
+- The first layer's input is a character, so `W x + b` is a row of a (V, G*H) table. An embedding
   is multiplied into the table beforehand.
-- The products that read h(l) are stacked into one: `[U(l) | W(l+1) | head] h(l)`. The `U` part is
-  the recurrent term of the next step. This needs recurrent layers that read nothing but the h of
-  the layer below. With norms or residual blocks between layers, each layer makes its own products,
+- All products with h(l) are stacked into one: `[U(l) | W(l+1) | head] h(l)`. The `U` part is the
+  recurrent term of the next step. This requires that each recurrent layer reads only the h of the
+  layer below. With norms or residual blocks between layers, each layer computes its own products,
   see `charlstm.inference.layers`.
-- Biases are the products' last column, by which a row of ones below h is multiplied.
-- What a cell does with its gates: see `charlstm.inference.cells`.
+- Biases are the last column of the stacked matrix; h has a row of ones below for it.
+- The gates are computed as `charlstm.inference.cells` describes.
 
-Layout: a stream's values are a column, so that products are `W @ h`, which BLAS computes faster
-than `h @ W.T`, and each gate's rows lie together. A single stream drops that axis, which saves
-numpy work, and reads its weights transposed: a sum of columns is faster than a product for each
-row. The same network in torch is `charlstm.nn.network`; a test holds the two equal.
+Layout: a stream is a column. Products are then `W @ h`, which BLAS computes faster than `h @ W.T`,
+and the rows of each gate are contiguous. A single stream drops that axis, which reduces numpy's
+overhead, and uses transposed weights, for which the matrix-vector product is faster.
+
+`charlstm.nn.network` is the same network in torch; a test compares the two.
 """
 
 from __future__ import annotations
@@ -42,27 +43,27 @@ from charlstm.inference.layers import (
 
 
 def no_underflow() -> np.errstate:
-    """A context in which results too small for a float are 0, whatever the caller's `np.seterr`.
+    """A context in which floating-point underflow gives 0, whatever the caller's `np.seterr`.
 
-    Gates, probabilities and losses of very unlikely characters are meant to become 0.
+    Gates, probabilities and losses of very unlikely characters may underflow.
     """
     return np.errstate(under="ignore")
 
 
 class Engine:
-    """A model's weights, laid out for stepping.
+    """A model's weights, in the layout for inference.
 
     Args:
         weights: arrays by name, see `charlstm.format.weights`.
-        config: the network's shape.
+        config: the network's architecture.
         vocab_size: V.
-        direction: which stack of a network that reads both ways; its logits are the sum of
-            both engines' (the forward one's have the bias).
-        compiled: whether one stream is written by compiled code, see
-            `charlstm.inference.fast_writer`; None: where it is installed and worth loading.
+        direction: the stack to compute, `forward` or `backward`. The logits of a bidirectional
+            network are the sum of both engines' logits; the forward engine has the bias.
+        compiled: whether to generate with compiled code, see `charlstm.inference.fast_writer`;
+            None: only if it is installed and the text is long enough.
 
     Raises:
-        CheckpointError: the weights are not those of such a model.
+        CheckpointError: the weights do not fit the configuration.
     """
 
     def __init__(
@@ -104,12 +105,12 @@ class Engine:
         head = HEADS[type(network.head)](network.head, weights, first, stack.size)
         self.head = head
         recurrent = [layer for layer in self.layers if isinstance(layer, RecurrentLayer)]
-        # Whether each layer reads the h of the layer below itself, so that products can be stacked.
+        # Products can be stacked if each layer reads the h of the layer below unchanged.
         self.stacked = len(recurrent) == len(self.layers) and not any(
             block.norm or block.is_residual for block in stack.blocks
         )
         products = self._stacked_products(recurrent, head) if self.stacked else []
-        # As a single stream reads them, (H + 1, rows), one after the other in one array.
+        # Transposed for a single stream, (H + 1, rows), concatenated in one array.
         columns = [product.T.reshape(-1) for product in products]
         self.columns = np.concatenate(columns) if columns else np.empty(0, dtype=np.float32)
         ends = np.cumsum([product.size for product in products])
@@ -117,9 +118,10 @@ class Engine:
         self.product_columns = [part.reshape(self.hidden_size + 1, -1) for part in parts]
 
     def _stacked_products(self, layers: list[RecurrentLayer], head: LinearHead) -> list[Floats]:
-        """What is multiplied by each layer's h: (rows, H + 1).
+        """The stacked matrix of each layer, multiplied by its h: (rows, H + 1).
 
-        Rows: the layer's recurrent term; then what the layer above takes; then the head's part.
+        Rows, in order: the layer's recurrent weights, the input weights of the layer above, and
+        the head's columns for this layer.
         """
         products = []
         heads = np.split(head.weight, head.weight.shape[1] // self.hidden_size, axis=1)
@@ -130,41 +132,41 @@ class Engine:
                 above = layers[number + 1].weights
                 parts.append(with_bias(above.weight_ih, above.bias))
             if self.stack.is_dense or is_last:
-                own = heads[number if self.stack.is_dense else 0]
-                parts.append(with_bias(own, head.bias if is_last else None))
+                weight = heads[number if self.stack.is_dense else 0]
+                parts.append(with_bias(weight, head.bias if is_last else None))
             products.append(np.concatenate(parts))
         return products
 
     @property
-    def plain_lstm(self) -> bool:
-        """Whether `charlstm.kernels.lstm_sampling` computes it."""
+    def has_sampling_kernel(self) -> bool:
+        """Whether `charlstm.kernels.lstm_sampling` supports this network."""
         cells = [layer.spec.cell for layer in self.layers if isinstance(layer, RecurrentLayer)]
         known = all(cell.has_sampling_kernel for cell in cells)
         return self.stacked and known and not self.stack.is_dense
 
     @cached_property
     def table_columns(self) -> Floats:
-        """The table as many streams read it, (G*H, V)."""
+        """The table, transposed for several streams: (G*H, V)."""
         return np.ascontiguousarray(self.table.T)
 
     @cached_property
     def products(self) -> list[Floats]:
-        """The products as many streams read them, (rows, H + 1)."""
+        """The stacked matrices for several streams, (rows, H + 1) each."""
         return [np.ascontiguousarray(product.T) for product in self.product_columns]
 
     def session(self, streams: int = 1) -> Session:
-        """Streams that start from the zero state."""
+        """A session of N streams in the zero state."""
         return Session(self, streams)
 
 
 class Session:
-    """Streams of characters in step, each with its own state.
+    """The state of N parallel streams.
 
     Attributes:
         streams: N.
-        cells: the state of each layer; empty where products are not stacked.
-        outs: results of each layer's stacked products in the last step, (rows, N); empty where
-            products are not stacked.
+        cells: the state of each layer; empty if products are not stacked.
+        outs: each layer's stacked product of the last step, (rows, N); empty if products are not
+            stacked.
     """
 
     def __init__(self, engine: Engine, streams: int) -> None:
@@ -195,8 +197,8 @@ class Session:
         feeds = self.outs if engine.stack.is_dense else self.outs[-1:]
         self._head_parts = [out[-engine.vocab_size :] for out in feeds]
         self._head = self._head_parts[-1].T  # (N, V)
-        # What a step does, layer by layer, looked up once: the layer's state, its recurrent term,
-        # the product that follows, and what the layer above then receives.
+        # The operations and buffers of a step, one tuple for each layer: the cell's step, its
+        # recurrent term, the stacked product with both factors, and the input of the layer above.
         self._plan = [
             (
                 state.advance,
@@ -246,7 +248,7 @@ class Session:
         return np.add.reduce(self._head_parts, axis=0, out=self._logits).T
 
     def _step_by_block(self, below: Floats) -> Floats:
-        """A step in which each layer makes its own products."""
+        """A step without stacked products."""
         is_dense, first = self.engine.stack.is_dense, 0
         for norm, read, is_residual, size in self._blocks:
             out = read(below if norm is None else norm(below))
@@ -258,16 +260,16 @@ class Session:
 
     @property
     def logits(self) -> Floats:
-        """The result of the last step, if a kernel computed it (see `Engine.plain_lstm`)."""
+        """The logits of the last step, if products are stacked; compiled code writes them here."""
         return self._head
 
     def reset(self, stream: int) -> None:
-        """Set one stream back to the zero state."""
+        """Reset one stream to the zero state."""
         for array in self._carried():
             array.reshape(-1, self.streams)[:, stream] = 0.0
 
     def spread(self, streams: int) -> Session:
-        """`streams` copies of a single stream."""
+        """A session with `streams` copies of this session's single stream."""
         copy = Session(self.engine, streams)
         for target, source in zip(copy._carried(), self._carried(), strict=True):
             target.T[...] = source  # a row for each stream
@@ -275,4 +277,4 @@ class Session:
 
     def _carried(self) -> list[Floats]:
         parts = [state.parts for state in self.cells] + [state.parts for state in self._states]
-        return [part for own in parts for part in own] + self.outs
+        return [part for layer_parts in parts for part in layer_parts] + self.outs

@@ -5,11 +5,11 @@ whose input gate may be coupled. Importing this module imports numba, which take
 and compiles where nothing compiled is cached. `charlstm.inference.generation` imports it only for
 texts that are long enough. A test holds both loops equal.
 
-Threads divide the work: many streams among them or, of few streams, each layer's units. Threads
-that share a layer's units wait for each other once a layer. Each has its own copy of the weights
-of its units. The h of one step is stored apart from the last step's, which other threads may still
-be reading. On a processor that is busy with other programs, most waits take longer than all the
-work. A writer that has to wait too often goes on with one thread for a while.
+Threads share the work. With many streams, each thread computes some streams. With few, each thread
+computes some units of every layer from its own copy of their weights, and all threads wait at a
+barrier once a layer. h is double-buffered, as other threads may still read that of the last step.
+If other programs use the processor, waiting can take longer than the computation. A writer that
+waits too often uses one thread for a while.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class _Part:
-    """One thread's partition of each layer's units.
+    """The units of each layer that one thread computes.
 
     Attributes:
-        units: which units.
-        products: which rows of each layer's product it makes.
+        units: their indices.
+        products: the rows of each layer's product that the thread computes.
         table, packed, scales, c, outs: as for `generate`.
     """
 

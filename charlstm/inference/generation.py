@@ -92,7 +92,9 @@ def read_ids(session: Session, ids: Ids, progress: ReadProgress | None = None) -
         Logits (V,) of the character that follows.
     """
     engine = session.engine
-    by_compiled = engine.plain_lstm and engine.compiled is not False and len(ids) >= WORTH_COMPILING
+    by_compiled = (
+        engine.has_sampling_kernel and engine.compiled is not False and len(ids) >= WORTH_COMPILING
+    )
     writer = load_writer("float32") if by_compiled else None
     with no_underflow():
         reading = None if writer is None else writer(session)
@@ -112,7 +114,7 @@ def read_ids(session: Session, ids: Ids, progress: ReadProgress | None = None) -
 def _by_numpy(session: Session, sampler: Sampler, length: int) -> int:
     """Number of characters to generate before compiled code is loaded."""
     engine = session.engine
-    fits = engine.plain_lstm and sampler.plain and not sampler.greedy
+    fits = engine.has_sampling_kernel and sampler.plain and not sampler.greedy
     if not fits or engine.compiled is False:
         return sys.maxsize
     if sampler.config.precision != "float32" or engine.compiled:
@@ -153,7 +155,7 @@ def load_writer(precision: str) -> Callable[[Session], Writes] | None:
         why = (str(error).splitlines() or [""])[0]
         known = isinstance(error, CharlstmError)
         warnings.warn(
-            "compiled code is not used, and long texts take longer: "
+            "compiled code is not used; generating long texts takes longer: "
             + (
                 why
                 if known
@@ -182,14 +184,14 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
     if config.precision == "float32":
         return
     plain = has_no_filter(config)
-    if not (engine.plain_lstm and plain and config.temperature >= LEAST_DRAWN):
+    if not (engine.has_sampling_kernel and plain and config.temperature >= LEAST_DRAWN):
         raise ConfigError(
-            f"--precision {config.precision} is for {' and '.join(SAMPLING_KERNEL_CELLS)} models "
-            "without --residual, --layer-norm or --dense-output, at --temp "
-            f"{LEAST_DRAWN:g} or above, without filters; leave it out."
+            f"--precision {config.precision} needs a model with --cell "
+            f"{' or '.join(SAMPLING_KERNEL_CELLS)}, without --residual, --layer-norm and "
+            f"--dense-output; and --temp {LEAST_DRAWN:g} or above, without filters.\nOmit it."
         )
     if load_writer(config.precision) is None:
         raise DeviceError(
             f"--precision {config.precision} needs numba (pip install 'charlstm[fast]') and a "
-            "processor with such products (AVX-512); leave it out."
+            "processor with AVX-512 instructions for it.\nOmit it."
         )

@@ -23,8 +23,8 @@ from charlstm.errors import CheckpointError, ConfigError, DirectionError
 from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.versions import unusable
+from charlstm.inference.bidirectional import BidirectionalModel
 from charlstm.inference.blanks import check_has_blank, encode_with_blanks
-from charlstm.inference.both import BothWays
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.generation import ReadProgress, check_precision, read_ids
 from charlstm.inference.samples import (
@@ -79,9 +79,9 @@ class LanguageModel:
         self.weights = weights
         self._compiled = compiled
         self._one_way: Engine | None = None
-        self._both_ways: BothWays | None = None
+        self._bidirectional: BidirectionalModel | None = None
         if config.model.direction == "both":
-            self._both_ways = BothWays(weights, config.model, len(tokenizer))
+            self._bidirectional = BidirectionalModel(weights, config.model, len(tokenizer))
         else:
             self._one_way = Engine(weights, config.model, len(tokenizer), compiled=compiled)
 
@@ -91,9 +91,9 @@ class LanguageModel:
         return make, (dict(self.weights), self.config, self.tokenizer, self.path)
 
     @property
-    def reads_both_ways(self) -> bool:
+    def is_bidirectional(self) -> bool:
         """Whether the model is bidirectional; such a model can only fill in blanks."""
-        return self._both_ways is not None
+        return self._bidirectional is not None
 
     @property
     def engine(self) -> Engine:
@@ -104,8 +104,8 @@ class LanguageModel:
         """
         if self._one_way is None:
             raise DirectionError(
-                f"{self._named()} reads from both sides (--direction both): it cannot write left "
-                "to right.\nIt can fill in blanks: charlstm fill RUN 'To be, or ___ to be'"
+                f"{self._named()} is bidirectional (--direction both) and cannot generate text.\n"
+                "It can fill in blanks: charlstm fill RUN 'To be, or ___ to be'"
             )
         return self._one_way
 
@@ -160,7 +160,7 @@ class LanguageModel:
     def start(
         self, prompt: str = "", unknown: str = "error", progress: ReadProgress | None = None
     ) -> tuple[Session, NDArray[Any]]:
-        """Read a prompt of any length, from a zero state.
+        """Read a prompt of any length, from the zero state.
 
         Without a prompt, reads one newline, so that generation begins at the start of a line; if
         the vocabulary has no newline, a space or else its first character. A model of documents
@@ -260,9 +260,9 @@ class LanguageModel:
     def score(self, text: str, *, unknown: str = "error") -> Score:
         """Evaluate on a text, with carried state.
 
-        For a bidirectional model this is the pseudo-likelihood, see `charlstm.inference.both`. A
-        model of documents reads each of the text's documents from a zero state; the end of each
-        counts as a character.
+        For a bidirectional model this is the pseudo-likelihood, see
+        `charlstm.inference.bidirectional`. A model of documents reads each of the text's documents
+        from the zero state; the end of each counts as a character.
 
         Raises:
             ArgumentTypeError: an argument has the wrong type.
@@ -305,15 +305,14 @@ class LanguageModel:
             raise ConfigError(
                 f"cold_window {cold_window} is out of range; allowed: {COLD_WINDOWS}."
             )
-        if cold_window and self.reads_both_ways:
+        if cold_window and self.is_bidirectional:
             raise DirectionError(
-                "cold windows are for models that read left to right; this one reads both sides "
-                "of each character.\nLeave --protocol cold out."
+                "--protocol cold does not apply to bidirectional models.\nOmit it."
             )
         if cold_window:
             return score_cold(self.engine, ids, cold_window, progress)
-        if self._both_ways is not None:
-            return self._both_ways.score(ids, progress)
+        if self._bidirectional is not None:
+            return self._bidirectional.score(ids, progress)
         return score_ids(self.engine, ids, progress)
 
     @check_arguments
@@ -348,10 +347,10 @@ class LanguageModel:
         config = FillConfig.from_options(options, config)
         check_count(count)
         check_has_blank(text, config.blank)
-        if self._both_ways is None:
+        if self._bidirectional is None:
             raise DirectionError(
-                f"{self._named()} reads left to right only: it cannot fill in blanks.\nTrain one "
-                "that reads both ways (charlstm train --direction both), or use charlstm sample."
+                f"{self._named()} is not bidirectional and cannot fill in blanks.\nTrain a "
+                "bidirectional model (charlstm train --direction both), or use charlstm sample."
             )
         known = self.tokenizer.characters
         # The model reads a newline, or the border of a document, before and after the text.
@@ -367,5 +366,5 @@ class LanguageModel:
         config = replace(config, seed=seed_of(config))
         swept = None if progress is None else (lambda sweeps: progress(sweeps * len(text)))
         never = BOUNDARY_ID if self.tokenizer.boundary else -1
-        final = self._both_ways.fill(whole, is_blank, count, config, swept, never)
+        final = self._bidirectional.fill(whole, is_blank, count, config, swept, never)
         return [self.tokenizer.decode(t[len(padding) : len(t) - len(padding)]) for t in final]

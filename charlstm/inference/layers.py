@@ -1,7 +1,7 @@
-"""Layers and heads in numpy, one by one: how the specifications of `charlstm.layers` are computed.
+"""Layers and heads in numpy, as `charlstm.layers` specifies them.
 
-`charlstm.inference.engine` calls them for models whose layers' products cannot be stacked. A
-stream's values are a column, (size, N); a single stream drops that axis.
+`charlstm.inference.engine` uses their weights. It calls their steps for models whose products
+cannot be stacked. A stream is a column, (size, N); a single stream drops that axis.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ _NORM_EPSILON = np.float32(1e-5)  # as torch's LayerNorm
 
 
 class LayerState(ABC):
-    """The streams of one layer.
+    """The state of one layer's streams.
 
     Attributes:
-        parts: every array that is carried to the next step, (size, N) each.
+        parts: all arrays that are carried to the next step, (size, N) each.
     """
 
     parts: list[Floats]
 
     @abstractmethod
     def read_character(self, values: Floats) -> Floats:
-        """One step of the first layer, from columns of `Layer.table`: (size, N)."""
+        """One time step of the first layer: columns of `Layer.table` -> output (size, N)."""
 
     @abstractmethod
     def read(self, values: Floats) -> Floats:
-        """One step, from what the layer below returned: (inputs, N) -> (size, N)."""
+        """One time step: output of the layer below (inputs, N) -> output (size, N)."""
 
 
 class Layer(ABC):
-    """A layer's weights, laid out for stepping."""
+    """The weights of a layer, in the layout for inference."""
 
     @abstractmethod
     def table(self, vectors: NDArray[Any] | None) -> Floats:
-        """What the layer can compute of each character beforehand: (V, any size).
+        """The part of the layer's step that depends only on the character: (V, any size).
 
         Args:
-            vectors: (V, inputs); None: one-hot rows.
+            vectors: the embedding, (V, inputs); None: one-hot vectors.
         """
 
     @abstractmethod
     def state(self, tail: tuple[int, ...]) -> LayerState:
-        """Streams before the first character; tail: () for one stream, (N,) for more."""
+        """The zero state; tail: () for one stream, (N,) for more."""
 
 
 class RecurrentLayer(Layer):
     """A layer of a recurrent cell.
 
     Attributes:
-        spec: its specification.
-        weights: in inference's order of gates.
+        spec: the specification.
+        weights: in the layout for inference.
     """
 
     def __init__(self, spec: specs.Recurrent, weights: Weights) -> None:
@@ -71,7 +71,7 @@ class RecurrentLayer(Layer):
         )
 
     def table(self, vectors: NDArray[Any] | None) -> Floats:
-        """W x + b of each character, (V, G * H)."""
+        """W x + b for each character, (V, G * H)."""
         columns = self.weights.weight_ih  # (G*H, V) or (G*H, E)
         if vectors is not None:
             columns = columns @ vectors.T
@@ -81,23 +81,23 @@ class RecurrentLayer(Layer):
         return RecurrentState(self, tail)
 
     def cell_state(self, tail: tuple[int, ...]) -> CellState:
-        """The cell's own state, without products."""
+        """The state of the cell; the caller computes the products."""
         spec = self.spec
         return CELL_STATES[spec.cell.name](tail, spec.size, self.weights.extra, spec.zoneout)
 
     @cached_property
     def product_columns(self) -> Floats:
-        """U as a single stream reads it, with a row of zeros: (H + 1, G * H)."""
+        """U, transposed for a single stream, with a row of zeros: (H + 1, G * H)."""
         return np.ascontiguousarray(with_bias(self.weights.weight_hh).T)
 
     @cached_property
     def product(self) -> Floats:
-        """U as many streams read it, with a column of zeros: (G * H, H + 1)."""
+        """U for several streams, with a column of zeros: (G * H, H + 1)."""
         return np.ascontiguousarray(self.product_columns.T)
 
 
 class RecurrentState(LayerState):
-    """The streams of a recurrent layer."""
+    """The state of a recurrent layer's streams."""
 
     def __init__(self, layer: RecurrentLayer, tail: tuple[int, ...]) -> None:
         self._cell = layer.cell_state(tail)
@@ -107,7 +107,7 @@ class RecurrentState(LayerState):
         self._x = np.zeros_like(self._recurrent)
         self._bias = layer.weights.bias.reshape(-1, *(1 for _ in tail))
         self._weight_ih = layer.weights.weight_ih
-        # One call of BLAS, looked up once: h U^T for one stream, U h for more.
+        # The recurrent product: h U^T for one stream, U h for more.
         if tail:
             self._product, self._factor = layer.product.dot, self._cell.h_one
         else:
@@ -124,14 +124,18 @@ class RecurrentState(LayerState):
 
 
 class LayerNorm:
-    """Layer normalisation (Ba et al. 2016) of each column."""
+    """Layer normalisation (Ba et al. 2016) over each column."""
 
     def __init__(self, spec: specs.LayerNorm, weights: Weights) -> None:
         self._gain = weights[f"{spec.name}.weight"].astype(np.float32)
         self._shift = weights[f"{spec.name}.bias"].astype(np.float32)
 
     def of(self, tail: tuple[int, ...]) -> Callable[[Floats], Floats]:
-        """The function (size, N) -> (size, N) for () or (N,) streams."""
+        """The normalisation as a function (size, N) -> (size, N).
+
+        Args:
+            tail: () for one stream, (N,) for more.
+        """
         gain, shift = (v.reshape(-1, *(1 for _ in tail)) for v in (self._gain, self._shift))
 
         def normalised(values: Floats) -> Floats:
@@ -143,13 +147,13 @@ class LayerNorm:
 
 
 class LinearHead:
-    """A linear layer that makes the logits, scaled.
+    """The linear layer from outputs to logits, for one stack of the network.
 
     Args:
-        spec: its specification.
-        weights: the model's.
-        first, size: the part of what it reads that one stack returns. The part that starts at 0 has
-            the bias; the logits of all parts add up.
+        spec: the specification; its scale is multiplied into the weights.
+        weights: the model's weights.
+        first, size: the first input and the number of inputs that the stack provides. The logits
+            of all stacks are added; the stack whose first input is 0 has the bias.
 
     Attributes:
         weight: (V, size).
@@ -165,7 +169,7 @@ class LinearHead:
             self.bias = np.zeros_like(self.bias)
 
     def read(self, values: Floats, out: Floats) -> Floats:
-        """(size, N) -> logits (V, N), into `out`."""
+        """Outputs (size, N) -> logits (V, N), written to `out`."""
         np.dot(self.weight, values, out=out)
         bias = self.bias if out.ndim == 1 else self.bias[:, None]
         np.add(out, bias, out=out)
@@ -173,15 +177,15 @@ class LinearHead:
 
 
 LAYERS: Mapping[type, Callable[[Any, Weights], Layer]] = {specs.Recurrent: RecurrentLayer}
-"""What lays out a layer's weights, by the type of its specification."""
+"""The class of each layer, by the type of its specification."""
 
 HEADS: Mapping[type, Callable[[Any, Weights, int, int], LinearHead]] = {
     specs.LinearHead: LinearHead
 }
-"""What lays out a head's weights, by the type of its specification."""
+"""The class of each head, by the type of its specification."""
 
 
 def with_bias(weight: NDArray[Any], bias: NDArray[Any] | None = None) -> Floats:
-    """[W | b] of (rows, H) and (rows,): (rows, H + 1); without a bias, b is zero."""
+    """[W | b]: weight (rows, H) and bias (rows,) -> (rows, H + 1); without a bias, b is 0."""
     column = np.zeros(len(weight)) if bias is None else bias
     return np.column_stack((weight, column)).astype(np.float32)

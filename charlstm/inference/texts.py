@@ -118,7 +118,7 @@ class TextReader:
             raise _unwritable(stop, error) from error
         if not mapped.text:
             raise ConfigError(
-                f"--stop {quoted(stop)} has no character that the model knows; leave it out."
+                f"--stop {quoted(stop)} has no character that the model knows; omit it."
             )
         return mapped
 
@@ -150,4 +150,4 @@ def _unwritable(stop: str, error: UnknownCharacterError) -> ConfigError:
             f"{what}; its text has {show_text(new)} for {show_text(old)}.\n"
             "Use --unknown map (from Python: unknown='map') to write it so."
         )
-    return ConfigError(f"{what}.\nNo text would end there: leave it out.")
+    return ConfigError(f"{what}.\nNo text would end there: omit it.")

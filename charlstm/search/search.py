@@ -61,7 +61,7 @@ class Search:
             if not self.folder.has_locks and plan.config.jobs > 1:
                 raise SearchError(
                     f"--jobs {plan.config.jobs}: the file system of {plan.folder} has no locks.\n"
-                    "Give a --runs-dir on another one, or leave --jobs out."
+                    "Give a --runs-dir on another one, or omit --jobs."
                 )
             self.shared = SharedStudy(self.folder, plan.config.storage, plan.name)
             self.record, self.continues = self._record()

@@ -42,7 +42,7 @@ _WORD_ABOVE_ASCII = re.compile(rb"[\x80-\xff]{3,}")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 
 _CONTINUATIONS = bytes(range(0x80, 0xC0))  # a character's bytes after the first, in UTF-8
-_LOOKS_LIKE_UTF_8 = "It looks like UTF-8: leave --encoding out."
+_LOOKS_LIKE_UTF_8 = "It looks like UTF-8: omit --encoding."
 
 # Control characters that do not occur in text (tab, line endings, form feed and escape do).
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
@@ -98,7 +98,7 @@ def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
         SourceError: the source is not text, or its byte order is unknown.
     """
     if (kind := document(head)) is not None:
-        raise SourceError(f"{name} is {kind.name}, not plain text.\n{kind.way_out(name)}")
+        raise SourceError(f"{name} is {kind.name}, not plain text.\n{kind.advice_for(name)}")
     length = 0
     # Not for an explicit 8-bit encoding, in which the mark's bytes are ordinary characters.
     if encoding.startswith("utf-"):
@@ -120,7 +120,7 @@ def detect(head: bytes, encoding: str, name: str) -> tuple[str, int]:
             if head.startswith(mark) and marked_encoding != "utf-8":
                 raise SourceError(
                     f"{name} is not {encoding}: it begins with the byte order mark of "
-                    f"{marked_encoding}.\nLeave --encoding out: the mark is recognised."
+                    f"{marked_encoding}.\nOmit --encoding: the mark is recognised."
                 )
         raise binary(name, head)
     return encoding, length
@@ -172,7 +172,7 @@ def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> 
     byte = error.object[error.start]
     # The data may begin within a character.
     if encoding != "utf-8" and _as_text(error.object.lstrip(_CONTINUATIONS), "utf-8"):
-        way_out = _LOOKS_LIKE_UTF_8
+        advice = _LOOKS_LIKE_UTF_8
     elif encoding in ("utf-8", "ascii"):
         # The bytes before it are valid and mostly ASCII, which fits any encoding.
         fitting = _fitting(error.object[error.start :])
@@ -181,12 +181,12 @@ def invalid(name: str, encoding: str, error: UnicodeDecodeError, start: int) -> 
             shown = f"{fitting[0]} fits{also}"
         else:
             shown = "cp1252, gb18030, utf-16, ..., if it is a text"
-        way_out = f"Give its --encoding: {shown}; or --encoding-errors replace."
+        advice = f"Give its --encoding: {shown}; or --encoding-errors replace."
     else:
-        way_out = "Give another --encoding, or --encoding-errors replace."
+        advice = "Give another --encoding, or --encoding-errors replace."
     return SourceError(
         f"{name} is not valid {encoding}: byte 0x{byte:02X} at offset {start + error.start} "
-        f"({error.reason}).\n{way_out}"
+        f"({error.reason}).\n{advice}"
     )
 
 

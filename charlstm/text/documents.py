@@ -26,7 +26,7 @@ class Kind:
     command: str = ""
     advice: str = "Give a plain-text file."
 
-    def way_out(self, file: str) -> str:
+    def advice_for(self, file: str) -> str:
         """One line of advice: how to get plain text from that file."""
         if not self.command:
             return self.advice

@@ -51,7 +51,7 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
     if misread := [source for source in sources if _is_utf_8(source, config)]:
         yield (
             f"{_names(misread)} valid UTF-8, but read as --encoding "
-            f"{shlex.quote(config.encoding)}. Leave the option out if the characters are wrong."
+            f"{shlex.quote(config.encoding)}. Omit the option if the characters are wrong."
         )
         return
     found = sorted(_C1 & set(tokenizer.writable + tokenizer.rare))

@@ -1,4 +1,4 @@
-"""What a new run reports of its text."""
+"""Notices about the text of a new run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def notice_split(corpus: Corpus, config: TextConfig, notice: Notice) -> None:
     if isinstance(split, DocumentSplit):
         record = split.record
         test = f", {record.test:,} for testing" if record.test else ""
-        empty = f"; {corpus.empty:,} empty ones are left out" if corpus.empty else ""
+        empty = f"; {corpus.empty:,} empty ones omitted" if corpus.empty else ""
         notice(
             f"{record.documents:,} documents, {record.val:,} held out for validation{test}{empty}."
         )
@@ -23,9 +23,9 @@ def notice_split(corpus: Corpus, config: TextConfig, notice: Notice) -> None:
         size = (len(corpus.val) + len(corpus.test)) / len(blocks)
         plural = "s" * (len(blocks) != 1)
         notice(
-            "the end of the text is another kind of text than the rest: "
-            f"{len(blocks)} block{plural} of about {size:,.0f} characters spread over the text are "
-            "held out (--split tail holds out the end)."
+            f"held out for evaluation: {len(blocks)} block{plural} of about {size:,.0f} characters "
+            "spread over the text, because its end differs from the rest. --split tail holds out "
+            "the end."
         )
 
 
@@ -34,10 +34,10 @@ def notice_characters(corpus: Corpus, config: TextConfig, notice: Notice) -> Non
     if corpus.rare:
         shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
         notice(
-            f"{len(corpus.rare)} rare characters, {sum(corpus.rare.values()):,} times in all, "
-            f"became U+FFFD (--min-count {config.min_count}): {shown}"
+            f"{len(corpus.rare)} rare characters ({sum(corpus.rare.values()):,} occurrences) "
+            f"replaced by U+FFFD (--min-count {config.min_count}): {shown}"
             + (" ..." if len(corpus.rare) > 10 else "")
         )
     if corpus.val.predictions < 1:
-        why = "too short a validation part" if len(corpus.val) else "no validation part"
-        notice(f"{why}: the best checkpoint is chosen by the training loss.")
+        why = "the validation part is too short" if len(corpus.val) else "no validation part"
+        notice(f"{why}: the best checkpoint is the one with the lowest training loss.")

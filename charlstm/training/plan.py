@@ -1,4 +1,4 @@
-"""From options to a plan: everything that is checked before a text is read or torch is imported."""
+"""The plan of a training: options, checked before a text is read or torch is imported."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _Kind = TypeVar("_Kind", bound=Section)
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """What is to be trained: a new run, or one to resume.
+    """The run to train: a new one, or one to resume.
 
     Attributes:
-        texts: files and folders; empty where a run is resumed with the text where it was.
-        text: the text itself, in place of `texts`; None: `texts` count.
-        given: the fields of the configuration that are given.
-        config: a new run's, with the recipe and what is given.
-        chooses: whether options that are absent are chosen from corpus size and time budget.
-        run: the run to resume; None for a new one.
+        texts: files and folders; empty to resume a run with its recorded files.
+        text: the text itself, instead of `texts`; None: use `texts`.
+        given: fields of the configuration that were given.
+        config: the configuration of a new run: defaults, recipe, and given fields.
+        chooses: whether fields that were not given are chosen from corpus size and time budget.
+        run: the run to resume; None for a new run.
         more: how much longer to train a resumed run.
-        runs_dir: where runs live.
-        name: the new run's; None: from the first text's.
-        begun: when the time budget began, by `time.monotonic`.
+        runs_dir: the folder of runs.
+        name: name of the new run; None: derived from the name of the first text.
+        begun: when the time budget began, as `time.monotonic()`.
     """
 
     texts: tuple[str, ...]
@@ -58,15 +58,15 @@ def plan_training(
     runs_dir: str | None = None,
     begun: float | None = None,
 ) -> TrainPlan:
-    """Check what is asked for, as far as that needs neither the text nor torch.
+    """Check the options, and make a plan. Needs neither the text nor torch.
 
     Args:
         texts: files, folders, or `-` for standard input.
-        options: fields of the configuration's sections, of `StartConfig` and `MoreConfig`.
-        text: the text itself, in place of `texts`.
-        resume: the run to resume, a folder or a name; True: the newest; None or False: none.
-        runs_dir: where runs live; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
-        begun: when the time budget began, by `time.monotonic`; None: now.
+        options: fields of the configuration's sections, of `StartConfig` and of `MoreConfig`.
+        text: the text itself, instead of `texts`.
+        resume: folder or name of the run to resume; True: the newest run; None or False: a new run.
+        runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
+        begun: when the time budget began, as `time.monotonic()`; None: now.
 
     Raises:
         ConfigError: an option is out of range, or two contradict each other.
@@ -88,7 +88,7 @@ def plan_training(
         chooses = start.recipe is None
         recipe = {} if start.recipe is None else dict(presets.recipe(start.recipe))
         recipe |= implied(given, recipe)
-        if chooses and given.get("epochs") == 0:  # 0 asks for the automatic choice
+        if chooses and given.get("epochs") == 0:  # 0 means the automatic choice
             del given["epochs"]
         config = Config().override({**recipe, **given})
         if start.name is not None:
@@ -115,18 +115,16 @@ def _check_contradictions(
     given: Mapping[str, Any], more: MoreConfig, start: StartConfig, *, resumes: bool
 ) -> None:
     if resumes and start != StartConfig():
-        raise ConfigError(
-            "--name, --recipe and --size are for new runs: leave them out with --resume."
-        )
+        raise ConfigError("--name, --recipe and --size are for new runs: omit them with --resume.")
     if more.is_given and not resumes:
         raise ConfigError(
-            "--more-epochs and --more-minutes are for --resume: a new run takes --epochs or "
+            "--more-epochs and --more-minutes require --resume. For a new run use --epochs or "
             "--minutes."
         )
     if more.is_given and given.keys() & {"epochs", "minutes"}:
         raise ConfigError(
-            "--more-epochs and --more-minutes count from now on, --epochs and --minutes from the "
-            "run's start: give one kind."
+            "--more-epochs and --more-minutes count from now, --epochs and --minutes from the "
+            "start of the run. Omit one kind."
         )
     if start.size is not None and "hidden_size" in given:
-        raise ConfigError("--size and --hidden-size both set the units of a layer: give one.")
+        raise ConfigError("--size and --hidden-size contradict each other: omit one.")

@@ -1,4 +1,4 @@
-"""From a run's newest intact checkpoint to the trainer that goes on with it."""
+"""Resuming a run: from its newest intact checkpoint to a trainer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress
 from charlstm.format.versions import unusable
-from charlstm.inference.own_text import read_own_text
+from charlstm.inference.training_text import read_training_text
 from charlstm.runs.find import first_intact
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
@@ -52,23 +52,23 @@ def resume_run(
     on_compile: Callable[[Compiling], None] | None = None,
     more: MoreConfig | None = None,
 ) -> Trainer:
-    """Set up a run to go on exactly where its newest intact checkpoint left it.
+    """Set up a trainer that resumes a run from its newest intact checkpoint.
 
     Args:
-        run: which.
-        changes: options given anew; only some can change.
-        arguments: where the same text lies now; empty: where it was.
-        notice: receives damaged checkpoints that are skipped, and what changes.
+        run: the run.
+        changes: options to change; only some can change.
+        arguments: the current paths of the text; empty: the recorded ones.
+        notice: receives messages about damaged checkpoints that are skipped, and about changes.
         progress: receives the progress of reading.
         group: as for `charlstm.training.setup.new_run`.
-        begun: when the command was started, as for `new_run`; None: setting up takes no time of
-            the run's.
+        begun: when the command was started, as for `new_run`; None: the set-up does not count
+            against the time budget.
         on_ready: called with the trainer at the end.
         on_compile: as for `new_run`.
-        more: how much longer to train than the run was started for.
+        more: how much longer to train.
 
     Raises:
-        RunError: an option cannot change, the text is another, or the run is being trained.
+        RunError: an option cannot change, the text has changed, or the run is being trained.
         CheckpointError: no checkpoint is intact.
     """
     lock = RunLock(run.folder)
@@ -114,30 +114,30 @@ def _resume(
         )
     device = pick_device(config.train.device, group.local_rank)
     config = config.override({"kernel": _kernel(saved, config, device, notice, watch)})
-    own = read_own_text(
+    text = read_training_text(
         run,
         path,
         checkpoint,
         arguments=arguments,
         progress=progress,
-        way_out="Resume with the text that it was, or start a new run: charlstm train TEXT",
+        advice="Restore the text, or start a new run: charlstm train TEXT",
     )
-    if fit(own.corpus.train, config.windows) != config.windows:
-        raise CheckpointError(f"{path}: its windows do not fit its text.")
+    if fit(text.corpus.train, config.windows) != config.windows:
+        raise CheckpointError(f"{path}: the run's windows do not fit the text.")
     set_threads(config, notice, group)
     keep_freed_memory()
-    corpus = own.corpus
+    corpus = text.corpus
     group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
     try:
         state = restore_state(checkpoint, config, corpus, device)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     if more.is_given and 0 < config.train.patience <= state.progress.stale:
-        state.progress.stale = 0  # asked to train on, a run has its patience anew
+        state.progress.stale = 0  # --more-epochs and --more-minutes restart the patience
     length = (config.train.epochs, config.train.minutes)
     if length != (saved.train.epochs, saved.train.minutes):
         state.progress.forget_early_decay()
-    saver = Saver(run, corpus.tokenizer, own.meta, own.paths)
+    saver = Saver(run, corpus.tokenizer, text.meta, text.paths)
     saver.saved_step = state.progress.step
     saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer, notice)
     run.metrics.rewind(state.progress.logged_step)
@@ -149,9 +149,10 @@ def _resume(
 
 
 def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
-    """The configuration of a run that trains longer, counted from where it stands.
+    """The configuration with a new length: `more`, counted from the current progress.
 
-    What is not given of `more` no longer ends the run. An epoch that has begun is finished first.
+    A limit that `more` does not give is removed. An epoch that has begun is completed first and
+    does not count.
     """
     if not more.is_given:
         return config
@@ -167,14 +168,14 @@ def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
 def _kernel(
     saved: Config, config: Config, device: torch.device, notice: Notice, watch: CompileWatch
 ) -> str:
-    """What goes on computing windows: what did, if it can."""
+    """The kernel of a resumed run: the one given, else the previous one if it works here."""
     before = saved.train.kernel
-    before = "torch" if before == "auto" else before  # of a run before there was a choice
+    before = "torch" if before == "auto" else before  # an old run, when torch was the only kernel
     asked = config.train.kernel
     if asked == "auto":
         asked = before
     if asked == before == "compiled":
-        why = "it is for a CPU."
+        why = "compiled code needs a CPU."
         if device.type == "cpu":
             why = compiled_fault(config.train.precision, watch)
         if why:
@@ -190,22 +191,22 @@ def _kernel(
 
 
 def _resumable(run: Run, notice: Notice) -> tuple[Path, Checkpoint]:
-    """The newest intact checkpoint that can be continued, and its path."""
+    """The newest intact checkpoint with a training state, and its path."""
     paths = [path for path in run.checkpoints() if path.exists()]
     if not paths:
         raise CheckpointError(
-            f"{run.folder} has no last.npz, nor an earlier one: training cannot go on.\n"
-            "Its best.npz still writes and scores text."
+            f"{run.folder} has no checkpoint to resume from (last.npz).\n"
+            "Its best.npz still works with charlstm sample and eval."
         )
     try:
         return first_intact(paths, None, notice)
     except CheckpointError as error:
-        way_out = "training cannot go on from here; start a new run."
+        advice = "Start a new run."
         if run.best.is_file():
-            way_out = f"training cannot go on; {run.best} may still write text."
+            advice = f"charlstm sample may still work with {run.best}."
         raise CheckpointError(
-            f"{str(error).splitlines()[0]}\n{len(paths)} of {len(paths)} "
-            f"checkpoints are damaged: {way_out}"
+            f"{str(error).splitlines()[0]}\n{len(paths)} of {len(paths)} checkpoints are damaged: "
+            f"the run cannot be resumed. {advice}"
         ) from error
 
 
@@ -218,12 +219,12 @@ def _refuse_changes(saved: Config, changes: Mapping[str, Any]) -> None:
             if changes[spec.name] != old:
                 raise RunError(
                     f"{flag_of(spec)} cannot change when a run is resumed: it was {_shown(old)}, "
-                    f"not {_shown(changes[spec.name])}.\nLeave it out, or start a new run."
+                    f"not {_shown(changes[spec.name])}.\nOmit it, or start a new run."
                 )
 
 
 def _shown(value: object) -> str:
-    """An option's value, as it is given."""
+    """An option's value for a message."""
     if isinstance(value, tuple):
         return " ".join(map(repr, value)) or "not given"
     return str(value)

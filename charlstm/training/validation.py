@@ -1,4 +1,4 @@
-"""How well a network predicts held-out text, counted as `charlstm eval` counts it."""
+"""The validation loss of a network in torch, defined as in `charlstm eval`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from charlstm.inference.both import plan_blocks
+from charlstm.inference.bidirectional import plan_blocks
 from charlstm.inference.scoring import plan_streams
 from charlstm.nn.network import CharLSTM
 from charlstm.text.parts import Part
@@ -21,19 +21,18 @@ _WINDOW = 128
 
 
 def validate(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool]) -> float | None:
-    """Nats per character of a part of a text, in float32, as `charlstm eval` counts them.
+    """The loss on a part of a text, in nats per character, computed in float32.
 
-    The state is carried over each segment; for a network that reads both ways, it is the
+    The state is carried over each segment. For a bidirectional network, the loss is that of the
     pseudo-likelihood.
 
     Args:
-        network: its dropout is off meanwhile, and its generator is not touched.
+        network: evaluated without dropout; its random generator is not used.
         part: the part, with at least two characters in a row.
-        asked_to_stop: asked now and then.
+        asked_to_stop: called repeatedly; if it returns True, evaluation ends.
 
     Returns:
-        The mean over all characters but each segment's first; None if asked to stop before the
-        end.
+        The mean over all characters but each segment's first; None if asked to stop.
     """
     measure = _pseudo_nats if network.config.direction == "both" else _carried_nats
     with _predicting(network):
@@ -42,12 +41,12 @@ def validate(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool]) -
 
 
 def seconds_per_char(network: CharLSTM) -> float:
-    """About how long `validate` takes for each character of a long text."""
+    """An estimate of the seconds that `validate` takes for each character of a long text."""
     ids = np.zeros(_WINDOW * 64, dtype=np.uint8)
     best = math.inf
     with _predicting(network):
         window = _tensor(ids.reshape(_WINDOW, 64), network)
-        for _ in range(2):  # the first makes the kernels
+        for _ in range(2):  # the first pass includes set-up
             begun = time.perf_counter()
             logits, _ = network(window, network.initial_state(64), targets=window)
             nn.functional.cross_entropy(logits.flatten(0, 1), window.flatten()).item()
@@ -57,7 +56,7 @@ def seconds_per_char(network: CharLSTM) -> float:
 
 @contextmanager
 def _predicting(network: CharLSTM) -> Iterator[None]:
-    """The network in float32 and without dropout, for prediction alone."""
+    """A context in which the network computes in float32, without dropout and gradients."""
     was_training, dtype = network.training, network.dtype
     network.eval()
     network.dtype = torch.float32
@@ -80,7 +79,7 @@ def _carried_nats(network: CharLSTM, part: Part, asked_to_stop: Callable[[], boo
             if first == 0 and plan.start:
                 rows = torch.from_numpy(plan.first).to(network.device)
                 for array in (array for layer in state for array in layer):
-                    array[rows] = 0.0  # these streams have no text before their own
+                    array[rows] = 0.0  # these streams have no warm-up
             places, counted = plan.positions(first, last)
             inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
             logits, state = network(inputs, state)
@@ -97,7 +96,7 @@ def _pseudo_nats(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool
     for blocks in plan_blocks(part):
         if asked_to_stop():
             return None
-        text = _tensor(part.ids[blocks.places], network)
+        text = _tensor(part.ids[blocks.positions], network)
         state = network.initial_state(text.shape[1])
         logits, _ = network(text[:-1], state, targets=text[1:])
         counted = slice(blocks.left - 1, blocks.left - 1 + blocks.count)
@@ -109,7 +108,7 @@ def _pseudo_nats(network: CharLSTM, part: Part, asked_to_stop: Callable[[], bool
 
 
 def _sum(losses: torch.Tensor) -> float:
-    """A sum in float64, made on the CPU by numpy: not every device has that type."""
+    """A sum in float64, computed on the CPU, as not every device supports float64."""
     return float(losses.cpu().numpy().sum(dtype=np.float64))
 
 

@@ -90,7 +90,7 @@ def test_stop(program: Program) -> None:
         (
             ["sample", "--precision", "bfloat16", "--top-k", "3"],
             2,
-            ["--precision bfloat16", "without filters", "leave it out"],
+            ["--precision bfloat16", "without filters", "Omit it"],
         ),
         (
             ["train", "play.txt", "--kernel", "compiled", "--cell", "gru"],
@@ -156,7 +156,7 @@ def test_eval(program: Program, trained: Path) -> None:
     record = json.loads(skipped.stdout)
     assert record["unknown_characters"] == 5
     assert record["characters"] == 5 * 17 - 1
-    assert "5 characters the model does not know were left out" in skipped.stderr
+    assert "5 unknown characters omitted" in skipped.stderr
     assert record["bits_per_char"] == pytest.approx(record["nats_per_char"] / 0.6931471805599453)
     cold = json.loads(program("eval", "--protocol", "cold", "--window", 8, "--json").stdout)
     assert cold["protocol"] == "cold 8"
@@ -200,7 +200,7 @@ def test_fill(both_ways: Path) -> None:
     assert_clear(call("play", "--seed", 3, "--", "-x_"), 1, "does not know the character '-'")
     skipped = call("play", "Th\u2026_", "--unknown", "skip")
     assert len(skipped.stdout) == 4
-    assert "1 characters the model does not know were left out" in skipped.stderr
+    assert "1 unknown character omitted" in skipped.stderr
     piped = run_program("fill", "play", "-", "--seed", 3, cwd=both_ways, stdin=text.encode())
     assert piped.stdout == first.stdout
     assert_clear(call(), 2, "charlstm fill RUN")
@@ -213,8 +213,8 @@ def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         return run_program(*arguments, cwd=both_ways)
 
-    assert_clear(call("sample"), 1, "both sides", "charlstm fill")
-    assert_clear(call("eval", "--protocol", "cold"), 1, "left to right", "--protocol cold out")
+    assert_clear(call("sample"), 1, "bidirectional", "charlstm fill")
+    assert_clear(call("eval", "--protocol", "cold"), 1, "bidirectional", "Omit it")
     result = call("eval", "--json")
     record = json.loads(result.stdout)
     assert "nats_per_char" not in record
@@ -230,7 +230,7 @@ def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:
 
 
 def test_fill_needs_a_model_that_reads_both_ways(program: Program) -> None:
-    assert_clear(program("fill", "play", "a_"), 1, "left to right only", "--direction both")
+    assert_clear(program("fill", "play", "a_"), 1, "not bidirectional", "--direction both")
 
 
 def test_info_shows_every_option_on_lines_of_a_narrow_terminal(program: Program) -> None:
@@ -447,5 +447,5 @@ def test_a_checkpoint_of_any_name_without_its_text(
     copy = tmp_path / "model.npz"
     copy.write_bytes((trained / "checkpoints" / "play" / "best.npz").read_bytes())
     result = program("eval", copy)
-    assert_clear(result, 1, "model.npz", "Name the text")
+    assert_clear(result, 1, "model.npz", "path of the text")
     assert "best.npz" not in result.stderr

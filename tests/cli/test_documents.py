@@ -34,7 +34,7 @@ def train(program: Program, text: str, kind: str, name: str) -> str:
 
 def test_lines(program: Program, folder: Path) -> None:
     said = train(program, "names.txt", "line", "x")
-    assert "36 documents, 3 held out for validation; 2 empty ones are left out." in said
+    assert "36 documents, 3 held out for validation; 2 empty ones omitted." in said
     result = program("sample", "x", "-n", "5", "--seed", "1", "--length", "12")
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == result.stdout.count("\n") == 5

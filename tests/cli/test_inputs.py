@@ -129,7 +129,7 @@ def test_eval_of_the_run_s_own_text_has_no_options_of_reading(
 
 def test_a_missing_text_to_fill_in_is_told_from_a_wrong_model(run: Run, place: Path) -> None:
     assert_clear(run("fill", "play"), 2, "no blank (_)", "'play'")
-    assert_clear(run("fill", "play", "The_"), 1, "play", "left to right")
+    assert_clear(run("fill", "play", "The_"), 1, "play", "not bidirectional")
     assert_clear(run("sample", "both"), 1, "both", "charlstm fill")
 
 
@@ -351,7 +351,7 @@ def test_unknown_map(run: Run, place: Path) -> None:
     expected = json.loads(run("eval", "play", "plain.txt", "--json").stdout)
     assert record["nats_per_char"] == expected["nats_per_char"]
     assert record["unknown_characters"] == 600
-    assert "600 characters" in mapped.stderr
+    assert "600 unknown characters" in mapped.stderr
 
 
 def test_stop_texts_are_mapped(run: Run) -> None:

@@ -67,12 +67,12 @@ def test_all_numbers_are_parsed_alike() -> None:
 @pytest.mark.parametrize(
     ("flag", "value", "words"),
     [
-        ("--lr", "1,000", ["leave the commas out: 1000", "use a point: 1.000"]),
+        ("--lr", "1,000", ["omit the commas: 1000", "use a point: 1.000"]),
         ("--lr", "-1,5", ["use a point: -1.5"]),
         ("--lr", ",5", ["use a point: .5"]),
         ("--lr", "fast", ["'fast' is not a number"]),
         ("--lr", "", ["'' is not a number"]),
-        ("--epochs", "1,000,000", ["leave the commas out: 1000000"]),
+        ("--epochs", "1,000,000", ["omit the commas: 1000000"]),
         ("--epochs", "1.5", ["'1.5' is not a whole number"]),
         ("--processes", "1,5", ["neither a whole number nor 'auto'"]),
     ],

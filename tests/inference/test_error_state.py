@@ -46,7 +46,7 @@ def test_everything_public(options: dict[str, Any], scale: float) -> None:
     with np.errstate(all="raise"):
         model = make_model(scale, **options)
         assert np.isfinite(model.score(TEXT).nats)
-        if model.reads_both_ways:
+        if model.is_bidirectional:
             assert len(model.fill("to b_, or n_t", 3, temperature=0.01, sweeps=2, seed=1)) == 3
             return
         assert np.isfinite(model.score_ids(model.tokenizer.encode(TEXT), cold_window=8).nats)

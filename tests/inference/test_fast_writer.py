@@ -472,5 +472,5 @@ def test_low_precision_is_asked_for(monkeypatch: pytest.MonkeyPatch, precision: 
         (engine, SampleConfig(precision=precision, top_k=3)),
         (engine, SampleConfig(precision=precision, temperature=0.0)),
     ):
-        with pytest.raises(ConfigError, match=f"--precision {precision} is for lstm and coupled"):
+        with pytest.raises(ConfigError, match=f"--precision {precision} needs a model with --cell"):
             generation.check_precision(other, config)

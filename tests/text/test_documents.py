@@ -67,10 +67,10 @@ DOCUMENTS = {
 }
 
 
-@pytest.mark.parametrize(("content", "name", "way_out"), DOCUMENTS.values(), ids=DOCUMENTS)
+@pytest.mark.parametrize(("content", "name", "advice"), DOCUMENTS.values(), ids=DOCUMENTS)
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_documents_are_named(
-    tmp_path: Path, content: bytes, name: str, way_out: str, encoding: str
+    tmp_path: Path, content: bytes, name: str, advice: str, encoding: str
 ) -> None:
     path = tmp_path / "my novel"  # its name says nothing
     path.write_bytes(content)
@@ -81,8 +81,8 @@ def test_documents_are_named(
         first, second = str(caught.value).splitlines()
         assert f"{path} is " in first
         assert name in first
-        assert way_out in second
-        if "{" not in way_out and "pandoc" in way_out:
+        assert advice in second
+        if "{" not in advice and "pandoc" in advice:
             assert f"'{path}'" in second  # quoted for a shell
         assert "utf-16" not in str(caught.value)
 
@@ -274,7 +274,7 @@ def test_the_error_for_another_encoding_says_that_a_text_is_utf_8(
     path.write_bytes(b"the light is low\n" * 9 + "“Où es-tu, Á?” – «ROMÉO»\n".encode() * 9)
     with pytest.raises(SourceError) as caught:
         list(read_text(find_sources([str(path)]), TextConfig(encoding=encoding)))
-    assert "UTF-8: leave --encoding out" in str(caught.value)
+    assert "UTF-8: omit --encoding" in str(caught.value)
     assert "fits" not in str(caught.value)
 
 
@@ -299,7 +299,7 @@ def test_a_byte_order_mark_that_another_encoding_ignores_is_named(
     tmp_path: Path, encoding: str
 ) -> None:
     (tmp_path / "a.txt").write_bytes("the light is low\n".encode(encoding))
-    with pytest.raises(SourceError, match=rf"byte order mark of {encoding}-le\.\nLeave --encoding"):
+    with pytest.raises(SourceError, match=rf"byte order mark of {encoding}-le\.\nOmit --encoding"):
         noticed(tmp_path, encoding="cp1252")
 
 

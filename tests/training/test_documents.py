@@ -17,7 +17,7 @@ from charlstm.config import Config, DynamicConfig
 from charlstm.errors import CheckpointError, ConfigError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.own_text import read_own_text
+from charlstm.inference.training_text import read_training_text
 from charlstm.text.corpus import load_corpus
 from charlstm.text.document_splits import DocumentSplit
 from charlstm.training.dynamic import DynamicReader
@@ -77,7 +77,7 @@ def test_train_and_eval_agree(start: Start, direction: str, test_fraction: float
     trainer = start("x", direction=direction, test_fraction=test_fraction)
     finish(trainer)
     model = LanguageModel.load(trainer.run.best)
-    own = read_own_text(trainer.run, trainer.run.last, load_checkpoint(trainer.run.last))
+    own = read_training_text(trainer.run, trainer.run.last, load_checkpoint(trainer.run.last))
     assert isinstance(own.corpus.split, DocumentSplit)
     documents = []
     for part in (own.corpus.val, own.corpus.test, own.corpus.train):
@@ -111,8 +111,7 @@ def test_notices_and_records(start: Start) -> None:
     notices: list[str] = []
     trainer = start("x", notice=notices.append, test_fraction=0.2)
     assert (
-        "42 documents, 4 held out for validation, 8 for testing; 41 empty ones are left out."
-        in notices
+        "42 documents, 4 held out for validation, 8 for testing; 41 empty ones omitted." in notices
     )
     run_until(trainer, 3)
     for path in (trainer.run.last,):

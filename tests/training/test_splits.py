@@ -11,7 +11,7 @@ import pytest
 from charlstm.errors import CheckpointError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.inference.language_model import LanguageModel
-from charlstm.inference.own_text import read_own_text, recorded_split
+from charlstm.inference.training_text import read_training_text, recorded_split
 from charlstm.text import splits
 from charlstm.text.parts import Part
 from charlstm.text.splits import Split, tail_split
@@ -66,7 +66,7 @@ def test_train_and_eval_agree_on_blocks(start: Start, direction: str) -> None:
     trainer = start("x", **BLOCKS, direction=direction)
     finish(trainer)
     model = LanguageModel.load(trainer.run.best)
-    own = read_own_text(trainer.run, trainer.run.last, load_checkpoint(trainer.run.last))
+    own = read_training_text(trainer.run, trainer.run.last, load_checkpoint(trainer.run.last))
     assert own.corpus.split == trainer.corpus.split
     for part in (own.corpus.val, own.corpus.test, own.corpus.train):
         texts = [trainer.corpus.tokenizer.decode(ids) for ids in part.segments]

@@ -1,10 +1,11 @@
-"""Bidirectional models: pseudo-likelihood, and filling in blanks.
+"""Bidirectional models: evaluation by pseudo-likelihood, and filling in blanks.
 
-Such a model gives p(x_t | all that is before t, all that is after t). Multiplied over a text these
-are no probability of the text but its pseudo-likelihood (Besag 1975), which is not to be compared
-with the likelihood that a one-way model gives. And there is no first character to begin with:
-blanks are filled by Gibbs sampling (Geman & Geman 1984), each drawn anew given all others, again
-and again.
+A bidirectional model gives p(x_t | x_1..x_{t-1}, x_{t+1}..x_T). The product of these over a text is
+the pseudo-likelihood (Besag 1975). It is not a probability of the text and cannot be compared with
+the likelihood under a forward model.
+
+Such a model cannot generate from left to right. Blanks are filled by Gibbs sampling (Geman & Geman
+1984): each sweep resamples every blank, given all other characters.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from charlstm.inference.scoring import Score, cross_entropy
 from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 
-BLOCK = 128  # characters that are scored together
-CONTEXT = 128  # and how many at least are read on each side of them, where the text has them
-_MOST_BLOCKS = 64
-_MOST_KEPT = 1 << 26  # logits kept at a time by `fill`
+BLOCK = 128  # predicted characters in a block
+CONTEXT = 128  # minimum number of characters read on each side of a block, where the text has them
+_MAX_BLOCKS = 64
+_MAX_LOGITS = 1 << 26  # logits kept at a time by `fill`
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Parts of a text to evaluate in one batch.
+    """Blocks of a text, all of one shape, to evaluate in one batch.
 
     Attributes:
-        starts: the first character that each predicts, (S,).
-        count: how many each predicts.
-        left: how many characters before `start` are read, at least one.
-        right: how many after the last are read.
+        starts: the position of each block's first predicted character, (S,).
+        count: number of predicted characters in each block.
+        left: number of characters read before the first predicted one, at least 1.
+        right: number of characters read after the last predicted one.
     """
 
     starts: NDArray[np.int64]
@@ -47,44 +48,44 @@ class Blocks:
     right: int
 
     @property
-    def places(self) -> NDArray[np.int64]:
-        """All positions read or predicted, in the text's order: (left + count + right, S)."""
+    def positions(self) -> NDArray[np.int64]:
+        """All positions read or predicted, in ascending order: (left + count + right, S)."""
         reach = np.arange(-self.left, self.count + self.right)
         return reach[:, None] + self.starts[None, :]
 
 
 def plan_blocks(part: Part) -> Iterator[Blocks]:
-    """Divide a part of a text into blocks; all characters but each segment's first are predicted.
+    """Divide a part of a text into blocks that predict all characters but each segment's first.
 
     Raises:
         CorpusError: the part has no two characters in a row.
     """
     if part.predictions < 1:
         raise CorpusError(
-            f"the text has {len(part)} character(s); at least 2 are needed to score it."
+            f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
         )
     starts: list[int] = []
     shape = (0, 0, 0)
     for first, stop in part.groupable.tolist():
         for start in range(first + 1, stop, BLOCK):
             count = min(BLOCK, stop - start)
-            own = (count, min(CONTEXT, start - first), min(CONTEXT, stop - start - count))
-            if starts and (own != shape or len(starts) == _MOST_BLOCKS):
+            new_shape = (count, min(CONTEXT, start - first), min(CONTEXT, stop - start - count))
+            if starts and (new_shape != shape or len(starts) == _MAX_BLOCKS):
                 yield Blocks(np.array(starts), *shape)
                 starts = []
-            shape = own
+            shape = new_shape
             starts.append(start)
     yield Blocks(np.array(starts), *shape)
 
 
-class BothWays:
-    """A bidirectional model.
+class BidirectionalModel:
+    """A bidirectional model: a forward and a backward stack whose logits are added.
 
     Args:
         weights, config, vocab_size: as for `Engine`.
 
     Raises:
-        CheckpointError: the weights are not those of such a model.
+        CheckpointError: the weights do not fit the configuration.
     """
 
     def __init__(
@@ -94,21 +95,21 @@ class BothWays:
         self.backward = Engine(weights, config, vocab_size, direction="backward")
 
     def logits(self, ids: Ids, blocks: Blocks) -> NDArray[np.float32]:
-        """Logits of each character to predict, from both sides: (count, S, V)."""
-        read = ids[blocks.places].astype(np.int64)
+        """Logits of each predicted character: (count, S, V)."""
+        read = ids[blocks.positions].astype(np.int64)  # (left + count + right, S)
         streams = read.shape[1]
         first, last = blocks.left, blocks.left + blocks.count
         total = np.zeros((blocks.count, streams, self.forward.vocab_size), dtype=np.float32)
         session = self.forward.session(streams)
-        for place in range(last - 1):
-            logits = _step(session, read[place])
-            if place + 1 >= first:
-                total[place + 1 - first] += logits
+        for position in range(last - 1):
+            logits = _step(session, read[position])
+            if position + 1 >= first:
+                total[position + 1 - first] += logits
         session = self.backward.session(streams)
-        for place in range(len(read) - 1, first, -1):
-            logits = _step(session, read[place])
-            if place - 1 < last:
-                total[place - 1 - first] += logits
+        for position in range(len(read) - 1, first, -1):
+            logits = _step(session, read[position])
+            if position - 1 < last:
+                total[position - 1 - first] += logits
         return total
 
     @no_underflow()
@@ -116,17 +117,17 @@ class BothWays:
         """The pseudo-likelihood of a text.
 
         Args:
-            ids: shape (T,), or a part of a text, whose segments are read one by one.
-            progress: receives how many characters have been predicted.
+            ids: shape (T,), or a part of a text, each of whose segments is read separately.
+            progress: receives the number of characters predicted.
 
         Raises:
-            CorpusError: fewer than two characters.
+            CorpusError: the text has fewer than two characters.
         """
         part = as_part(ids)
         ids = part.ids
         nats, done = 0.0, 0
         for blocks in plan_blocks(part):
-            targets = ids[blocks.places].astype(np.int64)
+            targets = ids[blocks.positions].astype(np.int64)
             targets = targets[blocks.left : blocks.left + blocks.count]
             logits = self.logits(ids, blocks)
             nats += float(
@@ -149,22 +150,22 @@ class BothWays:
     ) -> NDArray[np.int64]:
         """Fill in blanks, then resample them in `config.sweeps` Gibbs sweeps.
 
-        The first time, what lies to the right is read without its blanks. Each time the text is
-        gone through from left to right, so that what is drawn is read by what is drawn after.
+        Each sweep draws the blanks from left to right; a draw conditions on the blanks already
+        drawn. In the first sweep the backward stack skips blanks, which have no values yet.
 
         Args:
-            ids: the text, (T,); what stands at blanks does not count.
-            blanks: which of them are blank, (T,).
-            count: N, how many samples side by side.
+            ids: the text, (T,); values at blanks are ignored.
+            blanks: mask of the blanks, (T,).
+            count: N, number of samples.
             config: temperature, sweeps and seed.
             swept: receives the number of sweeps done so far, over all samples.
-            excluded: an id that is not drawn; -1: none.
+            excluded: an id that is never drawn; -1: none.
 
         Returns:
             All samples, (N, T).
         """
-        # As many side by side as what the right side says of their blanks has room for.
-        room = _MOST_KEPT // (max(1, int(blanks.sum())) * self.forward.vocab_size)
+        # The batch size is limited by memory for the backward stack's logits of all blanks.
+        room = _MAX_LOGITS // (max(1, int(blanks.sum())) * self.forward.vocab_size)
         group = max(1, min(count, room))
         return np.concatenate(
             [
@@ -189,37 +190,37 @@ class BothWays:
         sampler = Sampler(sampling, count, seed, first=first)
         texts = np.repeat(ids[None, :], count, axis=0)
         for sweep in range(config.sweeps + 1):
-            after = self._after(texts, blanks, skip=sweep == 0)
+            backward_logits = self._backward_logits(texts, blanks, skip=sweep == 0)
             session = self.forward.session(count)
             logits = np.repeat(self.forward.head.bias[None, :], count, axis=0)
-            for place in range(len(ids)):
-                if blanks[place]:
-                    both = logits + after[place]
+            for position in range(len(ids)):
+                if blanks[position]:
+                    total = logits + backward_logits[position]
                     if excluded >= 0:
-                        both[:, excluded] = -np.inf
-                    texts[:, place] = sampler.choose(both)
-                logits = _step(session, texts[:, place])
+                        total[:, excluded] = -np.inf
+                    texts[:, position] = sampler.choose(total)
+                logits = _step(session, texts[:, position])
             if swept is not None:
                 swept(first * (config.sweeps + 1) + count * (sweep + 1))
         return texts
 
-    def _after(
+    def _backward_logits(
         self, texts: NDArray[np.int64], blanks: NDArray[np.bool_], *, skip: bool
     ) -> dict[int, NDArray[np.float32]]:
-        """Logits of each blank from the right side: (N, V) by position."""
+        """The backward stack's logits of each blank: (N, V) by position."""
         session = self.backward.session(len(texts))
         logits = np.zeros((len(texts), self.backward.vocab_size), dtype=np.float32)
-        found = {}
-        for place in range(texts.shape[1] - 1, -1, -1):
-            if blanks[place]:
-                found[place] = logits.copy()
+        logits_at = {}
+        for position in range(texts.shape[1] - 1, -1, -1):
+            if blanks[position]:
+                logits_at[position] = logits.copy()
                 if skip:
                     continue
-            logits = _step(session, texts[:, place])
-        return found
+            logits = _step(session, texts[:, position])
+        return logits_at
 
 
 def _step(session: Session, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """One step whose logits are (N, V) for a single stream, too."""
+    """One step of a session; logits (N, V), also for a single stream."""
     logits = session.step(ids if session.streams > 1 else int(ids[0]))
     return logits.reshape(session.streams, -1)

@@ -29,12 +29,12 @@ from charlstm.text.tokenizer import Ids
 def recorded_split(
     path: Path, meta: Mapping[str, Any], config: TextConfig, size: int
 ) -> Split | DocumentRecord:
-    """Which characters a run holds out; of documents, how many.
+    """The recorded split of a run's text: held-out positions, or numbers of held-out documents.
 
     Args:
         path: the checkpoint's file, for messages.
-        meta: the checkpoint's metadata; older ones do not record the split, which is the tail.
-        config: the run's.
+        meta: the checkpoint's metadata. Older versions do not record the split; it is the tail.
+        config: how the run reads its text.
         size: length of the text, in characters.
 
     Raises:
@@ -49,7 +49,7 @@ def recorded_split(
             return tail_split(size, config.val_fraction, config.test_fraction)
         split = Split.from_json(record, size)
         if split.method != config.split:
-            raise CorpusError("the record of the held-out characters does not fit the options.")
+            raise CorpusError("the recorded split does not match the recorded options.")
     except CorpusError as error:
         raise unusable(path, meta, error, damaged=True) from error
     return split
@@ -58,7 +58,7 @@ def recorded_split(
 def _split_of(
     path: Path, meta: Mapping[str, Any], config: TextConfig, ids: Ids
 ) -> Split | DocumentSplit:
-    """A run's split.
+    """The split of a run's text, from its record.
 
     Raises:
         CheckpointError: the record is not valid, or does not fit the text.
@@ -73,8 +73,8 @@ def _split_of(
 
 
 @dataclass(frozen=True)
-class OwnText:
-    """A run's text.
+class TrainingText:
+    """The text that a run was trained on.
 
     Attributes:
         corpus: ids and parts, identical to those in training.
@@ -89,16 +89,16 @@ class OwnText:
     paths: list[str]
 
 
-def read_own_text(
+def read_training_text(
     run: Run,
     path: Path,
     checkpoint: Checkpoint,
     *,
     arguments: Sequence[str] = (),
     progress: ReadingProgress | None = None,
-    way_out: str = "Name a text to score.",
-) -> OwnText:
-    """Find and read a run's text.
+    advice: str = "Give a text to evaluate on.",
+) -> TrainingText:
+    """Find and read the text that a run was trained on.
 
     Args:
         run: the run.
@@ -106,7 +106,7 @@ def read_own_text(
         checkpoint: records the text and its files.
         arguments: the current files and folders; empty: those recorded.
         progress: called with the progress of reading.
-        way_out: advice for a text that has changed.
+        advice: advice for a text that has changed.
 
     Raises:
         CheckpointError: the checkpoint does not record a text.
@@ -117,23 +117,23 @@ def read_own_text(
     meta, paths = checkpoint.meta.get("corpus"), checkpoint.meta.get("paths")
     if not isinstance(meta, dict) or not isinstance(paths, list):
         raise CheckpointError(
-            f"{path} does not record where its text is; only checkpoints that can be resumed do.\n"
-            "Name the text."
+            f"{path} does not record the path of its text; only last.npz does.\n"
+            "Give the path of the text."
         )
     text = config.text
-    places = list(arguments) or [str(place) for place in paths]
+    files = list(arguments) or [str(recorded) for recorded in paths]
     try:
-        if places:
+        if files:
             sources = find_sources(
-                places,
+                files,
                 text.glob,
                 text.exclude,
                 runs_dir=run.folder.parent,
                 hidden="folder_rules" not in meta,  # a run from before these rules
             )
         else:
-            places = [str(run.kept_text)]
-            sources = [Source(places[0], run.kept_text, exact=True)]
+            files = [str(run.kept_text)]
+            sources = [Source(files[0], run.kept_text, exact=True)]
         corpus = load_corpus(
             sources,
             text,
@@ -146,18 +146,17 @@ def read_own_text(
         if arguments:
             raise
         raise SourceError(
-            f"the run's text cannot be read again: {str(error).splitlines()[0]}\n"
+            f"the run's text cannot be read: {str(error).splitlines()[0]}\n"
             "If it has moved, give its new path after the options."
         ) from error
     except ChangedTextError as error:
-        shown = ", ".join(places)[:200]
+        shown = ", ".join(files)[:200]
         before, now = meta.get("num_sources"), len(sources)
-        files = "" if before == now else f" ({before} files then, {now} now)"
+        counts = "" if before == now else f" ({before} files then, {now} now)"
         raise RunError(
             f"the text in {shown} is not the one that {run.name!r} was trained on: it has "
-            f"changed{files}.\n"
-            f"{way_out}"
+            f"changed{counts}.\n{advice}"
         ) from error
     # New paths replace the recorded ones.
-    new_paths = [str(Path(place).resolve()) for place in places] if paths else []
-    return OwnText(corpus, config, meta, new_paths)
+    new_paths = [str(Path(file).resolve()) for file in files] if paths else []
+    return TrainingText(corpus, config, meta, new_paths)

@@ -9,7 +9,7 @@ import torch
 from charlstm.cells import CELLS
 from charlstm.config import Config, FillConfig, ModelConfig
 from charlstm.errors import ConfigError, CorpusError, DirectionError, UnknownCharacterError
-from charlstm.inference.both import BLOCK, CONTEXT, BothWays, plan_blocks
+from charlstm.inference.bidirectional import BLOCK, CONTEXT, BidirectionalModel, plan_blocks
 from charlstm.inference.language_model import LanguageModel
 from charlstm.nn.network import CharLSTM
 from charlstm.text.parts import Part
@@ -45,10 +45,10 @@ def some_ids(count: int) -> Any:
 def test_blocks_cover_a_text_once_with_context(size: int) -> None:
     predicted: list[int] = []
     for blocks in plan_blocks(Part.whole(np.zeros(size, np.uint8))):
-        places = blocks.places
-        assert places.min() >= 0
-        assert places.max() < size
-        for column in places.T:
+        positions = blocks.positions
+        assert positions.min() >= 0
+        assert positions.max() < size
+        for column in positions.T:
             own = column[blocks.left : blocks.left + blocks.count]
             predicted += own.tolist()
             assert blocks.left == min(CONTEXT, own[0])
@@ -98,7 +98,7 @@ def test_fill_replaces_blanks_only() -> None:
 def test_fill_in_groups_is_fill_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     _, model = pair()
     whole = model.fill("to be, _r ___", 7, sweeps=2, seed=9)
-    monkeypatch.setattr("charlstm.inference.both._MOST_KEPT", 90)
+    monkeypatch.setattr("charlstm.inference.bidirectional._MAX_LOGITS", 90)
     assert model.fill("to be, _r ___", 7, sweeps=2, seed=9) == whole
 
 
@@ -144,7 +144,7 @@ def test_errors() -> None:
 def test_a_bothways_engine_is_two_one_way_engines() -> None:
     network, _ = pair()
     weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
-    both = BothWays(weights, network.config, len(CHARACTERS))
+    both = BidirectionalModel(weights, network.config, len(CHARACTERS))
     assert not both.backward.head.bias.any()
     assert both.forward.head.bias.shape == (len(CHARACTERS),)
     assert FillConfig().blank == "_"
