@@ -109,7 +109,7 @@ def test_a_training_is_stopped_and_resumed_to_the_bit(text: str) -> None:
         (["x"], {"size": "huge"}, ConfigError, "tiny, small"),
         (["x"], {"recipe": "x"}, ConfigError, "choose from: tutorial"),
         (["x"], {"name": "a/b"}, ConfigError, "is not valid"),
-        (["x"], {"more_epochs": 1}, ConfigError, "for --resume"),
+        (["x"], {"more_epochs": 1}, ConfigError, "require --resume"),
         (["x"], {"layers": 1, "num_layers": 1}, ArgumentTypeError, "one option"),
         (["no.txt"], {}, SourceError, "cannot read"),
         (["x"], {"processes": 2}, ConfigError, "torchrun"),

@@ -1,1 +1,1 @@
-"""The loop that turns a corpus into weights (torch)."""
+"""Training (torch): set-up, the training loop, evaluation, and checkpoints of a run."""

@@ -1,4 +1,4 @@
-"""What `charlstm.train` and `charlstm.start_training` do."""
+"""The arguments of `charlstm.train` and `charlstm.start_training`, checked and made a plan."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def plan_from_keywords(
     if text is not None:
         text = check_type("text", text, str, optional=True)
         if paths:
-            raise ConfigError("give the paths of texts, or the text itself as text=, not both.")
+            raise ConfigError("give either the paths of texts or text=, not both.")
         if resume:
-            raise ConfigError("text= is for new runs: a resumed run has its text.")
+            raise ConfigError("text= is for new runs: a resumed run keeps its text. Omit text=.")
     folder = None if runs_dir is None else check_path("runs_dir", runs_dir)
     return plan_training(paths, given, text=text, resume=resume, runs_dir=folder, begun=begun)
 

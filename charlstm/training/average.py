@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
 EVERY = 8
-"""Steps between two that count: as good as every step, at an eighth of the time."""
+"""Interval in steps. Averaging every step takes eight times the time and is not better."""
 
 
 class WeightAverage:
-    """The mean of some steps' weights.
+    """The mean of the weights after several steps (stochastic weight averaging).
 
     Args:
-        parameters: the network's, in its order.
+        parameters: the network's parameters.
 
     Attributes:
-        means: one tensor for each parameter; empty until a step counts.
+        means: one tensor for each parameter; empty before the first call of `take`.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -30,7 +30,7 @@ class WeightAverage:
         return bool(self.means)
 
     def take(self, count: int) -> None:
-        """Add the current weights to the mean of `count` steps before."""
+        """Add the current weights; `count` is the number of weights averaged so far."""
         if not self.means:
             self.means = [parameter.detach().clone() for parameter in self._parameters]
             return
@@ -39,7 +39,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """A context in which the network has the means as its weights."""
+        """A context in which the network's weights are the means."""
         own = [parameter.data for parameter in self._parameters]
         try:
             for parameter, mean in zip(self._parameters, self.means, strict=True):

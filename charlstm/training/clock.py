@@ -1,4 +1,4 @@
-"""The time of a run: how much has elapsed, and how much of a budget is for training."""
+"""The time of a run: a stopwatch over all sessions, and the division of a time budget."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from charlstm.config import TrainConfig
 from charlstm.format.progress import Progress
 
-_EVALUATIONS = 10  # evenly over the run, if they are cheap
-_MAX_COST = 0.05  # of the time, for evaluations during training
-FINAL_EVALUATION = 0.04  # of the time, for the evaluations at the end
+_EVALUATIONS = 10  # number in a run, evenly spaced, if they take less than `_MAX_COST`
+_MAX_COST = 0.05  # maximum fraction of the time for evaluations during training
+FINAL_EVALUATION = 0.04  # maximum fraction of the time for the final evaluations
 
 
 class Stopwatch:
@@ -17,7 +17,7 @@ class Stopwatch:
 
     Args:
         before: seconds of earlier sessions.
-        started: when this session began, by `time.monotonic`; None: when `start` is called.
+        started: when this session began, as `time.monotonic()`; None: when `start` is called.
     """
 
     def __init__(self, before: float = 0.0, started: float | None = None) -> None:
@@ -25,7 +25,7 @@ class Stopwatch:
         self._started = started
 
     def start(self) -> None:
-        """Begin to count, unless it has begun."""
+        """Start the stopwatch, unless it is running."""
         if self._started is None:
             self._started = time.monotonic()
 
@@ -38,28 +38,29 @@ class Stopwatch:
 
 
 def session_stopwatch(train: TrainConfig, progress: Progress, begun: float | None) -> Stopwatch:
-    """The stopwatch of a session that begins.
+    """The stopwatch of a new session.
 
     Args:
-        train: with the time budget, if any.
-        progress: of the run so far.
-        begun: when the command was started, by `time.monotonic`. Set-up counts from then if time
-            ends the run; otherwise, or if None, time counts from when training begins.
+        train: the configuration, with the time budget if there is one.
+        progress: the progress of the run.
+        begun: when the command was started, as `time.monotonic()`. With a time budget, the
+            stopwatch starts then, so that it includes the set-up. Without a budget, or if None, it
+            starts when training begins.
     """
     has_time = train.minutes > 0 and progress.ended < 60 * train.minutes
     return Stopwatch(progress.seconds, begun if has_time else None)
 
 
 class TimeBudget:
-    """Divides a time budget among training, evaluation, and the save at the end.
+    """Divides a time budget among training, evaluation, and the final save.
 
     Args:
-        seconds: the budget, with everything.
-        final_evaluations: how often the validation part is read at the end.
+        seconds: the whole budget.
+        final_evaluations: number of evaluations on the validation part at the end.
 
     Attributes:
-        evaluation_seconds: what reading the validation part once takes.
-        save_seconds: what a save takes.
+        evaluation_seconds: duration of one evaluation.
+        save_seconds: duration of one save.
     """
 
     def __init__(self, seconds: float, final_evaluations: int = 1) -> None:
@@ -72,7 +73,7 @@ class TimeBudget:
 
     @property
     def end(self) -> float:
-        """When training has to end, in seconds from the start; the last evaluation follows."""
+        """When training has to end for the final evaluation, in seconds from the start."""
         evaluations = self.final_evaluations * self.evaluation_seconds
         return max(0.0, self.seconds - evaluations - 2 * self.save_seconds)
 
@@ -85,7 +86,7 @@ class TimeBudget:
 
         Args:
             spent: seconds since the start.
-            fraction: progress, 0 to 1; no step follows, and no evaluation, where it is 1.
+            fraction: progress, 0 to 1. At 1, neither a step nor an evaluation follows.
         """
         self._began = (spent, fraction)
         self._evaluated_at = spent
@@ -95,16 +96,16 @@ class TimeBudget:
 
         Args:
             spent: seconds since the start.
-            seconds: what reading the validation part once took.
+            seconds: duration of one pass over the validation part.
         """
         self._evaluated_at, self.evaluation_seconds = spent, seconds
 
     def evaluation_is_due(self, spent: float, fraction: float) -> bool:
-        """Whether to evaluate now; not if the final evaluation follows too soon to differ.
+        """Whether to evaluate now. If the final evaluation follows soon, none is due.
 
         Args:
             spent: seconds since the start.
-            fraction: progress, 0 to 1; its epochs may end a run before its time does.
+            fraction: progress, 0 to 1. The last epoch may end before the time budget does.
         """
         seconds, before = self._began
         end = self.end

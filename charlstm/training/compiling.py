@@ -1,8 +1,8 @@
-"""Compiles what training runs, before its time begins.
+"""Compilation of the training kernels before training begins.
 
-numba compiles a function at its first call for each combination of types, and keeps the result on
-disk. After an installation that takes half a minute or more, so it is reported, and does not count
-as time of the run.
+numba compiles a function on its first call with each combination of types, and caches the result on
+disk. After an installation, compilation takes half a minute or more. It is therefore reported, and
+not counted as time of the run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from charlstm.training.validation import validate
 
 
 class CompileWatch:
-    """Reports compilation, and sums up the time that it takes.
+    """Reports the progress of compilation, and measures its time.
 
     Args:
-        on_compile: called when a first function is about to be compiled, after each one, and at
-            the end; never where all of them are loaded from disk.
+        on_compile: called before the first function is compiled, after each function, and at the
+            end. Not called if all functions are loaded from the cache.
 
     Attributes:
-        seconds: spent on warm-ups in which something was compiled.
+        seconds: duration of the calls of `warm_up` that compiled at least one function.
     """
 
     def __init__(self, on_compile: Callable[[Compiling], None] | None = None) -> None:
@@ -36,16 +36,16 @@ class CompileWatch:
         self.seconds = 0.0
 
     def warm_up(self, dtype: torch.dtype) -> None:
-        """Compile, or load, all that training with compiled windows calls.
+        """Compile all functions of `--kernel compiled`, or load them from the cache.
 
-        A small network with every kind of layer reads, learns and is evaluated once. Types do not
-        depend on sizes, so larger networks compile nothing more.
+        Runs one training step and one evaluation of a small network with every kind of layer.
+        numba's types do not depend on sizes, so larger networks use the same compiled functions.
 
         Args:
-            dtype: of the products.
+            dtype: the dtype of matrix products.
 
         Raises:
-            Exception: whatever numba raises on a machine that it does not support.
+            Exception: any error of numba, if it does not support the machine.
         """
         from charlstm.kernels.llvm import report_compilation  # noqa: PLC0415 - imports numba
 
@@ -55,12 +55,12 @@ class CompileWatch:
         def report(started: bool) -> None:
             nonlocal functions, is_compiling
             functions += not started
-            if not (started and is_compiling):  # one function compiles others that it calls
+            if not (started and is_compiling):  # compiling a function compiles those it calls
                 self._report(functions, begun, done=False)
             is_compiling = True
 
         with report_compilation(report):
-            _use_all(dtype)
+            _call_all_kernels(dtype)
         if is_compiling:
             self.seconds += time.monotonic() - begun
             self._report(functions, begun, done=True)
@@ -70,7 +70,7 @@ class CompileWatch:
             self._on_compile(Compiling(functions, time.monotonic() - begun, done))
 
 
-def _use_all(dtype: torch.dtype) -> None:
+def _call_all_kernels(dtype: torch.dtype) -> None:
     config = ModelConfig(
         cell="coupled", num_layers=2, hidden_size=2, dropout=0.5, recurrent_dropout=0.5
     )

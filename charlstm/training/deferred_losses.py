@@ -1,4 +1,4 @@
-"""The losses of steps, read from the device some steps later: a GPU need not be waited for."""
+"""Losses that are copied from the device some steps later, so that steps do not wait for a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from charlstm.format.progress import Progress
 
 @dataclass(frozen=True)
 class _Unread:
-    """A step whose loss is still on the device; see `DeferredLosses.add`."""
+    """A step whose loss is still on the device; fields as in `DeferredLosses.add`."""
 
     step: int
     loss: Tensor
@@ -24,14 +24,14 @@ class _Unread:
 
 
 class DeferredLosses:
-    """Losses and gradient norms of steps, checked when they are read, and counted in order.
+    """Losses and gradient norms of steps, copied from the device and checked later.
 
     Args:
-        train: its options are named in errors.
-        late: read losses only when asked, after the weights have changed; otherwise at once.
+        train: the configuration; error messages name its values.
+        late: whether to copy losses only when `take` is called; otherwise `add` copies them.
 
     Attributes:
-        latest: the mean loss, in nats, of the last step that was counted; nan before the first.
+        latest: mean loss of the last counted step, in nats per character; nan before the first.
     """
 
     def __init__(self, train: TrainConfig, *, late: bool) -> None:
@@ -43,7 +43,7 @@ class DeferredLosses:
         self._chars: list[int] = []  # of all processes, not counted yet
 
     def __len__(self) -> int:
-        """How many losses are not read yet."""
+        """Number of losses that are still on the device."""
         return len(self._unread)
 
     def add(self, step: int, loss: Tensor, norm: Tensor, chars: int, total_chars: int) -> None:
@@ -51,13 +51,13 @@ class DeferredLosses:
 
         Args:
             step: its number, from 1.
-            loss: this process's mean, in nats per character.
-            norm: the gradient's norm before clipping.
-            chars: characters that the mean is over; 0 if only other processes' count.
-            total_chars: characters of all processes.
+            loss: this process's mean loss, in nats per character.
+            norm: the gradient norm before clipping.
+            chars: this process's number of predicted characters; 0 if it had no stream.
+            total_chars: number of predicted characters of all processes.
 
         Raises:
-            DivergenceError: the loss or the norm is not finite, and is read at once.
+            DivergenceError: not `late`, and the loss or the norm is not finite.
         """
         self._unread.append(_Unread(step, loss, norm, chars))
         self._chars.append(total_chars)
@@ -65,7 +65,7 @@ class DeferredLosses:
             self._read()
 
     def take(self) -> list[float]:
-        """Each uncounted step's nats, summed over this process's characters, in order.
+        """The losses of uncounted steps, in order: nats summed over this process's characters.
 
         Raises:
             DivergenceError: a loss or a gradient norm is not finite.
@@ -79,8 +79,8 @@ class DeferredLosses:
         """Add steps to the training losses of `progress`.
 
         Args:
-            nats: of the steps that `take` returned, summed over all processes' characters.
-            progress: its sums are changed.
+            nats: the losses that `take` returned, summed over all processes.
+            progress: updated.
         """
         for total, chars in zip(nats, self._chars, strict=True):
             self.latest = total / chars
@@ -89,17 +89,17 @@ class DeferredLosses:
 
     def _read(self) -> None:
         unread, self._unread = self._unread, []
-        values = torch.stack([value for one in unread for value in (one.loss, one.norm)]).tolist()
-        for one, loss, norm in zip(unread, values[::2], values[1::2], strict=True):
+        values = torch.stack([x for step in unread for x in (step.loss, step.norm)]).tolist()
+        for step, loss, norm in zip(unread, values[::2], values[1::2], strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise self._divergence("gradient" if math.isfinite(loss) else "loss", one.step)
-            self._nats.append(loss * one.chars)
+                raise self._divergence("gradient" if math.isfinite(loss) else "loss", step.step)
+            self._nats.append(loss * step.chars)
 
     def _divergence(self, what: str, step: int) -> DivergenceError:
         train = self._train
-        unchanged = "what was saved is whole" if self.late else "the weights were not changed by it"
+        rest = "what was saved is intact" if self.late else "the weights were not updated"
         return DivergenceError(
-            f"the {what} is no longer finite at step {step}; {unchanged}.\n"
+            f"the {what} is no longer finite at step {step}; {rest}.\n"
             f"Lower --lr (it is {train.lr:g})"
             + (
                 f" or --clip-norm (it is {train.clip_norm:g})."

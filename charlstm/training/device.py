@@ -1,4 +1,4 @@
-"""What to train with: device, precision, kernel, and processor threads."""
+"""Choice of device, precision, kernel, and number of processor threads."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _Kind = TypeVar("_Kind")
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; `auto` takes cuda, then mps, then cpu.
+    """The device with a name; `auto` is the first available of cuda, mps and cpu.
 
     Args:
-        name: as configured.
-        local_rank: which of a machine's processes asks; each takes a GPU of its own.
+        name: the value of `--device`.
+        local_rank: index of this process on its machine; each process uses the GPU of its index.
 
     Raises:
-        DeviceError: this machine does not have it.
+        DeviceError: this machine does not have the device.
     """
     present = {
         "cuda": torch.cuda.is_available(),
@@ -42,43 +42,43 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
         name = next(kind for kind, there in present.items() if there)
     if not present[name]:
         there = ", ".join(kind for kind, there in present.items() if there)
-        raise DeviceError(f"--device {name}: this machine has none. It has: {there} (or auto).")
+        raise DeviceError(f"--device {name} is not available here. Use {there} or auto.")
     if name == "cuda":
         count = torch.cuda.device_count()
         if local_rank >= count:
             raise DeviceError(
-                f"this machine has {count} GPU(s), fewer than processes that want one; start "
-                f"{count}, or use --device cpu."
+                f"each process needs a GPU, and this machine has {count}.\nUse --processes {count} "
+                "or --device cpu."
             )
         return torch.device("cuda", local_rank)
     return torch.device(name)
 
 
 def check_machine(precision: str, kernel: str, device: torch.device) -> None:
-    """Check that a device has a number format and a kernel that are asked for by name.
+    """Check that a device supports a configured precision and kernel.
 
     Raises:
         DeviceError: it does not.
     """
     if precision == "tf32" and device.type != "cuda":
         raise DeviceError(
-            f"--precision tf32 is a format of NVIDIA GPUs, not of {device.type}; "
-            "use float32, bfloat16 or auto."
+            f"--precision tf32 needs an NVIDIA GPU; the device is {device.type}. "
+            "Use float32, bfloat16 or auto."
         )
     if kernel == "compiled" and device.type != "cpu":
-        raise DeviceError(f"--kernel compiled is for CPUs, not for {device.type}; use auto.")
+        raise DeviceError(f"--kernel compiled needs a CPU; the device is {device.type}. Use auto.")
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """The number format of the products; `auto` is bfloat16 where a probe finds it faster.
+    """The number format of matrix products; `auto` is bfloat16 if it is measured to be faster.
 
-    Where a processor has no bfloat16 products, torch's are many times slower than float32, and
-    where it has them they are well faster: a small probe of one fixed shape tells. Both kinds
-    take turns and the best pass of each counts, so that other work on the machine hardly can
-    tip it. A device that fails with bfloat16 does not have it.
+    On processors without bfloat16 instructions, torch's bfloat16 products are many times slower
+    than float32; on others they are clearly faster. A short benchmark of one shape decides. The two
+    formats alternate and the fastest pass of each counts, which limits the effect of other programs
+    on the result.
 
     Raises:
-        DeviceError: the device does not have it.
+        DeviceError: the device does not support the format.
     """
     check_machine(name, "auto", device)
     if name in ("float32", "tf32"):
@@ -87,24 +87,24 @@ def pick_precision(name: str, device: torch.device) -> str:
         if name == "auto":
             return "float32"
         raise DeviceError(
-            f"--precision bfloat16 does not work on this {device.type} device; use float32."
+            f"--precision bfloat16 is not supported by this {device.type} device; use float32."
         )
     if name == "bfloat16":
         return name
     shape = ModelConfig(num_layers=1, hidden_size=512, dropout=0.0)
     kinds = (torch.float32, torch.bfloat16)
     networks = {kind: CharLSTM(shape, 64, dtype=kind).to(device) for kind in kinds}
-    times = _probe(networks)
+    times = _benchmark(networks)
     faster = times[torch.bfloat16] < 0.9 * times[torch.float32]
     return "bfloat16" if faster else "float32"
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether a small network's forward and backward pass work in bfloat16."""
+    """Whether the forward and backward pass of a small network work in bfloat16."""
     shape = ModelConfig(num_layers=1, hidden_size=8, dropout=0.0)
     try:
         _seconds(CharLSTM(shape, 4, dtype=torch.bfloat16).to(device))
-    except (RuntimeError, TypeError):  # how torch reports that a device lacks a type
+    except (RuntimeError, TypeError):  # torch's errors for an unsupported dtype
         return False
     return True
 
@@ -117,18 +117,18 @@ def pick_kernel(
     notice: Notice | None = None,
     watch: CompileWatch | None = None,
 ) -> str:
-    """What computes windows: `torch` or `compiled`; `auto` is what a probe finds faster.
+    """The implementation of windows, `torch` or `compiled`; `auto` is the one measured as faster.
 
-    Without bfloat16 products `auto` is torch, whose float32 kernel is as fast.
+    In float32, `auto` is torch, which is as fast there.
 
     Args:
-        name: as configured.
-        cell, precision, device: what they are for.
-        notice: receives why `auto` cannot use the compiled code that is installed.
-        watch: reports and times what is compiled for the answer.
+        name: the value of `--kernel`.
+        cell, precision, device: what the network uses.
+        notice: receives the reason if numba is installed but its code cannot be used.
+        watch: reports and times the compilation.
 
     Raises:
-        DeviceError: compiled code does not work here, or is not for that device.
+        DeviceError: compiled code does not work on this machine, or does not support the device.
     """
     check_machine("auto", name, device)
     if name == "compiled":
@@ -142,7 +142,7 @@ def pick_kernel(
         return "torch"
     if error := _compiled_error(precision, watch):
         if notice is not None and not isinstance(error, ImportError | ProcessorError):
-            notice(f"compiled code is not used, and training takes longer: {_first_line(error)}")
+            notice(f"compiled code is not used; training takes longer: {_first_line(error)}")
         return "torch"
     shape = ModelConfig(cell=cell, num_layers=1, hidden_size=512, dropout=0.0)
     kernels = {"torch": False, "compiled": True}
@@ -150,51 +150,53 @@ def pick_kernel(
         kernel: CharLSTM(shape, 64, dtype=product_type(precision), compiled=compiled)
         for kernel, compiled in kernels.items()
     }
-    return min(kernels, key=_probe(networks).__getitem__)
+    return min(kernels, key=_benchmark(networks).__getitem__)
 
 
 def compiled_fault(precision: str, watch: CompileWatch | None = None) -> str:
-    """Why compiled code does not work here; empty if it does, and is compiled then.
+    """The reason why compiled code does not work on this machine; empty if it works.
+
+    Compiles the code as a side effect.
 
     Args:
-        precision: of the products.
-        watch: reports and times what is compiled.
+        precision: the number format of matrix products.
+        watch: reports and times the compilation.
     """
     error = _compiled_error(precision, watch)
     return "" if error is None else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:
-    """An error's first line, with its type where the text is not ours."""
+    """The first line of an error's message, after its type unless charlstm raised it."""
     line = (str(error).splitlines() or [""])[0]
     known = isinstance(error, ImportError | CompiledCodeError)
     return line if known else f"{type(error).__name__}: {line}"
 
 
 def _compiled_error(precision: str, watch: CompileWatch | None) -> Exception | None:
-    """What compiled code fails with here; an ImportError where numba is not installed."""
+    """The error of compiled code on this machine; an ImportError if numba is not installed."""
     try:
         if error := unavailable("bfloat16" if precision == "bfloat16" else "float32"):
             return error
         (watch or CompileWatch()).warm_up(product_type(precision))
-    except Exception as fault:  # any, on a machine that numba does not support
+    except Exception as fault:  # any error of numba
         return fault
     return None
 
 
 def product_type(precision: str) -> torch.dtype:
-    """The type of the tensors that are multiplied."""
+    """The dtype of matrix products for a precision."""
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether a GPU may round float32 factors to TF32's 10 bits, which is several times faster."""
+    """Allow or forbid TF32 on GPUs: factors rounded to 10 bits, several times faster."""
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-def _probe(networks: Mapping[_Kind, CharLSTM]) -> dict[_Kind, float]:
-    """The time of the best of six passes of each, which take turns."""
+def _benchmark(networks: Mapping[_Kind, CharLSTM]) -> dict[_Kind, float]:
+    """Seconds of each network's fastest pass of six; the networks alternate."""
     times: dict[_Kind, list[float]] = {kind: [] for kind in networks}
     for _ in range(6):
         for kind, network in networks.items():
@@ -203,7 +205,7 @@ def _probe(networks: Mapping[_Kind, CharLSTM]) -> dict[_Kind, float]:
 
 
 def _seconds(network: CharLSTM) -> float:
-    """One pass, forward and backward, over a window."""
+    """Seconds of one forward and backward pass over a window."""
     ids = torch.zeros(16, 32, dtype=torch.int64, device=network.device)
     state = network.initial_state(32)
     start = time.perf_counter()
@@ -215,13 +217,12 @@ def _seconds(network: CharLSTM) -> float:
 
 
 def set_threads(config: Config, notice: Notice, group: ProcessGroup) -> None:
-    """Use the configured number of processor threads, but no more than may be used here."""
+    """Use the configured number of processor threads, at most the available processors."""
     asked = config.train.threads
     processors = available_processors()
     if asked > processors:
         notice(
-            f"--threads reduced from {asked} to {processors}: this process may use no more "
-            "processors."
+            f"--threads reduced from {asked} to {processors}, the number of available processors."
         )
     divide_threads(asked, group)
 

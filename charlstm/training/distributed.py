@@ -1,8 +1,8 @@
 """Several processes that train one model, connected by torch.distributed.
 
-torch's DistributedDataParallel averages gradients, so all processes take the same steps and stay
-equal. Decisions that depend on the leader's clock, or on a signal that one process received, are
-agreed on: otherwise some processes would wait forever.
+torch's DistributedDataParallel averages gradients, so that all processes have the same weights.
+Decisions that depend on the leader's clock, or on a signal that one process received, are
+synchronised: otherwise some processes would wait forever.
 
 `torchrun` (or `charlstm train --processes`) starts the processes and gives each its rank in
 environment variables: https://docs.pytorch.org/docs/stable/elastic/run.html
@@ -32,13 +32,13 @@ from charlstm.training.process_group import ProcessGroup
 from charlstm.training.rank import RankInfo, rank_from_environment
 from charlstm.training.schedule import Due
 
-# A process that dies is noticed at once; a machine that no longer answers, after this long.
+# A process that ends is noticed at once; a machine that no longer answers, after this time.
 _TIMEOUT = datetime.timedelta(minutes=30)
-_SLOW_SECONDS = 10.0  # until the user reads what start-up waits for
+_SLOW_SECONDS = 10.0  # until a notice tells what start-up waits for
 CHUNK_BYTES = 16 << 20  # sent at a time
 _MAX_SYNC_STEPS = 32
 _SYNC_WORK = 5e10  # floating point operations: about a third of a second on two cores
-# Words in torch's errors that mean that a connection, and not the computation, has failed.
+# Words in torch's error messages for a failed connection.
 _SIGNS = ("gloo", "nccl", "connection", "process group", "tcpstore", "timed out", "socket")
 
 
@@ -46,7 +46,7 @@ def join_group(notice: Notice) -> ProcessGroup:
     """The group of all processes that torchrun started; without torchrun, a single process.
 
     Args:
-        notice: receives a line if the others take long to start.
+        notice: receives a line if the other processes take long to start.
 
     Raises:
         DistributedError: the other processes cannot be reached.
@@ -72,12 +72,12 @@ def leave_group() -> None:
 class DistributedGroup(ProcessGroup):
     """Several processes, connected by torch.distributed.
 
-    Every method that exchanges something must be called by all processes, in the same order, and
-    raises `DistributedError` if another process has ended.
+    All processes must call the methods that communicate, in the same order. These methods raise
+    `DistributedError` if another process has ended.
 
     Args:
         info: this process's rank.
-        group: torch's handle.
+        group: torch's process group; None: the default group.
     """
 
     def __init__(self, info: RankInfo, group: Any = None) -> None:
@@ -91,7 +91,7 @@ class DistributedGroup(ProcessGroup):
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether the process that started this one has ended: nobody else could stop it."""
+        """Whether the parent process, which would stop this one, has ended."""
         return os.getppid() != self._parent
 
     def agree(self, due: Due, sums: list[float]) -> tuple[Due, list[float]]:  # noqa: D102
@@ -178,13 +178,13 @@ class DistributedGroup(ProcessGroup):
 
 
 def _in_thread(work: Callable[[], None], is_slow: Callable[[], None]) -> None:
-    """Do what waits for other processes in a thread, so that signals are handled meanwhile."""
+    """Call a function that waits for other processes in a thread, so that signals are handled."""
     failed: list[Exception] = []
 
     def run() -> None:
         try:
             work()
-        except Exception as error:  # whatever it is, raised below
+        except Exception as error:  # raised below
             failed.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -200,10 +200,10 @@ def _in_thread(work: Callable[[], None], is_slow: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def _connection_errors(what: str) -> Iterator[None]:
-    """Raise torch's connection errors as `DistributedError`, which begins with `what`."""
+    """A context that raises torch's connection errors as `DistributedError`; `what` begins them."""
     try:
         yield
-    except RuntimeError as error:  # torch's errors of connections have no narrower type in common
+    except RuntimeError as error:  # torch's connection errors have no narrower common type
         text = str(error)
         if not any(sign in text.lower() for sign in _SIGNS):
             raise

@@ -1,14 +1,14 @@
-"""Dynamic evaluation: weights that follow the text as it is read.
+"""Dynamic evaluation: fine-tuning of a model on the text that it reads.
 
-Each window is predicted first, and counted; then one step of gradient descent on it moves the
-weights, and they lean back a little to where they were trained (Krause et al. 2018, "Dynamic
-evaluation of neural sequence models", the rule with RMS-scaled steps):
+Each window is first predicted, and its loss counted. One step of gradient descent on the window
+follows, with a decay towards the trained weights. The rule is that of Krause et al. 2018, "Dynamic
+evaluation of neural sequence models", with RMS-scaled steps:
 
     M   <- mean over the windows so far of g^2
     w   <- w - rate * g / (sqrt(M) + e) + decay * R * (w0 - w),   R = sqrt(M) / mean(sqrt(M))
 
-with decay * R held to 1 at most. There, M is taken from the training text; here, from what has
-been read, so that a checkpoint is all that is needed.
+with decay * R clipped to at most 1. In the paper, M is computed on the training text. Here it is
+computed on the text read so far, so that only a checkpoint is needed.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 from charlstm.training.state import weights_of
 
-_EPSILON = 1e-3  # of the mean of sqrt(M): weights that hardly ever matter stay where they are
+_EPSILON = 1e-3  # relative to the mean of sqrt(M); weights with small gradients hardly change
 
 
 class DynamicReader:
-    """A model that learns from what it reads.
+    """A model that is fine-tuned on the text that it reads.
 
     Args:
-        weights: by name, see `charlstm.format.weights`; not changed.
-        config: the network's shape.
+        weights: arrays by name, see `charlstm.format.weights`; not changed.
+        config: the network's architecture.
         vocab_size: V.
-        dynamic: how it learns.
+        dynamic: learning rate, decay and window length.
 
     Raises:
-        DirectionError: the model reads both ways.
+        DirectionError: the model is bidirectional.
     """
 
     def __init__(
@@ -53,13 +53,10 @@ class DynamicReader:
         dynamic: DynamicConfig,
     ) -> None:
         if config.direction == "both":
-            raise DirectionError(
-                "--dynamic is for models that read left to right; this one reads both sides of "
-                "each character.\nLeave --dynamic out."
-            )
+            raise DirectionError("--dynamic does not apply to bidirectional models.\nOmit it.")
         self.dynamic = dynamic
         self.network = CharLSTM(config, vocab_size)
-        self.network.eval()  # learning goes on without dropout
+        self.network.eval()  # no dropout
         self._named = dict(self.network.named_parameters())
         with torch.no_grad():
             for name, parameter in self._named.items():
@@ -70,20 +67,20 @@ class DynamicReader:
         self._state = self.network.initial_state(1)
 
     def score(self, ids: Ids | Part, progress: Callable[[int], None] | None = None) -> Score:
-        """How well a text is predicted, each window before it is learned from.
+        """The loss on a text; each window is predicted before the weights are updated on it.
 
         Args:
-            ids: shape (T,), or a part of a text: the state starts anew in each segment, the
-                weights do not.
+            ids: shape (T,), or a part of a text. Each segment starts from the zero state; the
+                weights are kept.
             progress: receives the number of characters read, after each window.
 
         Raises:
-            CorpusError: fewer than two characters.
+            CorpusError: the text has fewer than two characters.
         """
         part = as_part(ids)
         if part.predictions < 1:
             raise CorpusError(
-                f"the text has {len(part)} character(s); at least 2 are needed to score it."
+                f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
             )
         nats, done, size = 0.0, 0, self.dynamic.dynamic_window
         for number, segment in enumerate(part.segments):
@@ -98,11 +95,19 @@ class DynamicReader:
         return Score(nats, part.predictions)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """What the weights are now, by name."""
+        """Copies of the current weights, by name."""
         return weights_of(self.network)
 
     def _read(self, inputs: torch.Tensor, targets: torch.Tensor) -> float:
-        """Predict a window, (T, 1) and (T,), then learn from it; its nats in all."""
+        """Predict a window and update the weights on it.
+
+        Args:
+            inputs: ids, (T, 1).
+            targets: ids, (T,).
+
+        Returns:
+            The loss before the update, in nats, summed over the window.
+        """
         logits, state = self.network(inputs, self._state)
         loss = nn.functional.cross_entropy(logits[:, 0], targets, reduction="sum")
         gradients = torch.autograd.grad(loss / len(targets), list(self._named.values()))
@@ -116,7 +121,7 @@ class DynamicReader:
                 scale = square.sqrt()
                 mean = scale.mean()
                 step = gradient.div_(scale + _EPSILON * mean + 1e-30)
-                back = (scale * (self.dynamic.dynamic_decay / (mean + 1e-30))).clamp_(max=1.0)
+                decay = (scale * (self.dynamic.dynamic_decay / (mean + 1e-30))).clamp_(max=1.0)
                 parameter.sub_(step, alpha=self.dynamic.dynamic_rate)
-                parameter.add_(back * (trained - parameter))
+                parameter.add_(decay * (trained - parameter))
         return float(loss.detach())

@@ -1,7 +1,7 @@
-"""An early decay: a run that overfits returns to its best weights and ends sooner.
+"""Early decay: a run that overfits restores its best weights, decays the learning rate, and ends.
 
-The learning rate then falls linearly to 0. These functions change or read nothing but a run's
-progress, so that a resumed run decides as one that was not interrupted.
+The learning rate falls linearly to 0. These functions depend only on the run's progress, so that a
+resumed run decides as an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 from charlstm.format.progress import Progress, lower_nats
 
 _OVERFIT_NATS = 0.01
-"""The rise of the validation loss that counts as overfitting, in nats per character."""
+"""Increase of the validation loss that counts as overfitting, in nats per character."""
 _OVERFIT_STEPS = 0.3
-"""How many steps ago the best evaluation is at least, relative to its own step. At a high learning
-rate the validation loss varies; this number is for the peak rate, and falls with the rate."""
+"""Minimum number of steps since the best evaluation, relative to the step of that evaluation. This
+value is for the peak learning rate, at which the validation loss varies; it is proportional to the
+rate."""
 _DECAY_LENGTH = 0.5
 """Length of an early decay, relative to the run up to the best evaluation."""
 _NEXT_RATE = 0.3
-"""The learning rate at the beginning of another early decay, relative to the one before."""
+"""Learning rate at the beginning of a further early decay, relative to the previous one."""
 _MOST_DECAYS = 5
 
 
 def overfits(progress: Progress, rate: float) -> bool:
     """Whether the last evaluation calls for an early decay.
 
-    Its validation loss is above the lowest by `_OVERFIT_NATS`, the lowest is `_OVERFIT_STEPS` ago,
-    and its training loss is below that of the evaluation before. In an early decay the training
-    loss falls in any case, and the end of that decay need not be the end.
+    It does if the validation loss exceeds the lowest one by `_OVERFIT_NATS`, the lowest one is
+    `_OVERFIT_STEPS` ago, and the training loss is lower than at the previous evaluation. During an
+    early decay the training loss always falls, so that condition is not checked.
 
     Args:
-        progress: of the run, after an evaluation.
+        progress: the run's progress, after an evaluation.
         rate: the learning rate, relative to its peak.
     """
     losses = [entry["train_nats"] for entry in progress.history[-2:]]
@@ -43,14 +44,14 @@ def overfits(progress: Progress, rate: float) -> bool:
 
 
 def begin_early_decay(progress: Progress, fraction: float, rate: float) -> None:
-    """Record in `progress` that the rate decays to 0 from here, and that the run ends there.
+    """Record in `progress` that the learning rate decays to 0 from now on, and then the run ends.
 
     The first decay begins at the current rate, and takes half as long as the run up to the best
-    evaluation. Another one begins at a fraction of that rate, and takes half as long.
+    evaluation. A further decay begins at a fraction of that rate, and takes half as long.
 
     Args:
-        progress: of the run; changed.
-        fraction: progress of the run, 0 to 1.
+        progress: the run's progress; updated.
+        fraction: progress as a fraction, 0 to 1.
         rate: the current learning rate.
     """
     if progress.decays:
@@ -65,6 +66,6 @@ def begin_early_decay(progress: Progress, fraction: float, rate: float) -> None:
 
 
 def decayed_rate(progress: Progress, fraction: float) -> float:
-    """The learning rate in an early decay, at that progress of the run."""
+    """The learning rate in an early decay; fraction: progress as a fraction, 0 to 1."""
     left = max(0.0, progress.decay_until - fraction)
     return progress.decay_rate * left / max(1e-12, progress.decay_until - progress.decay_from)

@@ -17,12 +17,12 @@ _MIN_VALIDATED = 20_000  # characters
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation measured.
+    """The result of an evaluation.
 
     Attributes:
-        val_nats: nats per character of the validation part; None if there is none.
-        average_nats: the same with the averaged weights; None if there are none.
-        seconds: what reading the validation part once took.
+        val_nats: validation loss, in nats per character; None without a validation part.
+        average_nats: validation loss with the averaged weights; None if there are none.
+        seconds: duration of one pass over the validation part.
     """
 
     val_nats: float | None
@@ -31,11 +31,11 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates a training state on the validation part; a process group's leader does.
+    """Evaluates a training state on the validation part; in a process group, on the leader.
 
     Args:
-        val: the validation part; without two characters in a row it is not evaluated.
-        all_threads: let the leader use the threads of all processes of its machine.
+        val: the validation part. Without two characters in a row there is no validation loss.
+        all_threads: whether the leader may use the threads of all processes of its machine.
     """
 
     def __init__(self, val: Part, *, all_threads: bool) -> None:
@@ -46,11 +46,11 @@ class Evaluator:
         """Evaluate the weights, and their average if there is one.
 
         Args:
-            state: not changed; generators included.
-            asked_to_stop: asked now and then.
+            state: not changed; its random generators are not used.
+            asked_to_stop: called repeatedly; if it returns True, evaluation ends.
 
         Returns:
-            What was measured; None if asked to stop before the end.
+            The result; None if asked to stop.
 
         Raises:
             DistributedError: another process has ended.
@@ -73,14 +73,14 @@ class Evaluator:
         )
 
     def _evaluated(self, state: TrainState) -> Part:
-        """The characters that are evaluated: all, or as many as there is time for."""
+        """The evaluated characters: the whole part, or a beginning that fits the time budget."""
         return self._val.shortened(state.progress.val_chars or len(self._val))
 
     def plan(self, state: TrainState, budget: TimeBudget) -> None:
-        """Measure what an evaluation takes, and settle how much of the part it reads.
+        """Measure the speed of evaluation, and determine how many characters to evaluate on.
 
         Args:
-            state: `progress.val_chars` is set, unless an earlier session has.
+            state: `progress.val_chars` is set, unless an earlier session has set it.
             budget: `evaluation_seconds` is set.
         """
         if self._val.predictions < 1:

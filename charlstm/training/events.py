@@ -9,12 +9,12 @@ from pathlib import Path
 from charlstm.format.progress import Evaluated
 
 Notice = Callable[[str], None]
-"""Receives a sentence about what was chosen, reduced or skipped."""
+"""Receives a message, such as what was chosen automatically, reduced or skipped."""
 
 
 @dataclass(frozen=True)
 class Compiling:
-    """Code is being compiled for this machine: `functions` so far, in `seconds`."""
+    """Compilation is in progress: `functions` compiled so far, in `seconds`."""
 
     functions: int
     seconds: float
@@ -26,10 +26,10 @@ class Stepped:
     """A training step.
 
     Attributes:
-        step, epoch: steps and epochs done.
-        nats: mean loss of the last step that was read, nats per character.
+        step, epoch: number of steps and epochs done.
+        nats: mean loss of the latest step whose loss is known, in nats per character.
         lr: the learning rate.
-        chars: characters that were predicted.
+        chars: number of characters predicted.
     """
 
     step: int
@@ -41,7 +41,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Previewed:
-    """Text that the model wrote."""
+    """A text that the model generated."""
 
     step: int
     text: str
@@ -52,9 +52,9 @@ class DecayedEarly:
     """Overfitting began an early decay (`--on-overfit decay`).
 
     Attributes:
-        step: where the decay begins.
-        best_step: the step of the evaluation whose weights are restored.
-        until: the fraction of the run at which it ends.
+        step: the step at which the decay begins.
+        best_step: the step of the best evaluation, whose weights are restored.
+        until: the progress at which the run ends, 0 to 1.
     """
 
     step: int
@@ -64,7 +64,7 @@ class DecayedEarly:
 
 @dataclass(frozen=True)
 class Saved:
-    """Everything that a resume needs is on disk."""
+    """A checkpoint for resuming was written."""
 
     step: int
     path: Path

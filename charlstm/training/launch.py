@@ -1,4 +1,4 @@
-"""Start several processes on this machine."""
+"""Starting several training processes on this machine."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from charlstm.errors import DistributedError
 from charlstm.processors import available_processors
 from charlstm.training.rank import AUTO
 
-_MOST = 8  # processes that `auto` tries
-_SHUTDOWN_SECONDS = 300  # for a step and a save
+_MAX_PROCESSES = 8  # with `auto`
+_SHUTDOWN_SECONDS = 300  # enough for a step and a save
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from charlstm.__main__ import main; main()"
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `charlstm ARGUMENTS` in several processes at once, by torchrun's own launcher.
+    """Run `charlstm ARGUMENTS` in several processes, with the launcher of torchrun.
 
     Args:
-        processes: how many; 0: as many as could be worth it (see
-            `charlstm.training.device`).
-        arguments: of the command line.
+        processes: number of processes; 0: see `most_processes`. The fastest number is then
+            measured, see `charlstm.training.speed`.
+        arguments: the command-line arguments.
 
     Returns:
         The leader's exit code.
@@ -40,9 +40,10 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     """
     auto, count = processes == 0, processes or most_processes()
     if sys.platform == "linux":
-        # On one machine the loopback will do, whatever its name resolves to.
+        # All processes are on this machine: use the loopback interface, whatever the machine's
+        # name resolves to.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # What goes wrong is said below, in our words.
+    # Suppress torch's log messages; failures are raised below.
     logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
@@ -61,30 +62,30 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        # Once one has ended, the launcher ends the others by SIGTERM.
+        # When one process has ended, the launcher sends SIGTERM to the others.
         killed = {r: -code for r, code in codes.items() if code < 0 and -code != signal.SIGTERM}
         if killed:
             rank = min(killed)
             why = f"process {rank + 1} of {count} was ended by {signal.Signals(killed[rank]).name}"
-            if codes.get(0, 0) > 0:  # the leader has said all the rest
+            if codes.get(0, 0) > 0:  # the leader has reported how to resume
                 raise DistributedError(f"{why}.") from error
             raise DistributedError(
-                f"{why}.\nWhat was saved before is whole; to go on: charlstm train --resume"
+                f"{why}.\nThe last checkpoint is intact. To continue: charlstm train --resume"
             ) from error
         return codes.get(0, next(iter(codes.values())))
     return 0
 
 
 def child_arguments(arguments: Sequence[str]) -> list[str]:
-    """The interpreter's arguments for `charlstm ARGUMENTS` in a child.
+    """The Python interpreter's arguments for `charlstm ARGUMENTS` in a child process.
 
-    With -P, `-c` and `-m` do not put the current folder on the import path: a file there that is
-    called like a standard module (random.py) must not replace it. The package's own folder goes
-    to the path's end, for a package that was imported from the current folder.
+    -P keeps the current folder off the import path, where a file such as random.py would replace
+    the standard module of that name. The package's parent folder is appended to the path, in case
+    the package was imported from the current folder.
     """
     return ["-P", "-c", _START, str(Path(charlstm.__file__).parent.parent), *arguments]
 
 
 def most_processes() -> int:
-    """How many processes `auto` starts with: one for each GPU, or for each available processor."""
-    return torch.cuda.device_count() or min(available_processors(), _MOST)
+    """The number of processes that `auto` starts: one for each GPU, else for each processor."""
+    return torch.cuda.device_count() or min(available_processors(), _MAX_PROCESSES)

@@ -1,7 +1,7 @@
-"""How busy other programs keep the machine's processors.
+"""CPU usage of other programs, for a notice that the machine is busy.
 
-Linux counts the time that all processors have worked, and each process its own: what is left is
-the others'. Elsewhere the load average stands for it, as it was before this process began to work.
+On Linux it is the CPU time of the whole system minus that of this process. On other systems it is
+estimated by the load average before training began.
 """
 
 from __future__ import annotations
@@ -12,70 +12,67 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STAT = Path("/proc/stat")
-_LEAST_SECONDS = 0.5  # clock ticks of 0.01 s say little about less
-_MARGIN = 0.5  # processors: what a system does in the background
+_MIN_SECONDS = 0.5  # the system counts in ticks of 0.01 s, too coarse for shorter intervals
+_MARGIN = 0.5  # processors, for the system's background work
 
 
 @dataclass(frozen=True)
 class CpuUse:
-    """Processor time at a moment, in seconds.
+    """CPU times at one moment, in seconds.
 
     Attributes:
-        at: when, by `time.monotonic`.
-        everyone: worked by all processors since the system started; None: not known.
-        own: by this process and the children that it has waited for.
-        load: the load average of the last minute; None: not known.
+        at: the moment, as `time.monotonic()`.
+        system: CPU time of all processes since the system started; None if unknown.
+        process: CPU time of this process and of the child processes that it has waited for.
+        load: the load average of the last minute; None if unknown.
     """
 
     at: float
-    everyone: float | None
-    own: float
+    system: float | None
+    process: float
     load: float | None
 
     @classmethod
     def now(cls) -> CpuUse:
-        """What the system knows now."""
+        """The current CPU times."""
         times = os.times()
-        own = times.user + times.system + times.children_user + times.children_system
+        process = times.user + times.system + times.children_user + times.children_system
         try:
             load: float | None = os.getloadavg()[0]
         except (OSError, AttributeError):  # Windows has none
             load = None
-        return cls(time.monotonic(), _everyone(), own, load)
+        return cls(time.monotonic(), _system_seconds(), process, load)
 
 
 def used_by_others(before: CpuUse, after: CpuUse) -> float | None:
-    """How many processors other programs have used between two moments; None: not known."""
+    """The mean number of processors that other programs used between two moments; None: unknown."""
     seconds = after.at - before.at
-    if before.everyone is None or after.everyone is None or seconds < _LEAST_SECONDS:
+    if before.system is None or after.system is None or seconds < _MIN_SECONDS:
         return before.load
-    others = (after.everyone - before.everyone) - (after.own - before.own)
+    others = (after.system - before.system) - (after.process - before.process)
     return max(0.0, others / seconds)
 
 
 def busy_notice(others: float | None, processors: int, threads: int) -> str:
-    """A warning that other programs use processors that training needs; otherwise empty.
+    """A notice that other programs use processors that training needs; empty if they do not.
 
     Args:
-        others: how many processors they use; None: not known.
-        processors: how many there are.
-        threads: how many training uses.
+        others: number of processors that other programs use; None: unknown.
+        processors: number of the machine's processors.
+        threads: number of threads that training uses.
     """
     if others is None or others + threads < processors + _MARGIN or others < _MARGIN:
         return ""
     advice = "; --threads 1 may be faster" if threads > 1 else ""
-    used = min(others, processors)  # rounding of the system's counters may add to more
-    return (
-        f"the machine is busy: other programs use {used:.1f} of its {processors} processors, so "
-        f"training is slower{advice}."
-    )
+    used = min(others, processors)  # rounding of the system's counters may give more
+    return f"other programs use {used:.1f} of {processors} processors; training is slower{advice}."
 
 
-def _everyone() -> float | None:
-    """Seconds that all processors have worked since the system started.
+def _system_seconds() -> float | None:
+    """CPU time of all processes since the system started, in seconds.
 
     The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, ... in
-    clock ticks (proc_stat(5)). user holds guest, and steal is other machines'.
+    clock ticks (proc_stat(5)). user includes guest; steal is the time of other virtual machines.
     """
     try:
         words = _STAT.read_text("ascii").partition("\n")[0].split()

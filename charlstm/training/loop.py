@@ -1,4 +1,4 @@
-"""The training loop: windows in, weights out, as an iterator of events."""
+"""The training loop, as an iterator of events."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _GPU_SYNC_STEPS = 32  # that a GPU may be ahead of the losses that are read
 
 
 class Trainer:
-    """A run in progress. `train` yields an event for each thing that happens, and never prints.
+    """Trains a run. `train` is an iterator of events and never prints.
 
-    Whatever shapes the weights is in the training state and its configuration: a run that is
-    stopped at any step and resumed ends with the same bits as one that was not.
+    The weights depend only on the training state and its configuration. A run that is stopped at
+    any step and resumed is bit-identical to an uninterrupted run.
 
     Example:
         >>> from pathlib import Path
@@ -45,12 +45,12 @@ class Trainer:
         ...             trainer.request_stop()  # saves, then yields Stopped
 
     Args:
-        state: what is trained; of several processes, each passes the same.
+        state: the training state, the same in all processes of the group.
         corpus: the text.
         saver: writes the run's checkpoints.
-        stopwatch: the time spent training; None: starts with `train`.
-        group: the processes that train together, of which this is one.
-        lock: on the run; released when training ends.
+        stopwatch: the time spent training; None: a new one, started by `train`.
+        group: the process group; None: a single process.
+        lock: the run's lock, released when training ends.
 
     Raises:
         ConfigError: there are fewer streams than processes.
@@ -96,12 +96,12 @@ class Trainer:
 
     @property
     def progress(self) -> Progress:
-        """The run's counters; `seconds` is as of the last save."""
+        """The run's counters; `seconds` is that of the last save."""
         return self.state.progress
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run; where time ends it, an estimate from the speed so far."""
+        """Number of steps of the whole run; with a time budget, an estimate from the speed."""
         return self.schedule.total_steps(self.progress)
 
     def request_stop(self) -> None:
@@ -159,7 +159,7 @@ class Trainer:
         self.schedule.begin(self.progress, elapsed or 0.0)
 
     def _plan_time(self) -> float:
-        """Divide the time budget, if there is one; the elapsed fraction of it."""
+        """Measure evaluation for the time budget, if there is one; returns its elapsed fraction."""
         budget = self.schedule.budget
         if budget is not None:
             self.evaluator.plan(self.state, budget)
@@ -191,7 +191,7 @@ class Trainer:
         return Stepped(progress.step, progress.epoch, self.losses.latest, rate, chars)
 
     def _synchronise(self) -> None:
-        """Read the losses, and settle what is due; several processes agree on it."""
+        """Read the losses and determine what is due, the same in all processes."""
         nats = self.losses.take()
         due = self.schedule.due(self.progress, self.saver.saved_at, stop=self._stop_requested)
         self._due, nats = self.group.agree(due, nats)
@@ -199,12 +199,12 @@ class Trainer:
         self.schedule.record_elapsed(self.progress, self._due.elapsed)
 
     def _count_losses(self) -> None:
-        """Count what is deferred; several processes call it at the same step."""
+        """Count deferred losses; all processes call it at the same step."""
         if nats := self.losses.take():
             self.losses.count(self.group.all_reduce(nats), self.progress)
 
     def _evaluate(self) -> Evaluated | None:
-        """Evaluate, and save the weights if they are the best; None if asked to stop before."""
+        """Evaluate, and save the weights if they are the best; None if asked to stop."""
         self._count_losses()
         measured = self.evaluator.evaluate(self.state, lambda: self._stop_requested)
         if measured is None:
@@ -222,17 +222,17 @@ class Trainer:
         return evaluated
 
     def _decay_early(self) -> DecayedEarly:
-        """Return to the best weights, and begin the decay that ends the run."""
+        """Restore the best weights, and begin the decay that ends the run."""
         self.schedule.begin_early_decay(self.progress)
         self.state.restore_best()
         progress = self.progress
         return DecayedEarly(progress.step, progress.best_step, progress.decay_until)
 
     def save(self) -> Saved:
-        """Save everything that a resume needs.
+        """Write a checkpoint for resuming.
 
         Raises:
-            DivergenceError: the weights are too large to go on with; nothing is replaced.
+            DivergenceError: a weight is not finite or too large; no file is replaced.
             CheckpointError: the checkpoint cannot be written.
         """
         self._count_losses()

@@ -1,4 +1,4 @@
-"""How the C library reuses memory that training frees in every step."""
+"""A setting of the C library's memory allocator that makes training steps faster."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import os
 
 # mallopt's parameters, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_NEVER = 2**31 - 1  # bytes; the largest number that mallopt takes
+_NEVER = 2**31 - 1  # bytes; the largest number that mallopt accepts
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep freed memory for the next step, whatever its size.
+    """Configure glibc to keep freed memory for reuse, whatever the size of the blocks.
 
-    A step frees all that it allocated, some of it in blocks of megabytes. By default glibc hands
-    such blocks back to the system at once, and gets them anew, page by page and zeroed, in the
-    next step; that takes up to a third of the time of training. Kept, the process holds on to
-    what its largest step needed, which it needs again anyway.
+    Each step allocates and frees blocks of several megabytes. By default glibc returns such blocks
+    to the system at once. The next step then gets zeroed pages from the system one by one, which
+    takes up to a third of the training time. With this setting, the process keeps the memory of its
+    largest step.
 
-    Nothing is done where the user has set the same by `MALLOC_...` variables, or where the C
-    library is another.
+    Does nothing if the user has set `MALLOC_...` environment variables, or with another C library.
 
     Returns:
-        Whether it was set.
+        Whether the setting was changed.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False

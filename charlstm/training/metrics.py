@@ -1,4 +1,4 @@
-"""Lines of `metrics.jsonl`: training losses and speed since the line before, and evaluations."""
+"""Writes `metrics.jsonl`: training loss and speed since the previous line, and evaluations."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NO_EVALUATION = Evaluation(None, None, 0.0)
 
 
 class MetricsLogger:
-    """Times steps, and writes a line when asked; of a process group, the leader writes.
+    """Measures the time of steps, and writes lines; in a process group, the leader writes.
 
     Args:
-        log: where lines go.
+        log: the run's log.
     """
 
     def __init__(self, log: MetricsLog) -> None:
@@ -25,23 +25,23 @@ class MetricsLogger:
         self._chars = 0
 
     def begin_step(self) -> None:
-        """Start to time a step."""
+        """Record the beginning of a step."""
         self._begun = time.perf_counter()
 
     def end_step(self, chars: int) -> None:
-        """Count a step that has ended, and its characters."""
+        """Record the end of a step with `chars` predicted characters."""
         self._chars += chars
         self._seconds += time.perf_counter() - self._begun
 
     def log(
         self, state: TrainState, seconds: float, evaluation: Evaluation = _NO_EVALUATION
     ) -> None:
-        """Write a line; training losses are counted from here on anew.
+        """Write a line, and reset the sums of training losses.
 
         Args:
-            state: of which the progress is logged.
+            state: its progress is logged.
             seconds: time spent training.
-            evaluation: what was measured now.
+            evaluation: the current evaluation, if there is one.
 
         Raises:
             RunError: the line cannot be written.

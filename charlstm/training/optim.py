@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, from torch.optim, over named parameters."""
+"""Optimizers of torch.optim, weight decay, losses, and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from charlstm.errors import CheckpointError
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer a configuration asks for.
+    """The configured optimizer.
 
-    Its first group of parameters are the matrices; the others (biases, peepholes, norms) are
-    exempt from weight decay. AdamW has the decay built in; for the others `shrink` does it.
+    Its first parameter group has the matrices. The second group (biases, peepholes, norms) has no
+    weight decay. AdamW implements the decay; for other optimizers `shrink` does.
     """
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
@@ -44,11 +44,11 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
 
 def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
-    """Apply weight decay and `--l1` to the matrices after a step, apart from the gradient.
+    """Apply decoupled weight decay and `--l1` to the matrices after a step.
 
-    Decoupled decay multiplies by 1 - lr * decay (Loshchilov & Hutter 2019). L1 moves each weight
-    towards zero by lr * l1, and stops there: the proximal step of that penalty (Daubechies et
-    al. 2004), which leaves exact zeros.
+    Decoupled decay multiplies by 1 - lr * decay (Loshchilov & Hutter 2019). `--l1` is the proximal
+    step of the L1 penalty (Daubechies et al. 2004): each weight moves towards zero by at most
+    lr * l1, so that weights become exactly zero.
     """
     group = optimizer.param_groups[0]
     matrices, rate = group["params"], group["lr"]
@@ -61,17 +61,18 @@ def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
 
 
 def losses(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """The cross-entropy that is reported, and the loss that is minimised.
+    """The cross-entropy, and the training loss with label smoothing.
 
     Label smoothing (Szegedy et al. 2016) mixes each target with the uniform distribution.
 
     Args:
         logits: (N, V).
         targets: (N,).
-        smoothing: weight of the uniform distribution, 0 to 1; 0 makes both losses the same.
+        smoothing: weight of the uniform distribution, 0 to 1; at 0 both losses are equal.
 
     Returns:
-        Two means over N, in nats.
+        The cross-entropy, which is reported, and the loss, which is minimised. Both are means over
+        N, in nats.
     """
     if not smoothing:
         loss = nn.functional.cross_entropy(logits, targets)
@@ -86,9 +87,9 @@ def learning_rate(config: TrainConfig, step: int, epoch: int, done: float) -> fl
 
     Args:
         config: schedule, peak rate, warm-up.
-        step: steps done before, over all epochs.
-        epoch: epochs done before.
-        done: progress of the run, 0 to 1; at 1, linear and cosine reach 0.
+        step: number of steps done, over all epochs.
+        epoch: number of epochs done.
+        done: progress of the run, 0 to 1; at 1, linear and cosine schedules reach 0.
     """
     rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
     if config.schedule == "step":
@@ -134,7 +135,7 @@ def restore_optimizer(
     """Restore the optimizer's state from `optimizer_arrays`.
 
     Raises:
-        CheckpointError: the arrays are not such an optimizer's for such a network.
+        CheckpointError: the arrays do not fit the optimizer or the network.
     """
     if not arrays:
         return  # saved before the first step
@@ -151,7 +152,7 @@ def restore_optimizer(
             shape = () if key == "step" else tuple(parameter.shape)
             if array.shape != shape or array.dtype != np.float32:
                 raise CheckpointError(f"the optimizer's '{name}.{key}' does not fit the model.")
-            # A step counter stays on the CPU unless the fused kernel wants it beside the weights.
+            # A step counter is on the CPU, except with the fused kernel of a device.
             fused = bool(optimizer.defaults.get("fused"))
             device = parameter.device if shape or fused else torch.device("cpu")
             state[key] = torch.from_numpy(array.copy()).to(device)

@@ -1,4 +1,4 @@
-"""Text that a model writes while it is trained."""
+"""Previews: texts that the model generates during training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREVIEW = SampleConfig(temperature=0.8, length=200)
 
 
 def preview(state: TrainState, tokenizer: CharTokenizer) -> Previewed:
-    """A preview, sampled with a generator of its own, which the step seeds."""
+    """A preview. Its random generator is separate from training's and seeded with the step."""
     model = LanguageModel(weights_of(state.network), state.config, tokenizer)
     config = replace(PREVIEW, seed=state.progress.step)
     if tokenizer.boundary:  # several, as one may be short

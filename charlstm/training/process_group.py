@@ -1,8 +1,8 @@
-"""`ProcessGroup`: the processes that train one model together, and what they exchange.
+"""`ProcessGroup`: the processes that train one model together, and their communication.
 
-Each process holds the whole model and reads its shard of the parallel streams. The leader (rank 0)
-reads the text, evaluates, reports and saves. Here is the trivial form, a single process;
-`charlstm.training.distributed` has the form of several.
+Each process has a copy of the model and reads its shard of the parallel streams. The leader (rank
+0) also reads the text, evaluates, reports and saves. This module has the group of a single process;
+`charlstm.training.distributed` has groups of several.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from charlstm.training.schedule import Due
 
 
 class ProcessGroup:
-    """A single process: the trivial form of a process group, which exchanges nothing.
+    """The process group of a single process, and the interface of all process groups.
 
     Args:
         info: this process's rank; None: the only process.
@@ -41,43 +41,43 @@ class ProcessGroup:
 
     @property
     def must_agree(self) -> bool:
-        """Whether a request to one process takes effect only once all processes know it."""
+        """Whether a request to stop must be synchronised before it takes effect."""
         return False
 
     def agree(self, due: Due, sums: list[float]) -> tuple[Due, list[float]]:
-        """What is due for all processes, and each sum added up over them; the same in each."""
+        """Synchronise: returns what is due, and each sum over all processes; the same in each."""
         return due, sums
 
     def on_leader(
         self, function: Callable[[], float | None], *, all_threads: bool = False
     ) -> float | None:
-        """What a function returns on the leader, in every process.
+        """Call a function on the leader, and return its result in every process.
 
         Args:
             function: called on the leader only.
-            all_threads: let it use the threads of all processes of its machine.
+            all_threads: whether it may use the threads of all processes of its machine.
         """
         del all_threads
         return function()
 
     def sync_interval(self, work: float) -> int:
-        """Steps between two synchronisations of the processes.
+        """Number of steps between two synchronisations of the processes.
 
         Args:
-            work: floating point operations of a step.
+            work: floating-point operations of a step.
         """
         del work
         return 1
 
     def shard(self, total: int) -> slice:
-        """This process's part of `total` streams; parts differ by at most one stream."""
+        """This process's shard of `total` streams; the sizes of shards differ by at most 1."""
         return slice(0, total)
 
     def wrap(self, network: CharLSTM, maxlen: int) -> nn.Module:
         """The network, with its gradients averaged over all processes.
 
         Args:
-            network: with the same weights in each process.
+            network: the network, with the same weights in each process.
             maxlen: the length of the shortest window.
         """
         del maxlen
@@ -95,17 +95,17 @@ class ProcessGroup:
         """Each process's rows of a matrix -> all rows, in every process.
 
         Args:
-            rows: of this process, float32; as many as `shard(total)` says.
+            rows: this process's rows, float32, one for each element of `shard(total)`.
             total: the number of all rows.
         """
         del total
         return rows
 
     def guard(self) -> AbstractContextManager[None]:
-        """A context that turns torch's connection errors into `DistributedError`."""
+        """A context that raises torch's connection errors as `DistributedError`."""
         return contextlib.nullcontext()
 
     def first(self, count: int) -> ProcessGroup | None:
-        """The group of the first `count` processes; None in the others. All must call it."""
+        """The group of the first `count` processes; None in the others. All processes call it."""
         del count
         return self

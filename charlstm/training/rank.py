@@ -1,4 +1,4 @@
-"""This process's rank, from the environment variables of torchrun; without torch.
+"""The rank of this process, from torchrun's environment variables. Does not import torch.
 
 The variables: https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from charlstm.errors import ConfigError
 
 AUTO = "charlstm-auto"
-"""The run id of a launch whose number of processes is still to be chosen."""
+"""The run id of a launch that chooses the number of processes later (`--processes auto`)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RankInfo:
 
 
 def rank_from_environment(environment: Mapping[str, str] = os.environ) -> RankInfo | None:
-    """The rank that torchrun gave this process; None for a single process.
+    """The rank of this process in torchrun's process group; None without torchrun.
 
     Raises:
         ConfigError: a variable is not a whole number.

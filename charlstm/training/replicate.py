@@ -1,9 +1,8 @@
-"""How all processes of a group come to hold the same run.
+"""Replication of a run from the leader to all processes of a group.
 
-The leader reads the text and sets up the run as a single process would. It sends its configuration
-first, then its checkpoint as it is on disk, and the ids of the text. The other processes do not
-read the text: they map the file of the ids where they can see it, and otherwise receive the ids
-once for each machine.
+The leader reads the text and sets up the run as a single process would. It sends its configuration,
+then the checkpoint file and the ids of the text. The workers do not read the text: they map the
+leader's file of ids if it is on their file system. Otherwise each machine receives the ids once.
 """
 
 from __future__ import annotations
@@ -49,17 +48,19 @@ from charlstm.training.state import TrainState
 def choose_processes(
     group: ProcessGroup, config: Config, vocab_size: int, notice: Notice
 ) -> tuple[ProcessGroup, Config, float]:
-    """The processes that train, on the leader: all, or as many as are fastest if undecided.
+    """The group that trains: all processes, or the fastest number of them if undecided.
+
+    Only the leader calls it; the workers call `receive_run`.
 
     Args:
-        group: all processes; the others call `receive_run`.
-        config: settled but for the number of processes.
+        group: all processes.
+        config: the configuration, complete except for the number of processes.
         vocab_size: V.
-        notice: receives the number that was chosen.
+        notice: receives the chosen number.
 
     Returns:
         The group, the configuration with the number of processes, and the seconds for which this
-        process waited while another compiled code.
+        process waited while another one compiled code.
 
     Raises:
         DistributedError: another process has ended.
@@ -77,7 +78,7 @@ def choose_processes(
         measured = ", ".join(f"{n}: {speed:,.0f}" for n, speed in speeds.items())
         notice(f"--processes auto: {count} (characters per second by processes: {measured})")
         chosen = group.first(count)
-        assert chosen is not None, "the leader is always one of them"
+        assert chosen is not None, "the leader is in every group"
         group = chosen
         config = replace(config, train=replace(config.train, processes=count))
         divide_threads(config.train.threads, group)
@@ -88,8 +89,8 @@ def check_processes(windows: WindowConfig, processes: int, text: Part) -> None:
     """Check that each process has at least one stream.
 
     Args:
-        windows: with the sizes that fit the text.
-        processes: how many train.
+        windows: the sizes, fitted to the text.
+        processes: number of processes.
         text: the training part.
 
     Raises:
@@ -117,9 +118,9 @@ def send_run(
 
     Args:
         group: the processes that train.
-        state: as in the checkpoint.
+        state: the training state that the checkpoint holds.
         corpus: the text.
-        saver: of the run.
+        saver: the run's saver.
         path: the checkpoint; None: `last.npz`.
 
     Raises:
@@ -149,18 +150,18 @@ def send_run(
 
 
 def receive_run(group: ProcessGroup) -> Trainer | None:
-    """The trainer of a process that is not the leader, in the state that the leader sends.
+    """The trainer of a worker, in the state that the leader sends.
 
     Returns:
         The trainer; None if fewer processes are faster and this one is not needed.
 
     Raises:
         DistributedError: another process has ended.
-        CharlstmError: what the leader sends cannot be used here.
+        CharlstmError: the run cannot be trained on this machine.
     """
     plan = json.loads(group.broadcast())
     config = Config.from_json(plan["config"])
-    if config.train.kernel == "compiled":  # perhaps nothing is compiled on this machine yet
+    if config.train.kernel == "compiled":  # compile it, if this machine has not done so yet
         watch = CompileWatch()
         if why := compiled_fault(config.train.precision, watch):
             raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
@@ -191,7 +192,7 @@ def receive_run(group: ProcessGroup) -> Trainer | None:
 
 
 def _send_ids(group: ProcessGroup, corpus: Corpus) -> None:
-    """Send the ids, unless all processes can read the file that they are in."""
+    """Send the ids, unless all processes can read the leader's file."""
     if group.all_reduce([0.0])[0]:
         raw = corpus.ids.view(np.uint8)
         for first in range(0, len(raw), CHUNK_BYTES):
@@ -202,7 +203,7 @@ def _send_ids(group: ProcessGroup, corpus: Corpus) -> None:
 
 
 def _receive_ids(group: ProcessGroup, facts: dict[str, Any], text: TextConfig) -> Corpus:
-    """The leader's corpus: ids from its file, from this machine's copy, or as they are sent."""
+    """The corpus, with ids from the leader's file, this machine's copy, or the leader."""
     tokenizer = CharTokenizer.from_json(facts["tokenizer"])
     size, digest = facts["num_chars"] * tokenizer.id_dtype.itemsize, facts["ids_sha256"]
     mapping = path = ids = None
@@ -220,13 +221,13 @@ def _receive_ids(group: ProcessGroup, facts: dict[str, Any], text: TextConfig) -
         places += [] if copy is None else [copy]
         path = _find(places, digest)
         if group.all_reduce([float(path is None)])[0]:
-            # One process of a machine writes its copy; the others find it when all is there.
+            # One process of each machine writes the copy; the others map it when it is complete.
             if path is None and copy is not None and group.local_rank == 0:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(copy, lambda file: _receive(group, size, file))
             else:
                 _receive(group, size, None)
-            group.all_reduce([0.0])  # until here, a copy may be half written
+            group.all_reduce([0.0])  # barrier: all copies are complete
             path = path or _find(places, digest)
         if path is not None:
             with path.open("rb") as file:
@@ -256,20 +257,20 @@ def _receive(group: ProcessGroup, size: int, sink: IO[bytes] | None) -> None:
 
 
 def _find(places: Sequence[Path], digest: str) -> Path | None:
-    """The first of some files that holds the ids."""
+    """The first of some files whose ids have a digest; None if there is none."""
     for place in places:
         try:
             with place.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == digest:
                     return place
         except OSError:
-            continue  # not on this machine
+            continue  # on another machine
     return None
 
 
 def _check_all_have(group: ProcessGroup, here: bool) -> None:
     if group.all_reduce([float(not here)])[0]:
         raise CorpusError(
-            "the text's ids cannot be shared with all processes.\n"
-            "Set XDG_CACHE_HOME on each machine to a folder on a disk with room."
+            "a process cannot store the encoded text.\n"
+            "Set XDG_CACHE_HOME on each machine to a folder with enough free space."
         )

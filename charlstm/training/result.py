@@ -1,4 +1,4 @@
-"""What a training ended with."""
+"""The result of a training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class TrainedRun:
             `interrupted` (a stop was requested).
         step: optimizer steps done.
         epoch: epochs done.
-        best_nats_per_char: the lowest validation loss, in nats per character; the training loss
-            where there is no validation part; None before the first evaluation. With
-            `direction="both"` it is a pseudo-likelihood's.
+        best_nats_per_char: the lowest validation loss, in nats per character; the lowest training
+            loss without a validation part; None before the first evaluation. For a bidirectional
+            model it is that of the pseudo-likelihood.
         best_step: the step of that evaluation.
         seconds: time spent training, over all sessions.
         history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
@@ -45,7 +45,7 @@ class TrainedRun:
     def from_progress(
         cls, folder: Path, stopped: str, progress: Progress, seconds: float
     ) -> TrainedRun:
-        """The result of a run that stands at `progress`."""
+        """The result of a run with this progress."""
         best = None if math.isinf(progress.best_nats) else progress.best_nats
         return cls(
             folder, stopped, progress.step, progress.epoch, best, progress.best_step, seconds,
@@ -64,10 +64,10 @@ class TrainedRun:
         return None if nats is None else nats / math.log(2)
 
     def load(self) -> LanguageModel:
-        """The run's best model, for writing and scoring text.
+        """The run's best model.
 
         Raises:
-            RunError: the run was removed.
+            RunError: the run was deleted.
             CheckpointError: no checkpoint is intact.
         """
         from charlstm.inference.language_model import LanguageModel  # noqa: PLC0415 - when used

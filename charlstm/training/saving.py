@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written from a training state, and read back into one."""
+"""Saving a training state to the checkpoints of a run, and restoring it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from charlstm.training.state import TrainState, part_of
 
 
 class Saver:
-    """Writes `last.npz` and `best.npz` of a run; of a process group, the leader's does.
+    """Writes `last.npz` and `best.npz` of a run; in a process group, only the leader writes.
 
     Args:
-        run: where they go.
+        run: the run.
         tokenizer: the vocabulary.
-        corpus_meta: facts about the text, in every checkpoint.
-        paths: where the text can be read again; in `last.npz` only.
+        corpus_meta: metadata of the text, written to every checkpoint.
+        paths: files and folders of the text, written to `last.npz` only.
 
     Attributes:
         saved_step: the step of `last.npz`; -1 before the first save.
-        saved_at: when it was written, by `time.monotonic`.
-        seconds: what writing it took.
-        best_ahead: what `best.npz` holds, if `Progress` does not know of it yet.
+        saved_at: when `last.npz` was written, as `time.monotonic()`.
+        seconds: duration of that save.
+        best_ahead: loss and step of `best.npz`, if it is better than the best one in `Progress`.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Saver:
         self.best_ahead: SavedBest | None = None
 
     def begin(self) -> None:
-        """Begin a session: the next save at an interval of time counts from now."""
+        """Begin a session: the interval of time until the next save starts now."""
         self.saved_at = time.monotonic()
 
     def save_last(self, state: TrainState) -> Saved:
-        """Save everything that a resume needs.
+        """Write `last.npz`, a checkpoint for resuming.
 
         Raises:
-            DivergenceError: a weight is too large for a checkpoint; nothing is replaced.
+            DivergenceError: a weight is not finite or too large; no file is replaced.
             CheckpointError: the checkpoint cannot be written.
         """
         begun = time.monotonic()
@@ -81,7 +81,7 @@ class Saver:
         return Saved(state.progress.step, self.run.last)
 
     def save_best(self, state: TrainState, *, averaged: bool) -> None:
-        """Save what writing and scoring need: the weights, or their average.
+        """Write `best.npz`, a checkpoint for inference, with the weights or their average.
 
         Raises:
             DivergenceError, CheckpointError: as for `save_last`.
@@ -94,13 +94,13 @@ class Saver:
             self.run.save_best(meta, arrays)
 
     def _meta(self, state: TrainState, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """A checkpoint's meta object, once its weights have been checked."""
+        """The metadata of a checkpoint, after a check of its weights."""
         try:
             check_weights(part_of(arrays, "model"), state.config.model, len(self.tokenizer))
         except CheckpointError as error:
             train = state.config.train
             raise DivergenceError(
-                f"at step {state.progress.step} {error} What was saved before is whole.\n"
+                f"at step {state.progress.step} {error} What was saved before is intact.\n"
                 f"Lower --lr (it is {train.lr:g}) or --weight-decay (it is "
                 f"{train.weight_decay:g})."
             ) from error
@@ -116,16 +116,16 @@ class Saver:
 def restore_state(
     checkpoint: Checkpoint, config: Config, corpus: Corpus, device: torch.device
 ) -> TrainState:
-    """The training state that a checkpoint holds.
+    """The training state of a checkpoint.
 
     Args:
-        checkpoint: with everything that a resume needs.
-        config: of the run that goes on.
+        checkpoint: a checkpoint for resuming.
+        config: the configuration of the resumed run.
         corpus: its text.
-        device: where to compute.
+        device: the device to train on.
 
     Raises:
-        CheckpointError: it lacks something, or does not fit the configuration or the text.
+        CheckpointError: an entry is missing, or does not fit the configuration or the text.
     """
     progress = Progress.from_json(checkpoint.meta.get("progress"))
     vocab_size = len(corpus.tokenizer)
@@ -139,18 +139,20 @@ def restore_state(
 def find_best_ahead(
     run: Run, progress: Progress, config: Config, tokenizer: CharTokenizer, notice: Notice
 ) -> SavedBest | None:
-    """What `best.npz` of a resumed run holds, if it is better than the run's progress knows.
+    """Loss and step of a resumed run's `best.npz`, if it is better than the best in `progress`.
 
-    Where `progress` does not say how much of the validation part is evaluated, it is taken over
-    from `best.npz`: losses on parts of different sizes cannot be compared.
+    A run that was killed after an evaluation may have written `best.npz` but not `last.npz`.
 
-    Where `best.npz` is missing, damaged or of another run, the best loss in `progress` is
-    forgotten, so that the next evaluation saves a new one; `notice` receives that.
+    If `progress.val_chars` is not set, it is taken from `best.npz`: losses on different numbers of
+    characters cannot be compared.
+
+    If `best.npz` is missing, damaged or of another run, the best loss in `progress` is reset, so
+    that the next evaluation saves a new one; `notice` receives a message.
     """
-    best = _own_best(run, config, tokenizer)
+    best = _progress_of_best(run, config, tokenizer)
     if best is None:
         if math.isfinite(progress.best_nats):
-            notice(f"{run.best} is missing or unusable: the next evaluation saves a new one.")
+            notice(f"{run.best} is missing or unusable; the next evaluation saves a new one.")
             progress.best_nats, progress.best_step = math.inf, 0
         return None
     progress.val_chars = progress.val_chars or best.val_chars
@@ -159,8 +161,8 @@ def find_best_ahead(
     return None
 
 
-def _own_best(run: Run, config: Config, tokenizer: CharTokenizer) -> Progress | None:
-    """The progress in the run's `best.npz`; None if that is no intact checkpoint of the run."""
+def _progress_of_best(run: Run, config: Config, tokenizer: CharTokenizer) -> Progress | None:
+    """The progress in the run's `best.npz`; None if it is missing, damaged or of another run."""
     try:
         checkpoint = load_checkpoint(run.best, kinds=frozenset())
         saved, vocabulary = read_meta(run.best, checkpoint)

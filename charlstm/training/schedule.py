@@ -1,7 +1,7 @@
-"""The schedule of a run: its length, its learning rate, and what is due at a step.
+"""The schedule of a run: its length, its learning rate, and which actions are due after a step.
 
-Steps decide, or the clock (`--minutes`, and saves at intervals of time). A schedule changes nothing
-of the training state, so it can be asked at any time.
+Actions are due by the number of steps or by time (`--minutes`, and saves at intervals of time). A
+schedule never changes the training state.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LONG_EPOCH = 2000  # steps
 
 @dataclass(frozen=True)
 class Due:
-    """What is due after a step because of the clock or a request.
+    """Actions that are due after a step by time or by request.
 
     Attributes:
-        stop, save, evaluate: whether to.
+        stop, save, evaluate: whether each action is due.
         elapsed: the elapsed fraction of the time budget, 0 to 1; 0 without a budget.
     """
 
@@ -37,23 +37,23 @@ class Due:
 
 
 def chars_per_step(windows: WindowConfig) -> int:
-    """Characters predicted in a full batch."""
+    """Number of characters predicted in a full batch."""
     return windows.batch_size * (1 if windows.targets == "last" else windows.maxlen)
 
 
 class TrainSchedule:
-    """Says how far a run is, and what is due.
+    """Progress and learning rate of a run, and the actions that are due.
 
     Args:
-        config: with epochs and sizes settled.
-        batches_per_epoch: batches of windows in an epoch.
-        val_size: characters of the validation part.
+        config: the configuration, with epochs and sizes determined.
+        batches_per_epoch: number of batches of windows in an epoch.
+        val_size: number of characters of the validation part.
         stopwatch: the time spent training.
 
     Attributes:
-        budget: the division of `--minutes`; None: epochs end the run.
-        elapsed: the elapsed fraction of the budget, as all processes know it.
-        sync_every: steps between two synchronisations, where losses are read and processes agree.
+        budget: the time budget of `--minutes`; None: the run ends after its epochs.
+        elapsed: the elapsed fraction of the budget at the last synchronisation.
+        sync_every: steps between two synchronisations of losses and processes.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TrainSchedule:
     # ------------------------------------------------------------ length and learning rate
 
     def fraction(self, progress: Progress) -> float:
-        """Progress of the run, 0 to 1: of its windows, or of its time if that is further."""
+        """Progress of the run, 0 to 1: the fraction of windows done, or of time if larger."""
         windows = self._windows_done(progress) + progress.chunk / progress.chunks
         return max(windows / max(1, self._total), self.elapsed)
 
@@ -87,8 +87,8 @@ class TrainSchedule:
         return learning_rate(self._train, progress.step, progress.epoch, self.fraction(progress))
 
     def total_steps(self, progress: Progress) -> int:
-        """Steps of the whole run; where time ends it, an estimate from the speed so far."""
-        # A run resumed with another length has done other steps than that length would have had.
+        """Number of steps of the whole run; with a time budget, an estimate from the speed."""
+        # Of a run resumed with another length, the steps done differ from those of that length.
         left = self._steps(self._total) - self._steps(self._windows_done(progress))
         steps = progress.step - progress.chunk + left
         if progress.decay_step and (done := self.fraction(progress)):
@@ -99,13 +99,13 @@ class TrainSchedule:
 
     @property
     def max_chunks(self) -> int:
-        """How many chunks a window is cut into at most."""
+        """Maximum number of chunks into which a window is divided."""
         windows = self._windows
         whole = not windows.grow or windows.targets == "last"
         return 1 if whole else min(MAX_CHUNKS, windows.maxlen)
 
     def chunks(self, progress: Progress) -> int:
-        """How many chunks the next window is cut into; each is a step."""
+        """Number of chunks into which the next window is divided; each chunk is a step."""
         fraction, grow = self.fraction(progress), self._windows.grow
         if fraction >= grow or progress.decay_step:
             return 1
@@ -115,7 +115,7 @@ class TrainSchedule:
         return progress.epoch * self._per_epoch + progress.index
 
     def _steps(self, windows: int) -> int:
-        """Steps of the first `windows` windows of a run."""
+        """Number of steps in the first `windows` windows of a run."""
         most, grow = self.max_chunks, self._windows.grow
         quarters = math.ceil(self._total * grow / 2)
         halves = math.ceil(self._total * grow)
@@ -128,11 +128,11 @@ class TrainSchedule:
     # ------------------------------------------------------------ what is due
 
     def due(self, progress: Progress, saved_at: float, *, stop: bool) -> Due:
-        """What is due after a step by this process's clock.
+        """The actions that are due after a step, by this process's clock.
 
         Args:
-            progress: after the step.
-            saved_at: when the run was last saved, by `time.monotonic`.
+            progress: the progress after the step.
+            saved_at: when the run was last saved, as `time.monotonic()`.
             stop: whether this process was asked to stop.
         """
         every = self._train.save_every
@@ -146,7 +146,7 @@ class TrainSchedule:
     def sync_is_due(self, progress: Progress) -> bool:
         """Whether to synchronise after this step; the same in all processes.
 
-        Processes wait for each other then, and for a GPU.
+        A synchronisation waits for all processes, and for a GPU.
         """
         step, every = progress.step, self._train.save_every
         return (
@@ -160,8 +160,8 @@ class TrainSchedule:
         """Whether to evaluate before the next step.
 
         Args:
-            progress: of the run.
-            due: what was due after the last step by the clock.
+            progress: the run's progress.
+            due: the result of method `due` after the last step.
         """
         if progress.step in (0, progress.evaluated_step):
             return False
@@ -174,29 +174,29 @@ class TrainSchedule:
         return progress.index % self._eval_every == 0
 
     def log_is_due(self, progress: Progress, due: Due) -> bool:
-        """Whether to log training metrics now; an evaluation writes a line of its own."""
+        """Whether to log training metrics now; not if an evaluation, which also logs, is due."""
         return self._at_log_step(progress) and not self.evaluation_is_due(progress, due)
 
     def _at_log_step(self, progress: Progress) -> bool:
         return progress.step % self._train.log_every == 0
 
     def preview_is_due(self, progress: Progress) -> bool:
-        """Whether to write a preview now; a model of both directions cannot write."""
+        """Whether to generate a preview now; bidirectional models cannot generate text."""
         every = self._train.sample_every
         return self._writes and every > 0 and progress.step % every == 0
 
     def average_is_due(self, progress: Progress, fraction: float) -> bool:
-        """Whether the weights after a step count in the average.
+        """Whether to add the weights to their average after a step.
 
         Args:
-            progress: after the step.
-            fraction: progress before it.
+            progress: the progress after the step.
+            fraction: progress as a fraction before the step.
         """
         begins = (1 - self._train.average) * progress.decay_until
         return fraction > begins and progress.step % EVERY == 0
 
     def is_at_end(self, progress: Progress) -> bool:
-        """Whether all epochs are done, all of the time is used, or an early decay has ended."""
+        """Whether the epochs, the time budget or an early decay have ended."""
         if self._has_no_time_left(progress):
             return True
         return progress.decays > 0 and self.fraction(progress) >= progress.decay_until
@@ -208,7 +208,7 @@ class TrainSchedule:
 
     @property
     def may_decay_early(self) -> bool:
-        """Whether overfitting can begin an early decay."""
+        """Whether overfitting may begin an early decay."""
         train = self._train
         return train.on_overfit == "decay" and train.schedule in ("linear", "cosine")
 
@@ -219,15 +219,15 @@ class TrainSchedule:
         return overfits(progress, self.learning_rate(progress) / self._train.lr)
 
     def begin_early_decay(self, progress: Progress) -> None:
-        """Record in `progress` that the rate decays to 0 from here, and that the run ends there."""
+        """Record in `progress` that an early decay begins now."""
         begin_early_decay(progress, self.fraction(progress), self.learning_rate(progress))
 
     def stop_reason(self, progress: Progress, first_epoch: int) -> str:
-        """Why the run ends here: `patience`, `finished` or `paused`; empty if it goes on.
+        """Why training stops now: `patience`, `finished` or `paused`; empty if it continues.
 
         Args:
-            progress: of the run.
-            first_epoch: epochs that were done when this session began.
+            progress: the run's progress.
+            first_epoch: number of epochs done before this session.
         """
         train = self._train
         if train.patience and progress.stale >= train.patience:
@@ -245,23 +245,23 @@ class TrainSchedule:
         if self.budget is None:
             return 0.0
         if progress.ended >= self.budget.seconds:
-            return 1.0  # also where saving took less time than was reserved for it
+            return 1.0  # even if saving took less time than reserved for it
         return self.budget.elapsed(self._stopwatch.seconds)
 
     def begin(self, progress: Progress, elapsed: float) -> None:
-        """Begin a session, of which that fraction of the time has elapsed."""
+        """Begin a session; `elapsed` is the elapsed fraction of the budget."""
         self.record_elapsed(progress, elapsed)
         if self.budget is not None:
             self.budget.begin(self._stopwatch.seconds, self.fraction(progress))
 
     def record_elapsed(self, progress: Progress, elapsed: float) -> None:
-        """Record the elapsed fraction of the time that all processes agree on."""
+        """Record the elapsed fraction of the budget, which is the same in all processes."""
         self.elapsed = elapsed
         ended = elapsed >= 1 or (progress.decay_step > 0 and elapsed >= progress.decay_until)
         if self.budget is not None and ended:
             progress.ended = max(progress.ended, self.budget.seconds)
 
     def record_evaluation(self, seconds: float) -> None:
-        """Record an evaluation that has just ended, and what reading the text once took."""
+        """Record an evaluation that has just ended; one pass over the text took `seconds`."""
         if self.budget is not None:
             self.budget.evaluated(self._stopwatch.seconds, seconds)

@@ -1,4 +1,4 @@
-"""A training from start to result, as the command line and `charlstm.train` run it."""
+"""A training from its plan to its result, for the command line and `charlstm.train`."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from charlstm.training.setup import new_run
 
 
 def log_notice(text: str) -> None:
-    """Report a notice through Python's logging, to the logger `charlstm`."""
+    """Log a notice with the logger `charlstm`."""
     logging.getLogger("charlstm").info(text)
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who is told what during set-up.
+    """Callbacks during set-up.
 
     Attributes:
-        notice: receives, in a sentence, what was chosen, reduced or passed over.
-        warning: the same for what a resumed run changes or finds damaged.
-        details: receives a line for each file of a folder that is read or skipped; None: nobody.
-        reading: receives how far the reading of the text is.
-        choice: receives the configuration with what was chosen automatically, and why.
+        notice: receives messages, such as what was chosen automatically, reduced or skipped.
+        warning: receives messages about damaged checkpoints and changes when resuming a run.
+        details: receives a line for each file of a folder that is read or skipped; None: no lines.
+        reading: receives the progress of reading the text.
+        choice: receives the configuration after the automatic choice, and the reasons.
         compiling: receives the progress of compilation.
-        ready: called with the trainer when nothing can fail any more.
+        ready: called with the trainer at the end of the set-up.
     """
 
     notice: Notice = log_notice
@@ -53,10 +53,10 @@ class Callbacks:
 
 
 class Training:
-    """A run that is being trained: an iterator of its events, see `charlstm.training.events`.
+    """A training in progress: an iterator of events, see `charlstm.training.events`.
 
     Args:
-        trainer: the run, set up.
+        trainer: the trainer after its set-up.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -83,15 +83,15 @@ class Training:
         return self.trainer.run.folder
 
     def stop(self) -> None:
-        """Finish the step, save, and end; from another thread or a signal handler, too."""
+        """Request to finish the step, save, and end; thread-safe, also in signal handlers."""
         self.trainer.request_stop()
 
     @property
     def result(self) -> TrainedRun:
-        """What the training ended with.
+        """The result of the training.
 
         Raises:
-            RunError: it has not ended.
+            RunError: the training has not ended.
         """
         if not self._stopped:
             raise RunError("the training has not ended: iterate over its events first.")
@@ -101,24 +101,24 @@ class Training:
 
 
 def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
-    """Read the text, set up the run, and share it with the processes that torchrun has started.
+    """Read the text, set up the run, and send it to the workers that torchrun has started.
 
     Raises:
-        CharlstmError: of the kind that fits what is wrong.
+        CharlstmError: a subclass for the kind of error.
     """
     to = callbacks or Callbacks()
     if plan.run is None:
-        for sentence in without_effect(plan.config, plan.given):
-            to.notice(sentence)
+        for message in without_effect(plan.config, plan.given):
+            to.notice(message)
     group = join_group(to.notice)
     wanted = plan.given.get("processes", 0)
     if wanted > 1 and wanted != group.size:
         raise ConfigError(
-            f"--processes {wanted}: there is {group.size} process. From Python, start the program "
-            f"with torchrun --nproc-per-node {wanted}."
+            f"--processes {wanted} needs torchrun. From Python, start the program with "
+            f"torchrun --nproc-per-node {wanted}."
             if group.size == 1
-            else f"--processes {wanted}: torchrun started {group.size}. Leave the option out, or "
-            "start charlstm without torchrun."
+            else f"--processes {wanted} contradicts torchrun, which started {group.size}. Omit it, "
+            "or start charlstm without torchrun."
         )
     if plan.run is not None:
         trainer = resume_run(
@@ -138,24 +138,24 @@ def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
 
 
 def start_worker(notice: Notice = log_notice) -> Training | None:
-    """Take part in a training whose leader is another process; the leader's options count.
+    """Start a worker, which receives the run and its options from the leader.
 
     Returns:
-        The training, or None where fewer processes are faster and this one is not needed.
+        The training, or None if fewer processes are faster and this one is not needed.
 
     Raises:
-        DistributedError: another process is gone.
-        CharlstmError: what the leader sends cannot be used here.
+        DistributedError: another process has ended.
+        CharlstmError: the run cannot be trained on this machine.
     """
     trainer = receive_run(join_group(notice))
     return None if trainer is None else Training(trainer)
 
 
 def start_any(plan: TrainPlan, notice: Notice | None = None) -> Training:
-    """`start`, or `start_worker` in a process that torchrun has started to follow another one.
+    """`start` on the leader or without torchrun, `start_worker` on a worker.
 
     Raises:
-        CharlstmError: of the kind that fits what is wrong.
+        CharlstmError: a subclass for the kind of error.
     """
     notice = notice or log_notice
     info = rank_from_environment()
@@ -163,5 +163,5 @@ def start_any(plan: TrainPlan, notice: Notice | None = None) -> Training:
         return start(plan, Callbacks(notice=notice, warning=notice))
     training = start_worker(notice)
     if training is None:
-        raise DistributedError("fewer processes are faster: this one is not needed.")
+        raise DistributedError("fewer processes are faster; this one is not needed.")
     return training

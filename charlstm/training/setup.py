@@ -1,4 +1,4 @@
-"""From options and texts to the trainer of a new run."""
+"""Set-up of a new run: from options and texts to a trainer."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ from charlstm.training.saving import Saver
 from charlstm.training.speed import reference, speed_of
 from charlstm.training.state import TrainState
 
-# How much training a text gets where nothing is said: about six million characters, which a
-# laptop's processor reads in a few minutes, but no text more often than it stays useful.
+# The default number of epochs trains on about six million characters, a few minutes on a laptop's
+# processor. More than the maximum number of epochs rarely helps.
 _DEFAULT_CHARS = 6_000_000
 _MOST_EPOCHS = 15
-ENDLESS = 2**31 - 1  # epochs: time ends the run
+ENDLESS = 2**31 - 1  # epochs of a run that only a time budget ends
 
 
 def default_epochs(num_chars: int) -> int:
-    """Epochs for a training text of that many characters, where none are asked for."""
+    """The default number of epochs for a training part of `num_chars` characters."""
     return max(1, min(_MOST_EPOCHS, round(_DEFAULT_CHARS / max(1, num_chars))))
 
 
@@ -78,32 +78,31 @@ def new_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
 ) -> Trainer:
-    """Read the text and set up a run for it.
+    """Read a text and set up a run on it.
 
-    The run's folder is made and locked before anything is read, so that a name that is taken is
-    refused first. If setting up fails, what was made is removed.
+    The run's folder is created and locked first, so that a name that is taken is reported before
+    the text is read. If the set-up fails, the folder is removed.
 
     Args:
         arguments: files, folders, or `-`.
-        config: what was asked for.
-        runs_dir: where the run's folder is made.
-        name: the run's name; None: from the first source.
-        notice: receives what was chosen or reduced.
-        source: the text, in place of `arguments`.
+        config: the given configuration.
+        runs_dir: the folder in which the run's folder is created.
+        name: the run's name; None: derived from the name of the first text.
+        notice: receives messages about what was chosen or reduced.
+        source: the text, instead of `arguments`.
         details: receives a line for each file of a folder that is read or skipped.
         progress: receives the progress of reading.
-        group: the processes that this one leads; the others must call `receive_run`.
-        given: fields of `config` that are settled; the others are chosen for text and time. None:
-            all are.
-        on_choice: receives the configuration with what was chosen, and why.
-        begun: when the command was started, by `time.monotonic`; time since then
-            counts against `--minutes`.
-        on_ready: called with the trainer when nothing can fail any more; if it raises, or anything
-            before it, the run's folder is removed.
+        group: the process group that this process leads; the workers must call `receive_run`.
+        given: fields of `config` that were given. The others are chosen automatically from corpus
+            size and time budget. None: `config` is complete.
+        on_choice: receives the configuration after the automatic choice, and the reasons.
+        begun: when the command was started, as `time.monotonic()`; the time since then counts
+            against `--minutes`.
+        on_ready: called with the trainer at the end of the set-up. If it raises, the set-up fails.
         on_compile: receives the progress of compilation, whose time does not count.
 
     Raises:
-        CharlstmError: of the kind that fits what is wrong.
+        CharlstmError: a subclass for the kind of error.
     """
     begun = time.monotonic() if begun is None else begun
     group = group or ProcessGroup()
@@ -155,7 +154,7 @@ def new_run(
 
 @contextlib.contextmanager
 def _new_folder(runs_dir: Path, name: str | None, source: str) -> Iterator[tuple[Run, RunLock]]:
-    """Make a new run's folder and lock it; remove what was made if the work on it fails.
+    """A context with a new run's folder and its lock; the folder is removed if the body raises.
 
     Raises:
         ConfigError, RunError: as for `Run.create`.
@@ -167,7 +166,7 @@ def _new_folder(runs_dir: Path, name: str | None, source: str) -> Iterator[tuple
     except BaseException:
         run.discard()
         lock.release()
-        with contextlib.suppress(OSError):  # others may have put something there
+        with contextlib.suppress(OSError):  # a folder that is not empty is kept
             for folder in made:
                 folder.rmdir()
         raise
@@ -184,12 +183,12 @@ def _configure(
     begun: float,
     watch: CompileWatch,
 ) -> Config:
-    """Settle everything that a trainer needs: machine options, the choice, sizes that fit.
+    """The complete configuration: machine options, the automatic choice, and fitted sizes.
 
-    The arguments are those of `new_run`; `watch` sums up the time of compilation.
+    The arguments are those of `new_run`; `watch` measures the time of compilation.
     """
     size = len(corpus.train)
-    fit(corpus.train, config.windows)  # a text that is too short is refused before code is compiled
+    fit(corpus.train, config.windows)  # raises for a text that is too short, before compilation
     set_threads(config, notice, group)
     keep_freed_memory()
     precision = pick_precision(config.train.precision, device)
@@ -202,7 +201,7 @@ def _configure(
     choice = None
     if given is not None and size > 1:
         config, choice = _choose(config, given, corpus, device, group, begun)
-        divide_threads(config.train.threads, group)  # measuring took all
+        divide_threads(config.train.threads, group)  # the measurement used all threads
     windows = fit(corpus.train, config.windows)
     for old, new, flag in (
         (config.windows.maxlen, windows.maxlen, "--maxlen"),
@@ -229,7 +228,7 @@ def _find(
     notice: Notice,
     details: Notice | None,
 ) -> tuple[list[Source], dict[str, int]]:
-    """The sources, and how many files of folders are skipped for each reason."""
+    """The sources, and the number of skipped files of folders by reason."""
     folders: list[FolderFiles] = []
     text = config.text
     sources = find_sources(
@@ -254,7 +253,7 @@ def _choose(
     group: ProcessGroup,
     begun: float,
 ) -> tuple[Config, Choice]:
-    """Choose what was not given, from the text's size, the time, and the machine's speed."""
+    """Choose the fields that were not given, from corpus size, time budget and measured speed."""
     seconds = 60 * (config.train.minutes or DEFAULT_MINUTES)
     by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(given)
     speed = 0.0
@@ -281,5 +280,5 @@ def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:
         replace_file(run.kept_text, write)
     except OSError as error:
         raise RunError(
-            f"cannot keep the text in {run.kept_text}: {error.strerror or error}."
+            f"cannot save the text to {run.kept_text}: {error.strerror or error}."
         ) from error

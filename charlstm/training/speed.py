@@ -1,4 +1,4 @@
-"""Measures how fast a configuration trains here, and how many processes train it fastest."""
+"""Measurement of training speed on this machine, and of the fastest number of processes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MEASURE_SECONDS = 0.7  # for each number of processes
 def fastest_count(
     group: ProcessGroup, config: Config, vocab_size: int
 ) -> tuple[int, dict[int, float]]:
-    """How many of the group's processes learn the most characters in a second.
+    """The number of processes that trains the most characters in a second.
 
-    Counts of 1, 2, 4, ... and all take turns with some real steps of the network on made-up text,
-    dividing the machine's cores among them.
+    1, 2, 4, ... and all processes alternate in training the network for a few steps on artificial
+    text. They divide the machine's cores among them.
 
     Args:
-        group: all of one machine's processes; each must ask.
-        config: with sizes and precision settled.
+        group: all processes of one machine; all of them must call this function.
+        config: the configuration, with sizes and precision determined.
         vocab_size: V.
 
     Returns:
@@ -39,29 +39,29 @@ def fastest_count(
     for count in counts:
         part = group.first(count)
         taken = 0.0 if part is None else _seconds_of_steps(part, config, vocab_size)
-        # The leader's clock counts; the sum is also where the others wait their turn.
+        # The leader measures. The other processes wait in this sum for their turn.
         seconds = group.all_reduce([taken if group.is_leader else 0.0])[0]
         speeds[count] = config.windows.batch_size * config.windows.maxlen / seconds
     return max(speeds, key=speeds.__getitem__), speeds
 
 
 def reference(train: TrainConfig) -> Config:
-    """The configuration whose speed is measured: the reference model on the machine as configured.
+    """The configuration whose speed is measured: a reference model with the machine options given.
 
-    Only the machine options and the optimizer of `train` are used: the reference is the same for
-    every model, and no option can contradict it.
+    Only the machine options and the optimizer of `train` are used, so that the reference is the
+    same for every model, and no option can contradict it.
     """
     names = ("precision", "kernel", "threads", "optimizer")
     return Config().override({**REFERENCE, **{name: getattr(train, name) for name in names}})
 
 
 def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
-    """Characters per second that a configuration learns from here, measured for a moment.
+    """Training speed of a configuration on this machine, in characters per second.
 
     Args:
-        config: with sizes and precision settled.
+        config: the configuration, with sizes and precision determined.
         vocab_size: V.
-        device: where to train.
+        device: the device to train on.
     """
     seconds = _seconds_of_steps(ProcessGroup(), config, vocab_size, device)
     return config.windows.batch_size * config.windows.maxlen / seconds
@@ -70,7 +70,7 @@ def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
 def _seconds_of_steps(
     group: ProcessGroup, config: Config, vocab_size: int, device: torch.device = _CPU
 ) -> float:
-    """The time a step takes in a group, the best of some."""
+    """Seconds of the fastest of several steps of a process group."""
     divide_threads(config.train.threads, group)
     dtype = product_type(config.train.precision)
     compiled = config.train.kernel == "compiled"
@@ -94,7 +94,7 @@ def _seconds_of_steps(
         torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        loss.item()  # a GPU is waited for
-        # The mean of all clocks, so that all stop at the same step.
+        loss.item()  # waits for a GPU
+        # The mean of all clocks, so that all processes stop at the same step.
         times.append(group.all_reduce([time.perf_counter() - start])[0] / group.size)
-    return min(times[1:])  # the first has made the kernels
+    return min(times[1:])  # the first step includes set-up

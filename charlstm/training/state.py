@@ -1,4 +1,4 @@
-"""`TrainState`: everything that a resume needs, as tensors and counters."""
+"""`TrainState`: the complete state of a training, for exact resumption."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from charlstm.training.process_group import ProcessGroup
 
 @dataclass
 class TrainState:
-    """Weights, optimizer, generator, carried state, counters and average of a run.
+    """Weights, optimizer, generator, carried state, counters and averaged weights of a run.
 
     Attributes:
-        config: with sizes, epochs, precision and kernel settled; not changed while a run trains.
-        network: the weights, and the generator that dropout draws from.
-        optimizer: over the network's parameters.
-        carry: the recurrent state after the last window, of this process's streams: (B, H) float32
-            for each part of each layer.
-        average: the mean of some steps' weights.
-        best: the weights of the best evaluation, in the order of the parameters, if overfitting
-            may begin an early decay from them; otherwise empty.
+        config: the complete configuration; constant during training.
+        network: the weights, and the random generator of dropout.
+        optimizer: the optimizer of the network's parameters.
+        carry: the recurrent state of this process's streams after the last window: (B, H), float32,
+            for each part of each layer's state.
+        average: the average of the weights.
+        best: the weights of the best evaluation, in the order of `parameters`, if overfitting may
+            begin an early decay from them; otherwise empty.
         progress: the counters.
-        group: the processes that train together.
+        group: the process group.
         streams: B of the last batch, of all processes.
-        learner: the network, or its form that averages gradients over the processes.
-        parameters: the network's, in its order.
+        learner: the network; in a group of several processes, wrapped to average gradients.
+        parameters: the network's parameters.
     """
 
     config: Config
@@ -61,12 +61,12 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.network.device
 
     @classmethod
     def new(cls, config: Config, vocab_size: int, device: torch.device) -> TrainState:
-        """The state before the first step, which the configuration's seed determines."""
+        """The state before the first step, which depends only on the configuration and V."""
         if device.type == "cuda":
             allow_tf32(config.train.precision == "tf32")
         network = CharLSTM(
@@ -78,7 +78,7 @@ class TrainState:
         )
         network.to(device)
         if device.type != "cpu":
-            # A generator belongs to a device; the seed differs from that of the weights.
+            # A generator belongs to a device. Its seed differs from that of the weights.
             network.generator = torch.Generator(device).manual_seed(config.train.seed + 1)
         return cls(
             config,
@@ -100,11 +100,11 @@ class TrainState:
         """Rebuild the state of a single process from `to_arrays`, bit-identical.
 
         Args:
-            arrays: by name.
+            arrays: the tensors by name.
             progress: the counters.
             config: as for `new`.
             vocab_size: V.
-            device: where to compute.
+            device: the device to train on.
 
         Raises:
             CheckpointError: an array is missing or does not fit the configuration.
@@ -127,20 +127,20 @@ class TrainState:
                 for name, _ in network.named_parameters():
                     tensors.append(torch.from_numpy(part[name].copy()).to(device))
         if bool(average) != bool(progress.averaged):
-            raise CheckpointError("the average of the weights does not fit the run's progress.")
+            raise CheckpointError("the averaged weights do not fit the run's progress.")
         restore_optimizer(network, state.optimizer, part_of(arrays, "optimizer"), config.train)
         try:
             network.generator.set_state(torch.from_numpy(arrays["rng/dropout"].copy()))
         except (KeyError, RuntimeError, TypeError) as error:
             raise CheckpointError(
-                "the state of dropout's generator is missing or fits another device."
+                "the state of the dropout generator is missing or for another device."
             ) from error
         state.carry = _carry(part_of(arrays, "carry"), config, network)
         state.streams = len(state.carry[0][0])
         return state
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """All tensors, by name; of a process group, every process must call it.
+        """All tensors, by name; all processes of a group must call it.
 
         Returns:
             `model/NAME`, `average/NAME` and `best/NAME` (float32), `optimizer/NAME.KEY`,
@@ -155,24 +155,24 @@ class TrainState:
             for name, part in zip(cell.state_names, parts, strict=True):
                 arrays[f"carry/{layer}.{name}"] = _to_numpy(self._all_rows(part.float()))
         names = [name for name, _ in self.network.named_parameters()]
-        for name, mean in zip(names, self.average.means, strict=False):  # empty until it begins
+        for name, mean in zip(names, self.average.means, strict=False):  # empty before averaging
             arrays[f"average/{name}"] = _to_numpy(mean)
         for name, weights in zip(names, self.best, strict=False):
             arrays[f"best/{name}"] = _to_numpy(weights)
         return arrays
 
     def keep_best(self) -> None:
-        """Keep a copy of the weights, for `restore_best`."""
+        """Store a copy of the weights for `restore_best`."""
         self.best = [parameter.detach().clone() for parameter in self.parameters]
 
     def restore_best(self) -> None:
-        """Set the weights to the copy that `keep_best` made."""
+        """Set the weights to the copy stored by `keep_best`."""
         with torch.no_grad():
             for parameter, weights in zip(self.parameters, self.best, strict=True):
                 parameter.copy_(weights)
 
     def weight_arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights alone: `model/NAME`, float32."""
+        """The weights: `model/NAME`, float32."""
         return {f"model/{name}": array for name, array in weights_of(self.network).items()}
 
     def distribute(self, group: ProcessGroup, max_chunks: int) -> None:
@@ -180,7 +180,7 @@ class TrainState:
 
         Args:
             group: processes in the same state.
-            max_chunks: how many chunks a window is cut into at most.
+            max_chunks: maximum number of chunks into which a window is divided.
 
         Raises:
             ConfigError: there are fewer streams than processes.
@@ -241,5 +241,5 @@ def part_of(arrays: Mapping[str, NDArray[Any]], kind: str) -> dict[str, NDArray[
 
 
 def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    """A float32 copy; bfloat16 fits into it exactly."""
+    """A float32 copy, exact also for bfloat16."""
     return tensor.detach().to("cpu", torch.float32, copy=True).numpy()

@@ -1,4 +1,4 @@
-"""A training step: one batch, forward and backward, and an update of the weights."""
+"""One training step: forward and backward pass over a batch, and an update of the weights."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     """One step of truncated backpropagation through time; changes the state.
 
     Args:
-        state: its weights, optimizer, generator and carried state change, its progress does not.
-        batch: all processes' streams.
+        state: weights, optimizer, generator and carried state are updated, `progress` is not.
+        batch: the streams of all processes.
         rate: the learning rate.
-        losses: receives the step's loss, before the weights change.
+        losses: receives the loss of the step, before the weights change.
 
     Returns:
-        Characters predicted, by all processes.
+        Number of characters predicted by all processes.
 
     Raises:
         DivergenceError: the loss or the gradient is not finite, and the device is a CPU.
@@ -39,7 +39,7 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     streams = batch.inputs.shape[1]
     state.streams = streams
     own = group.shard(streams)
-    # Gradients are averaged over processes, whatever the size of each one's shard.
+    # Gradients are averaged over processes, although the sizes of shards may differ.
     weight = (own.stop - own.start) / streams * group.size
     shard = process_shard(group, streams)
     network.shard = (shard, streams) if group.size > 1 else None
@@ -68,8 +68,8 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
         )
         torch.autograd.backward(objective * weight)
     for parameter in state.parameters:
-        # A window of one character has no input for a backward stack; a checkpoint holds the
-        # optimizer's state of all weights or of none.
+        # A window of one character has no input for a backward stack, but a checkpoint must have
+        # the optimizer's state of all weights or of none.
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     norm = _clip(state.parameters, train, wait=not losses.late)
@@ -84,7 +84,7 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
 
 
 def _to_device(ids: NDArray[np.int64], device: torch.device) -> Tensor:
-    """Ids on the device; a GPU copies them while it computes."""
+    """Ids on the device; the copy to a GPU is asynchronous."""
     tensor = torch.from_numpy(ids)
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
@@ -95,15 +95,15 @@ def _clip(parameters: Sequence[nn.Parameter], train: TrainConfig, *, wait: bool)
     """Clip gradients as configured.
 
     Args:
-        parameters: with their gradients.
+        parameters: parameters with gradients.
         train: the bounds.
-        wait: whether to wait for the norm, which spares work if it is below the bound.
+        wait: whether to wait for the norm. If it is below the bound, no gradient is scaled.
 
     Returns:
-        The norm of all gradients before.
+        The norm of all gradients before clipping.
     """
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    # Below the bound torch would multiply every gradient by 1; on a GPU, waiting takes longer.
+    # Below the bound torch multiplies every gradient by 1. On a GPU, waiting takes longer.
     if train.clip_norm and (not wait or float(norm) > train.clip_norm):
         nn.utils.clip_grads_with_norm_(parameters, train.clip_norm, norm)
     if train.clip_value:

@@ -26,7 +26,7 @@ def shifted(tmp_path: Path) -> Path:
 def test_auto_says_that_it_takes_blocks(program: Program, shifted: Path) -> None:
     result = program("train", shifted, "--name", "x", *QUICK)
     assert result.returncode == 0, result.stderr
-    assert "another kind of text than the rest: 4 blocks of about 562" in result.stderr
+    assert "held out for evaluation: 4 blocks of about 562" in result.stderr
     assert "--split tail" in result.stderr
     facts = json.loads(program("info", "x", "--json").stdout)
     assert facts["config"]["text"]["split"] == facts["held_out"]["method"] == "blocks"

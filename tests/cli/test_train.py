@@ -331,8 +331,9 @@ def test_tiny_texts_train(
     if len(content) < 20 and "--stateless" not in options:
         assert "reduced" in result.stderr
     if len(content) < 10:
-        why = "too short a" if len(content) == 9 else "no"  # with its newline, a tenth is one
-        assert f"{why} validation part: the best checkpoint is chosen" in result.stderr
+        # Of 9 characters and a newline, one is held out.
+        why = "the validation part is too short" if len(content) == 9 else "no validation part"
+        assert f"{why}: the best checkpoint is the one" in result.stderr
     sample = program("sample", "--length", 20)
     assert sample.returncode == 0, sample.stderr
     assert len(sample.stdout) == 20
@@ -350,5 +351,5 @@ def test_every_recipe_trains(program: Program, corpus_file: Path, recipe: str) -
 def test_rare_characters_are_counted_and_shown(program: Program, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("plain text\n" * 50 + "ÿþ\n")
     result = program("train", "x.txt", *TINY, "--epochs", 1, "--min-count", 2)
-    assert "2 rare characters, 2 times in all" in result.stderr
+    assert "2 rare characters (2 occurrences)" in result.stderr
     assert "'ÿ'" in result.stderr

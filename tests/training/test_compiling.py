@@ -31,7 +31,7 @@ def compile_two(_dtype: torch.dtype) -> None:
 def test_what_is_compiled_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compiling, "_use_all", compile_two)
+    monkeypatch.setattr(compiling, "_call_all_kernels", compile_two)
     events: list[Compiling] = []
     watch = CompileWatch(events.append)
     watch.warm_up(torch.float32)
@@ -49,7 +49,7 @@ def test_what_is_compiled_is_reported(
 
 
 def test_what_is_loaded_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_use_all", lambda _dtype: None)
+    monkeypatch.setattr(compiling, "_call_all_kernels", lambda _dtype: None)
     watch = CompileWatch(lambda _event: pytest.fail("nothing was compiled"))
     watch.warm_up(torch.float32)
     assert watch.seconds == 0
@@ -59,7 +59,7 @@ def test_a_stop_ends_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compiling, "_use_all", compile_two)
+    monkeypatch.setattr(compiling, "_call_all_kernels", compile_two)
     with pytest.raises(KeyboardInterrupt):
         CompileWatch(CompileView(True, stop).show).warm_up(torch.float32)
 

@@ -21,7 +21,7 @@ def test_devices() -> None:
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match="--device cuda: this machine has none"):
+        with pytest.raises(DeviceError, match="--device cuda is not available here"):
             pick_device("cuda")
 
 
@@ -50,7 +50,7 @@ def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_kernel("compiled", "coupled", "float32", cpu) == "compiled"
     speeds[True] = 2.0
     assert pick_kernel("auto", "lstm", "bfloat16", cpu) == "torch"
-    with pytest.raises(DeviceError, match="--kernel compiled is for CPUs, not for cuda"):
+    with pytest.raises(DeviceError, match="--kernel compiled needs a CPU; the device is cuda"):
         pick_kernel("compiled", "lstm", "float32", torch.device("cuda"))
 
 
@@ -119,7 +119,7 @@ def test_a_window_on_the_gpu_equals_the_cpu_s() -> None:
 
 def test_tf32_is_for_gpus_alone() -> None:
     with pytest.raises(
-        DeviceError, match="--precision tf32 is a format of NVIDIA GPUs, not of cpu"
+        DeviceError, match="--precision tf32 needs an NVIDIA GPU; the device is cpu"
     ):
         pick_precision("tf32", torch.device("cpu"))
     assert pick_precision("tf32", torch.device("cuda")) == "tf32"
@@ -134,7 +134,7 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert pick_device("auto", 1) == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match="2 GPU"):
+    with pytest.raises(DeviceError, match="this machine has 2"):
         pick_device("cuda", 2)
 
 

@@ -78,7 +78,7 @@ def test_it_leans_back() -> None:
 def test_what_it_cannot_read() -> None:
     with pytest.raises(CorpusError, match="at least 2"):
         reader().score(IDS[:1])
-    with pytest.raises(DirectionError, match="left to right"):
+    with pytest.raises(DirectionError, match="bidirectional"):
         DynamicReader(WEIGHTS, ModelConfig(direction="both"), 5, DynamicConfig())
 
 

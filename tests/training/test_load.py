@@ -35,8 +35,8 @@ def test_busy(others: float | None, processors: int, threads: int, busy: bool) -
 
 
 def test_what_others_use() -> None:
-    before = CpuUse(at=10.0, everyone=100.0, own=1.0, load=0.7)
-    after = CpuUse(at=12.0, everyone=103.5, own=2.5, load=1.5)
+    before = CpuUse(at=10.0, system=100.0, process=1.0, load=0.7)
+    after = CpuUse(at=12.0, system=103.5, process=2.5, load=1.5)
     assert used_by_others(before, after) == 1.0
     assert used_by_others(before, CpuUse(12.0, 100.5, 2.0, 0.7)) == 0  # ticks are rounded
     # Where the time is not known, or too short: the load before this program began.
@@ -71,5 +71,5 @@ def test_another_program_is_seen_and_this_one_is_not() -> None:
     assert others is not None
     assert others > 0.3
     # A process that works alone is not another one, whatever else goes on here.
-    alone = CpuUse(after.at, after.everyone, after.own + (others * (after.at - before.at)), 0.0)
+    alone = CpuUse(after.at, after.system, after.process + (others * (after.at - before.at)), 0.0)
     assert used_by_others(before, alone) == pytest.approx(0.0, abs=0.01)

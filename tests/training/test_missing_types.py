@@ -80,5 +80,5 @@ def test_training_and_evaluating_without_float64(
 def test_a_bfloat16_probe_that_fails(error: type[Exception]) -> None:
     with Without(torch.bfloat16, error):
         assert pick_precision("auto", torch.device("cpu")) == "float32"
-        with pytest.raises(DeviceError, match="--precision bfloat16 does not work"):
+        with pytest.raises(DeviceError, match="--precision bfloat16 is not supported"):
             pick_precision("bfloat16", torch.device("cpu"))
