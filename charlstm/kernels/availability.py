@@ -6,8 +6,12 @@ import importlib.util
 
 from charlstm.errors import CompiledCodeError, ProcessorError
 
-# The instructions that products of each precision compile to, on x86.
-_INSTRUCTIONS = {"float32": "fma", "bfloat16": "avx512bf16", "int8": "avx512vnni"}
+# LLVM's features that products of each precision need, on x86.
+_FEATURES = {
+    "float32": frozenset({"fma", "avx2"}),
+    "bfloat16": frozenset({"avx512bf16"}),
+    "int8": frozenset({"avx512vnni"}),
+}
 
 
 def unavailable(precision: str) -> Exception | None:
@@ -23,26 +27,22 @@ def unavailable(precision: str) -> Exception | None:
         ModuleNotFoundError: numba is not installed.
         ProcessorError: this processor lacks the instructions.
         CompiledCodeError: numba is set up so that it cannot be used: by NUMBA_DISABLE_JIT,
-            NUMBA_CPU_NAME, NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX, or without a folder for its
+            NUMBA_CPU_NAME or NUMBA_CPU_FEATURES, or without a folder for its
             cache.
     """
     if importlib.util.find_spec("numba") is None:
         return ModuleNotFoundError("numba is not installed (pip install 'charlstm[fast]').")
     try:
         import charlstm.kernels.matmul  # noqa: F401, PLC0415 - imports numba, opens its cache
-        from charlstm.kernels.llvm import IS_X86, host_features, numba_target  # noqa: PLC0415
+        from charlstm.kernels.llvm import IS_X86, instructions  # noqa: PLC0415
     except CompiledCodeError as error:
         return error
     if precision == "float32" and not IS_X86:
         return None  # LLVM has a fused multiply-add for each other processor that numba supports
-    name = _INSTRUCTIONS[precision]
-    host = host_features()
-    if not host.get(name):
-        return ProcessorError(f"this processor has no {precision} products ({name}).")
-    is_host, features = numba_target()
-    # A feature that is turned off takes those with it that build on it: any may be needed.
-    turned_off = any(not on and host.get(feature) for feature, on in features.items())
-    if turned_off or not (is_host or features.get(name)):
+    needed = _FEATURES[precision]
+    if missing := needed - instructions(of_host=True):
+        return ProcessorError(f"this processor has no {precision} products ({min(missing)}).")
+    if not needed <= instructions():
         return CompiledCodeError(
             f"numba is set to a processor without {precision} products (NUMBA_CPU_NAME, "
             "NUMBA_CPU_FEATURES)."

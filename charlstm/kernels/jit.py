@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 import numba
 
 from charlstm.errors import CompiledCodeError
+from charlstm.kernels.llvm import use_features_of_named_processor
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -41,6 +42,7 @@ def _digest() -> str:
 
 
 VERSION = _digest()
+use_features_of_named_processor()
 
 
 def jit(function: _Function) -> _Function:

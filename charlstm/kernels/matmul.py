@@ -1,8 +1,9 @@
 """The matrix product `out[r, n] = sum over k of rows[r, k] * matrix[k, n]`.
 
-The product of eight rows and 32 columns is summed at a time, or of one row and 128 columns, all in
-registers. The matrix is laid out once (`pack`): 32 columns make a panel, in which the loop reads
-128 consecutive bytes at a time. One instruction multiplies a word of 32 bits:
+The product of some rows and the columns of a panel is summed at a time, or of one row and the
+columns of four panels, all in registers: a tile, whose size depends on the processor's class. The
+matrix is laid out once (`pack`), so that the loop reads the columns of a panel one after the
+other. One instruction multiplies a word of 32 bits:
 
 - float32: one number, by a fused multiply-add;
 - bfloat16: the numbers of two consecutive k, by x86's `vdpbf16ps`, which adds to a float32;
@@ -22,13 +23,42 @@ from numba import types
 from numpy.typing import NDArray
 
 from charlstm.kernels.jit import jit
-from charlstm.kernels.llvm import BFLOAT, I32, I64, cgutils, intrinsic, ir
+from charlstm.kernels.llvm import BFLOAT, I32, I64, IS_X86, cgutils, instructions, intrinsic, ir
 from charlstm.kernels.team import element_pointer, in_team, run_in_team
 
-LANES = 16
-"""Columns in a vector register."""
-PANEL_WIDTH = 2 * LANES
+
+@dataclass(frozen=True)
+class _Class:
+    """The tiles of a class of processors.
+
+    Attributes:
+        lanes: 32-bit words in a vector register.
+        vectors: registers in a row of a panel.
+        rows: the most rows of a tile.
+    """
+
+    lanes: int
+    vectors: int
+    rows: int
+
+
+_AVX512 = _Class(lanes=16, vectors=2, rows=8)  # 16 of 32 registers hold sums
+_AVX2 = _Class(lanes=8, vectors=2, rows=6)  # 12 of 16
+_NEON = _Class(lanes=4, vectors=4, rows=6)  # 24 of 32; and other processors' vectors of 128 bits
+
+
+def _class() -> _Class:
+    """The class that numba compiles for."""
+    if not IS_X86:
+        return _NEON
+    return _AVX512 if "avx512f" in instructions() else _AVX2
+
+
+CLASS = _class()
+LANES = CLASS.lanes
+PANEL_WIDTH = CLASS.vectors * LANES
 """Columns in a panel."""
+_ROWS, _VECTORS = CLASS.rows, CLASS.vectors
 _FLOATS, _WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(I32, LANES)
 
 
@@ -48,19 +78,20 @@ class _Instruction:
     factors: Any
 
 
-_INSTRUCTIONS = {
-    32: _Instruction(1, "llvm.fma.v16f32", _FLOATS, _FLOATS),
-    16: _Instruction(
-        2, "llvm.x86.avx512bf16.dpbf16ps.512", _FLOATS, ir.VectorType(BFLOAT, 2 * LANES)
-    ),
-    8: _Instruction(4, "llvm.x86.avx512.vpdpbusd.512", _WORDS, _WORDS),
-}
+_INSTRUCTIONS = {32: _Instruction(1, f"llvm.fma.v{LANES}f32", _FLOATS, _FLOATS)}
 """By the size of a row's numbers in bits."""
+if CLASS is _AVX512:
+    _INSTRUCTIONS |= {
+        16: _Instruction(
+            2, "llvm.x86.avx512bf16.dpbf16ps.512", _FLOATS, ir.VectorType(BFLOAT, 2 * LANES)
+        ),
+        8: _Instruction(4, "llvm.x86.avx512.vpdpbusd.512", _WORDS, _WORDS),
+    }
 
 
 def _tile(rows: int, panels: int = 1) -> Any:
     """Code for the product of some rows and some consecutive panels."""
-    vectors = 2 * panels
+    vectors = _VECTORS * panels
 
     @intrinsic  # type: ignore[untyped-decorator]
     def multiply(_: Any, out: Any, ldo: Any, left: Any, lda: Any, panel: Any, depth: Any) -> Any:
@@ -100,9 +131,11 @@ def _tile(rows: int, panels: int = 1) -> Any:
             for v in range(vectors):
                 place = b.add(
                     b.mul(k, number(PANEL_WIDTH)),
-                    number(v % 2 * LANES * instruction.values_per_word),
+                    number(v % _VECTORS * LANES * instruction.values_per_word),
                 )
-                pointer = b.bitcast(b.gep(tops[v // 2], [place]), instruction.factors.as_pointer())
+                pointer = b.bitcast(
+                    b.gep(tops[v // _VECTORS], [place]), instruction.factors.as_pointer()
+                )
                 columns.append(b.load(pointer, align=align))
             results = []
             for r in range(rows):
@@ -135,7 +168,7 @@ def _tile(rows: int, panels: int = 1) -> Any:
     return multiply
 
 
-_multiply_8, _multiply_4, _multiply_2, _multiply_1 = map(_tile, (8, 4, 2, 1))
+_multiply_most, _multiply_4, _multiply_2, _multiply_1 = map(_tile, (_ROWS, 4, 2, 1))
 _multiply_1_by_4 = _tile(1, 4)
 
 
@@ -237,9 +270,9 @@ def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32])
                 element_pointer(rows, np.int64(r * depth)),
                 element_pointer(out, np.int64(r * width + p * PANEL_WIDTH)),
             )
-            if r + 8 <= count:
-                _multiply_8(to, ldo, at, lda, panel, deep)
-                r += 8
+            if r + _ROWS <= count:
+                _multiply_most(to, ldo, at, lda, panel, deep)
+                r += _ROWS
             elif r + 4 <= count:
                 _multiply_4(to, ldo, at, lda, panel, deep)
                 r += 4

@@ -14,8 +14,7 @@ from torch import Tensor
 pytest.importorskip("numba", reason="numba is not installed: pip install 'charlstm[fast]'")
 
 from charlstm.cells import TRAINING_KERNEL_CELLS
-from charlstm.errors import ProcessorError
-from charlstm.kernels.availability import unavailable
+from charlstm.kernels.llvm import instructions
 from charlstm.kernels.lstm_windows import add_rows
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, multiply, pack, pack_transposed
 from charlstm.nn import threads
@@ -26,7 +25,7 @@ from charlstm.nn.starts import Starts
 from charlstm.nn.threads import parallel_for
 
 PAIRED_ONLY = pytest.mark.skipif(
-    isinstance(unavailable("bfloat16"), ProcessorError),
+    "avx512bf16" not in instructions(),
     reason="this processor has no bfloat16 products (avx512_bf16)",
 )
 PAIRED = pytest.param(torch.bfloat16, marks=PAIRED_ONLY, id="bfloat16")
