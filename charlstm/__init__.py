@@ -1,6 +1,7 @@
-"""Character-level LSTM language models: train on your own text, write text with them.
+"""Character-level LSTM language models: train on your own text, and generate text.
 
-`import charlstm` is cheap: numpy is imported by the first `load`, torch only by training.
+`import charlstm` is fast: it imports neither numpy, which `load` needs, nor torch, which training
+needs.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ __all__ = ["CharlstmError", "__version__", "load", "start_training", "train"]
 
 
 def load(run: str | os.PathLike[str] | None = None) -> LanguageModel:
-    """Open a trained model for writing and scoring text; needs numpy only.
+    """Load a trained model, to generate text and to evaluate on texts. Needs only numpy.
 
     Args:
-        run: a run's folder or name (its best checkpoint is taken), or one checkpoint file; None:
+        run: a run's folder or name, whose best checkpoint is loaded; or a checkpoint file; None:
             the newest run.
 
     Raises:
-        ArgumentTypeError: `run` is something else.
+        ArgumentTypeError: `run` has another type.
         RunError: there is no such run.
-        CheckpointError: the checkpoint is damaged, or not a checkpoint.
+        CheckpointError: the file is damaged, or not a checkpoint.
     """
     from charlstm.inference.language_model import LanguageModel
 
@@ -50,22 +51,22 @@ def train(
     on_notice: Callable[[str], None] | None = None,
     **options: Any,
 ) -> TrainedRun:
-    """Train a model on a text, or continue a run, as `charlstm train` does.
+    """Train a model on a text, or resume a run, as `charlstm train` does.
 
     Args:
         texts: paths of files and folders, joined in order; one or several.
-        text: the text itself, in place of paths.
-        resume: a run's folder or name to continue exactly where it stopped; True: the newest.
-        runs_dir: where runs live; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
+        text: the text itself, instead of paths.
+        resume: folder or name of a run to resume exactly where it stopped; True: the newest run.
+        runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
         on_event: receives each event, see `charlstm.training.events`.
-        on_notice: receives, in a sentence, what was chosen, reduced or passed over; None: it is
-            logged by the logger `charlstm`, at the level INFO.
-        **options: those of `charlstm train`, with underscores: `epochs=3`, `minutes=5`,
-            `hidden_size=256`, `layers=2`, `name="hamlet"`, `recipe="char-rnn"`, ... None stands
-            for an option that is not given.
+        on_notice: receives messages, such as what was chosen automatically, reduced or skipped;
+            None: they are logged by the logger `charlstm` at level INFO.
+        **options: the options of `charlstm train`, with underscores: `epochs=3`, `minutes=5`,
+            `hidden_size=256`, `layers=2`, `name="hamlet"`, `recipe="char-rnn"`, ... None means
+            that an option is not given.
 
     Returns:
-        The run: its folder, its best loss, and `load()` for its best model.
+        The run, with its folder, its best loss, and `load()` for its best model.
 
     Raises:
         ArgumentTypeError: an argument has the wrong type, or there is no such option.
@@ -93,16 +94,16 @@ def start_training(
     on_notice: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Training:
-    """Set up a training whose events the caller iterates over; that is what trains.
+    """Set up a training as an iterator of events. Iterating over the events trains the model.
 
-    In a process that torchrun has started beside others, the options of the first one count.
+    Under torchrun, all processes use the options of the process with rank 0.
 
     Args:
         texts, text, resume, runs_dir, on_notice, **options: as for `train`.
 
     Returns:
-        An iterator of events. `stop()` ends it after the current step, with everything saved;
-        `result` is the run, once it has ended.
+        An iterator of events. `stop()` ends training after the current step and saves everything.
+        `result` is the run after training.
 
     Raises:
         CharlstmError: as for `train`.
@@ -110,6 +111,6 @@ def start_training(
     from charlstm.training.api import plan_from_keywords
 
     plan = plan_from_keywords(texts, text, resume, runs_dir, options)
-    from charlstm.training.session import start_any  # needs torch, and the options are right
+    from charlstm.training.session import start_any  # imports torch, after the check of options
 
     return start_any(plan, on_notice)

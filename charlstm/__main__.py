@@ -1,4 +1,4 @@
-"""The program's door: `charlstm` and `python -m charlstm`."""
+"""The entry point of the commands `charlstm` and `python -m charlstm`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the program. Ctrl-C ends it with code 130 from here on, during imports, too."""
+    """Run the program. Ctrl-C ends it with exit code 130, also during imports."""
     try:
         from charlstm.processors import limit_library_threads  # noqa: PLC0415
 
@@ -23,8 +23,8 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
-    # `python -m` puts the current folder first on the import path: a file there that is called
-    # like a standard module, such as random.py, must not replace it.
+    # `python -m` puts the current folder first on the import path, where a file such as random.py
+    # would replace the standard module of that name.
     if not sys.flags.safe_path:
         sys.path.append(sys.path.pop(0))
     main()

@@ -1,13 +1,14 @@
-"""The recurrent cells: one record each, from which everything that depends on the cell derives.
+"""Specifications of the recurrent cells: equations, weights, and what supports them.
 
-To add a cell, add its record to `CELLS`, its equations to `charlstm.nn.cells` (torch, for training)
-and its step to `charlstm.inference.cells` (numpy, for sampling and scoring), then run `make docs`.
-Choices, help, weight shapes, checks, the table in docs/explanation/equations.md and most tests
-follow from the record. A cell trains by its equations, one step at
-a time, until its class in `charlstm.nn.cells` has a faster `window`.
+To add a cell, add its specification to `CELLS`, its equations to `charlstm.nn.cells` (torch, for
+training) and its time step to `charlstm.inference.cells` (numpy, for inference), then run `make
+docs`. The choices of `--cell`, help, weight shapes, checks, the table in
+docs/explanation/equations.md and most tests are derived from the specification. A cell trains one
+time step at a time, until its class in `charlstm.nn.cells` has a faster `window`.
 
-Notation: x is the layer's input, h its output, c the cell state, a prime marks the new value. sigma
-is the logistic function, * is elementwise, W and U are matrices, all else are vectors.
+Notation: x is the layer's input, h its output, c the cell state; a prime marks the new value. sigma
+is the logistic function and * is elementwise. W and U are matrices; all other variables are
+vectors.
 """
 
 from __future__ import annotations
@@ -22,24 +23,25 @@ class CellSpec:
     """The specification of a cell, independent of its weights.
 
     Attributes:
-        name: as in `--cell`.
+        name: the value of `--cell`.
         summary: for the option's help; may be empty.
-        equations: one step, `NAME = EXPRESSION`, in order. They use W, U and b of each gate (`Wi`,
-            `Ui`, `bi`; without the gate's name where there is one gate), and the blocks of
+        equations: one time step, `NAME = EXPRESSION`, in order. They use W, U and b of each gate
+            (`Wi`, `Ui`, `bi`; without the gate's name if there is only one), and the blocks of
             `extra_biases` and `extra_weights`.
         note: a remark on the equations; may be empty.
         source: the paper.
         tanh_gates: the gates whose activation function is tanh; the others are sigmoid gates.
         gates: the order of the gates' blocks of H rows in `weight_ih`, `weight_hh` and `bias`.
-        state: what a step passes to the next one; the first is the output.
-        extra_biases: further blocks of `bias`, after the gates'.
-        extra_weights: further vectors: the names of each one's blocks, each of size H.
+        state: names of the vectors that a time step passes to the next one; the first is the
+            output.
+        extra_biases: names of the blocks of `bias` that follow those of the gates.
+        extra_weights: further weight vectors by name, with the names of their blocks of size H.
         forget_gate: the gate whose bias is initialised to 1.
         inference_gates: the order of the gates in inference, which computes adjacent gates in one
-            call; by default that of `gates`.
-        has_zoneout: whether the cell implements `--zoneout`.
-        has_training_kernel: whether `charlstm.kernels.lstm_windows` computes it.
-        has_sampling_kernel: whether `charlstm.kernels.lstm_sampling` computes it.
+            call; empty: as in `gates`.
+        has_zoneout: whether the cell supports `--zoneout`.
+        has_training_kernel: whether `charlstm.kernels.lstm_windows` supports the cell.
+        has_sampling_kernel: whether `charlstm.kernels.lstm_sampling` supports the cell.
     """
 
     name: str
@@ -60,17 +62,17 @@ class CellSpec:
 
     @property
     def num_gates(self) -> int:
-        """G: blocks of H rows of the matrices."""
+        """G, the number of blocks of H rows in `weight_ih` and `weight_hh`."""
         return len(self.gates)
 
     @property
     def num_biases(self) -> int:
-        """Blocks of H of the bias."""
+        """The number of blocks of size H in `bias`."""
         return len(self.gates) + len(self.extra_biases)
 
     @property
     def inference_layout(self) -> tuple[tuple[int, float], ...]:
-        """For each gate in inference's order: its place in `gates`, and a factor for its rows.
+        """For each of `inference_gates`, its index in `gates` and a factor for its rows.
 
         sigma(a) = (tanh(a / 2) + 1) / 2. With the rows of sigmoid gates halved beforehand, one tanh
         serves all gates.
@@ -188,16 +190,16 @@ RNN = CellSpec(
 CELLS: Mapping[str, CellSpec] = MappingProxyType(
     {cell.name: cell for cell in (LSTM, PEEPHOLE, COUPLED, GRU, RNN)}
 )
-"""All cells by name, in the order in which help and documents list them."""
+"""All cells by name, in the order of the help and the documentation."""
 
 TRAINING_KERNEL_CELLS = tuple(name for name, cell in CELLS.items() if cell.has_training_kernel)
-"""Names of the cells that `--kernel compiled` is for."""
+"""Names of the cells that `--kernel compiled` supports."""
 
 SAMPLING_KERNEL_CELLS = tuple(name for name, cell in CELLS.items() if cell.has_sampling_kernel)
-"""Names of the cells that compiled code can sample from."""
+"""Names of the cells that compiled code supports in inference."""
 
 ZONEOUT_CELLS = tuple(name for name, cell in CELLS.items() if cell.has_zoneout)
-"""Names of the cells that `--zoneout` is for."""
+"""Names of the cells that support `--zoneout`."""
 
 
 def summaries() -> str:

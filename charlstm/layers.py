@@ -1,12 +1,12 @@
-"""The network as a list of layer specifications.
+"""Specifications of the layers of a network, independent of torch and numpy.
 
-`network` makes it from the options. Torch (`charlstm.nn.network`) and numpy
-(`charlstm.inference.engine`) interpret it, and the weights of a checkpoint derive from it.
-Characters become vectors and pass through a stack of blocks (two stacks, if the model reads both
-ways). The head makes logits of what the stacks return.
+`network` makes the specification of a network from its options. `charlstm.nn.network` (torch) and
+`charlstm.inference.engine` (numpy) implement it, and it determines the weights in a checkpoint.
+Characters are embedded and pass through a stack of blocks, or through two stacks in a bidirectional
+network. The head computes logits from the outputs of the stacks.
 
-To add a kind of layer or head, add its specification here and an implementation to each half:
-`LAYER_MODULES` and `HEAD_MODULES` in `charlstm.nn.network`, `LAYERS` and `HEADS` in
+To add a kind of layer or head, add its specification here. Add its implementations in torch to
+`LAYER_MODULES` or `HEAD_MODULES` in `charlstm.nn.network`, and in numpy to `LAYERS` or `HEADS` in
 `charlstm.inference.layers`.
 """
 
@@ -23,43 +23,43 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Layer(Protocol):
-    """A layer with a state, from vectors to vectors; the first may read characters."""
+    """A layer with a state that maps a sequence of vectors to a sequence of vectors."""
 
     @property
     def name(self) -> str:
-        """Prefix of its weights' names."""
+        """Prefix of the names of its weights."""
 
     @property
     def size(self) -> int:
-        """Of each vector that it returns."""
+        """Size of each output vector."""
 
     def weight_shapes(self) -> Shapes:
-        """Its weights, by their names in a checkpoint."""
+        """Shapes of its weights, by their names in a checkpoint."""
 
 
 class Head(Protocol):
-    """From vectors to logits."""
+    """A map from vectors to logits."""
 
     @property
     def name(self) -> str:
-        """Prefix of its weights' names."""
+        """Prefix of the names of its weights."""
 
     @property
     def inputs(self) -> int:
-        """The size of what it reads."""
+        """Size of each input vector."""
 
     def weight_shapes(self) -> Shapes:
-        """Its weights, by their names in a checkpoint."""
+        """Shapes of its weights, by their names in a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Characters:
-    """Characters to vectors: one-hot, or learned.
+    """The input layer: characters as one-hot vectors or learned embeddings.
 
     Attributes:
         vocab_size: V.
-        embedding: E, the size of a learned vector; 0: one-hot.
-        dropout: the probability that a character's vector is zeroed, in training.
+        embedding: E, the size of an embedding; 0: one-hot vectors.
+        dropout: probability that a character's vector is zeroed in training.
     """
 
     vocab_size: int
@@ -69,11 +69,11 @@ class Characters:
 
     @property
     def size(self) -> int:
-        """Of a vector."""
+        """Size of each vector."""
         return self.embedding or self.vocab_size
 
     def weight_shapes(self) -> Shapes:
-        """The learned vectors, (V, E)."""
+        """The embedding, (V, E); empty for one-hot vectors."""
         if not self.embedding:
             return {}
         return {f"{self.name}.weight": (self.vocab_size, self.embedding)}
@@ -81,15 +81,15 @@ class Characters:
 
 @dataclass(frozen=True)
 class Recurrent:
-    """A layer of a recurrent cell (`Layer`).
+    """A recurrent layer (`Layer`).
 
     Attributes:
-        name: prefix of its weights' names.
-        cell: the cell's record.
-        inputs: the size of what it reads.
+        name: prefix of the names of its weights.
+        cell: specification of the cell.
+        inputs: size of each input vector.
         size: H.
-        zoneout: the probability that a unit keeps its state.
-        weight_dropout: the probability that a recurrent weight is zeroed, in training.
+        zoneout: probability that a unit keeps its state.
+        weight_dropout: probability that a recurrent weight is zeroed in training.
     """
 
     name: str
@@ -107,11 +107,11 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """Normalisation of each vector, with gain and shift (Ba et al. 2016).
+    """Layer normalisation with gain and shift (Ba et al. 2016).
 
     Attributes:
-        name: prefix of its weights' names.
-        size: of a vector.
+        name: prefix of the names of its weights.
+        size: size of each vector.
     """
 
     name: str
@@ -124,11 +124,11 @@ class LayerNorm:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Zeroed activations in training (Srivastava et al. 2014).
+    """Dropout of activations in training (Srivastava et al. 2014).
 
     Attributes:
-        rate: the probability of each activation, with a new mask for each step.
-        locked_rate: the same, with one mask for all steps of a window.
+        rate: probability that an activation is zeroed, with a new mask for each time step.
+        locked_rate: the same probability, with one mask for all time steps of a window.
     """
 
     rate: float
@@ -140,8 +140,8 @@ class Block:
     """`layer(dropout(norm(x)))`, plus x in a residual block.
 
     Attributes:
-        layer: its layer.
-        norm, dropout: None: left out.
+        layer: the layer.
+        norm, dropout: applied to the input of the layer; None: not applied.
         is_residual: whether x is added.
     """
 
@@ -153,12 +153,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Stack:
-    """Blocks, each reading what the one below returns.
+    """A sequence of blocks, each of which reads the output of the previous one.
 
     Attributes:
-        blocks: the lowest first.
-        is_dense: whether the stack returns the outputs of all blocks side by side, not only the
-            last one's.
+        blocks: the blocks, from input to output.
+        is_dense: whether the stack's output is the concatenation of the outputs of all blocks;
+            otherwise it is the output of the last block.
     """
 
     blocks: tuple[Block, ...]
@@ -166,12 +166,12 @@ class Stack:
 
     @property
     def size(self) -> int:
-        """Of each vector that it returns."""
+        """Size of each output vector."""
         sizes = [block.layer.size for block in self.blocks]
         return sum(sizes) if self.is_dense else sizes[-1]
 
     def weight_shapes(self) -> Shapes:
-        """The weights of all blocks."""
+        """Shapes of the weights of all blocks."""
         shapes: Shapes = {}
         for block in self.blocks:
             if block.norm is not None:
@@ -185,10 +185,10 @@ class LinearHead:
     """A linear layer (`Head`).
 
     Attributes:
-        inputs: the size of what it reads.
+        inputs: size of each input vector.
         outputs: V.
-        scale: multiplies the logits, except in training.
-        name: prefix of its weights' names.
+        scale: factor of the logits, except in training.
+        name: prefix of the names of its weights.
     """
 
     inputs: int
@@ -206,14 +206,14 @@ class LinearHead:
 
 @dataclass(frozen=True)
 class Network:
-    """All layers.
+    """The specification of a network.
 
     Attributes:
-        characters: the input.
-        forward: reads from left to right.
-        backward: reads from right to left, if the model reads both ways.
-        dropout: of what the head reads.
-        head: reads what both stacks return, side by side, forward first.
+        characters: the input layer.
+        forward: the stack that reads from left to right.
+        backward: the stack that reads from right to left; None unless bidirectional.
+        dropout: applied to the input of the head.
+        head: reads the outputs of the forward and the backward stack, concatenated.
     """
 
     characters: Characters
@@ -231,12 +231,12 @@ class Network:
 
 
 def network(config: ModelConfig, vocab_size: int) -> Network:
-    """The network that the options describe."""
+    """The specification of the configured network."""
     characters = Characters(vocab_size, config.embedding, config.input_dropout)
     forward = _stack(config, characters.size, "")
     backward = _stack(config, characters.size, "backward_") if config.direction == "both" else None
-    width = forward.size + (0 if backward is None else backward.size)
-    head = LinearHead(width, vocab_size, config.logit_scale)
+    inputs = forward.size + (0 if backward is None else backward.size)
+    head = LinearHead(inputs, vocab_size, config.logit_scale)
     return Network(characters, forward, backward, _dropout(config), head)
 
 

@@ -1,1 +1,1 @@
-"""The network: cells by their equations, and the stack of them (torch)."""
+"""The network in torch: recurrent cells, layers, and hand-written backward passes."""

@@ -1,10 +1,10 @@
-"""Memory and in-place functions of the hand-written windows.
+"""Buffers and in-place functions for windows with hand-written backward passes.
 
-tanh(x) = 2 sigma(2 x) - 1: torch's sigma takes a fifth of the time of its tanh, so the loops use
-sigma.
+The loops compute tanh(x) as 2 sigma(2 x) - 1, as torch's sigmoid takes a fifth of the time of its
+tanh.
 
-Products are made in the type of the recurrent weights (float32, bfloat16 or float64); sums,
-gates and states are float32 at least.
+Matrix products have the dtype of the recurrent weights (float32, bfloat16 or float64). Sums, gates
+and states have at least float32.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ tanh_backward = torch.ops.aten.tanh_backward.grad_input  # d (1 - t^2)
 
 
 class Buffers:
-    """A pool of scratch memory for windows: fresh pages take longer than the arithmetic.
+    """A pool of tensors for reuse: allocating new memory takes longer than the arithmetic.
 
     A tensor from `take` is in use until it is passed to `give`.
     """
 
-    _MOST_BYTES = 1 << 29  # beyond it, the pool is emptied: shapes have changed
+    _MOST_BYTES = 1 << 29  # a larger pool is emptied, as its shapes are no longer used
 
     def __init__(self) -> None:
         self._free: dict[tuple[Any, ...], list[Tensor]] = {}
@@ -66,7 +66,7 @@ class Saved:
 
 
 def state_type(weight: Tensor) -> torch.dtype:
-    """The type of sums, gates and states: float32 or better."""
+    """The dtype of sums, gates and states: at least float32."""
     return torch.promote_types(weight.dtype, torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""What every recurrent cell has in common (torch): weights, products, windows by equations."""
+"""`Cell`, the base class of recurrent layers in torch: weights, products, and windows by steps."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from charlstm.nn.starts import Starts
 
 
 class Cell(Layer):
-    """One recurrent layer.
+    """A recurrent layer.
 
-    A subclass needs `spec` and `equations`; it may have a faster `window`.
+    A subclass defines `spec` and `equations`, and may override `window` with a faster one.
 
     Attributes:
-        spec: the cell's record.
-        compiled: whether `window` may run kernels (`charlstm.nn.kernel_ops`), on a CPU.
+        spec: specification of the cell.
+        compiled: whether `window` may use compiled kernels (`charlstm.nn.kernel_ops`), on a CPU.
         weight_ih: (G * H, inputs).
         weight_hh: (G * H, H).
-        bias: the gates' blocks and the record's `extra_biases`.
-        zoneout: the probability, for cells that have it.
-        weight_dropout: the probability that a weight of `weight_hh` is zeroed, in training.
-        generator: draws zoneout's masks.
-        shard: which of the streams these are, if other processes read the others.
+        bias: the blocks of the gates, then those of `extra_biases`.
+        zoneout: the zoneout probability, for cells that support it.
+        weight_dropout: probability that an element of `weight_hh` is zeroed in training.
+        generator: random generator of zoneout masks.
+        shard: the streams of the batch that this process reads; None: all.
     """
 
     spec: ClassVar[CellSpec]
@@ -53,7 +53,7 @@ class Cell(Layer):
         bias: nn.Parameter
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw weights: inputs uniform within 1/sqrt(H), each recurrent block orthogonal.
+        """Initialise the weights: inputs uniform within 1/sqrt(H), recurrent blocks orthogonal.
 
         An orthogonal block preserves the norm of what it multiplies (Saxe et al. 2014). The bias of
         a forget gate is 1 (Jozefowicz et al. 2015); other biases and extra weights are 0.
@@ -72,7 +72,7 @@ class Cell(Layer):
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """As in the record."""
+        """The state's names in `spec`."""
         return self.spec.state
 
     def initial_state(self, batch_size: int) -> State:
@@ -88,7 +88,7 @@ class Cell(Layer):
         vectors: Tensor | None = None,
         starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
-        """`window`, with dropout of the recurrent weights."""
+        """`window`, with dropout of `weight_hh`."""
         if self.zoneout:
             self.generator, self.shard = masks.generator, masks.shard
         weight_hh = masks.weights(self.weight_hh, self.weight_dropout)
@@ -96,12 +96,12 @@ class Cell(Layer):
 
     @abstractmethod
     def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:
-        """One step.
+        """One time step by the cell's equations.
 
         Args:
             wx: W x, (B, G * H).
             uh: U h, (B, G * H).
-            state: (B, H) each, in the record's order.
+            state: (B, H) each, in the order of `spec.state`.
 
         Returns:
             The next state.
@@ -115,13 +115,13 @@ class Cell(Layer):
         vectors: Tensor | None = None,
         starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
-        """A whole window, in the fastest way that the cell has.
+        """A window, computed by the fastest implementation of the cell.
 
         Args:
-            xs: (T, B, inputs). Or, if the cell takes ids, ids (T, B), int64.
-            state: B streams' state; not changed.
-            weight_hh: the recurrent weights after weight dropout, in the type of the products.
-            vectors: with ids: what they stand for, (V, inputs); None: one-hot rows.
+            xs: (T, B, inputs); or ids (T, B), int64, if `takes_ids`.
+            state: state of the B streams; not changed.
+            weight_hh: the recurrent weights after weight dropout, in the dtype of the products.
+            vectors: with ids, the embedding (V, inputs); None: one-hot vectors.
             starts: where streams start from the zero state; None: nowhere.
 
         Returns:
@@ -137,7 +137,7 @@ class Cell(Layer):
         vectors: Tensor | None = None,
         starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
-        """`window` by the equations, one step after the other; weight_hh None: the cell's own."""
+        """`window`, computed step by step from `equations`; weight_hh None: `self.weight_hh`."""
         weight_hh = self.weight_hh if weight_hh is None else weight_hh
         dtype, exact = weight_hh.dtype, state[0].dtype
         outputs = []
@@ -151,19 +151,19 @@ class Cell(Layer):
         return torch.stack(outputs), state
 
     def step(self, x: Tensor, state: State) -> State:
-        """One step by the equations: inputs (B, inputs) and a state -> the next state."""
+        """One time step from `equations`: inputs (B, inputs) and a state -> the next state."""
         return self.step_window(x[None], state)[1]
 
 
 def product_table(weight: Tensor, vectors: Tensor | None) -> Tensor:
-    """W x for each id, (V, G * H); for one-hot rows these are the columns of W."""
+    """W x for each id, (V, G * H); with one-hot vectors, the columns of W."""
     return weight.T if vectors is None else vectors.to(weight.dtype) @ weight.T
 
 
 def input_products(
     xs: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, vectors: Tensor | None
 ) -> Tensor:
-    """W x + b for a whole window, (T, B, G * H): one product for rows, a look-up for ids."""
+    """W x + b for a whole window, (T, B, G * H): one product for vectors, a lookup for ids."""
     if xs.dtype == torch.int64:
         table = product_table(weight, vectors)
         return rows_of((table if bias is None else table + bias).to(dtype), xs)
@@ -172,6 +172,6 @@ def input_products(
 
 
 def one_hot(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """Ids of any shape -> rows of zeros with a single one, along a new last axis."""
+    """One-hot vectors of ids of any shape, along a new last axis."""
     rows = torch.zeros(*ids.shape, size, dtype=dtype, device=ids.device)
     return rows.scatter_(-1, ids[..., None], 1.0)

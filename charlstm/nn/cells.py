@@ -1,12 +1,11 @@
-"""Recurrent cells in torch: the equations of `charlstm.cells`, and fast windows.
+"""The recurrent cells in torch: equations, and fast implementations of whole windows.
 
-`equations` is the form to compare with a paper; `step_window` computes a window by it, one step
-after the other. Training calls `window`, which may be faster; a test holds the two equal, gradients
-included.
+`equations` implements the equations of `charlstm.cells` literally; `step_window` applies them step
+by step. Training calls `window`, which may be faster. A test compares the two, including gradients.
 
-Zoneout (Krueger et al. 2017) with probability z: each unit of c and of h keeps its old value with
-probability z at each step of training; evaluation takes the mean, z*old + (1-z)*new. As there, h'
-is computed from the new cell state before zoneout.
+Zoneout (Krueger et al. 2017) with probability z: in training, each unit of c and h keeps its old
+value with probability z at each time step. Evaluation uses the mean, z*old + (1-z)*new. As in the
+paper, h' is computed from the new cell state before zoneout.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from charlstm.nn.starts import Starts
 
 
 class _LSTM(Cell):
-    """The cells that have a kernel for training; without it, torch's LSTM computes them."""
+    """Base class of the cells with a training kernel; without the kernel, torch's LSTM is used."""
 
     takes_ids = True
 
@@ -47,7 +46,7 @@ class _LSTM(Cell):
         return _fused_lstm(xs, state, weights, self.training, vectors, starts)
 
     def _lstm_weights(self, weight_hh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of a full LSTM: ih, hh and bias."""
+        """The weights of an equivalent LSTM: weight_ih, weight_hh and bias."""
         return self.weight_ih, weight_hh, self.bias
 
     def _uses_kernel(self, weight_hh: Tensor) -> bool:
@@ -69,7 +68,7 @@ class _LSTM(Cell):
         if xs.dtype == torch.int64:
             inputs, ids = product_table(weight_ih, vectors), xs
         else:
-            # A product that adds a bias takes twice the time; the kernel adds it.
+            # A product with a bias takes twice the time, so the kernel adds the bias.
             inputs, ids = functional.linear(xs.to(weight_hh.dtype), weight_ih), None
         outputs, h, c = kernel_ops.lstm_window(
             inputs, ids, self.bias, state[0], state[1], weight_hh, starts
@@ -78,7 +77,7 @@ class _LSTM(Cell):
 
 
 class LSTMCell(_LSTM):
-    """Long short-term memory."""
+    """The LSTM cell."""
 
     spec = LSTM
 
@@ -90,7 +89,7 @@ class LSTMCell(_LSTM):
 
 
 class CoupledCell(_LSTM):
-    """An LSTM with the input gate 1 - f."""
+    """The LSTM cell with coupled gates: the input gate is 1 - f."""
 
     spec = COUPLED
 
@@ -102,8 +101,8 @@ class CoupledCell(_LSTM):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def _lstm_weights(self, weight_hh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # 1 - sigma(a) = sigma(-a): the input gate of a full LSTM with the forget gate's weights
-        # negated. Gradients of both flow into the one.
+        # 1 - sigma(a) = sigma(-a): an LSTM whose input gate has the negated weights of the forget
+        # gate. The gradients of both gates are added.
         hidden = self.hidden_size
         weight_ih, weight_hh, bias = (
             torch.cat([-w[:hidden], w]) for w in (self.weight_ih, weight_hh, self.bias)
@@ -112,7 +111,7 @@ class CoupledCell(_LSTM):
 
 
 class PeepholeCell(Cell):
-    """An LSTM whose gates see the cell state.
+    """The LSTM cell with peepholes: the gates also read the cell state.
 
     Attributes:
         peephole: (3H,), the diagonal weights pi, pf, po.
@@ -124,7 +123,7 @@ class PeepholeCell(Cell):
         peephole: nn.Parameter
 
     def equations(self, wx: Tensor, uh: Tensor, state: State) -> State:
-        """The equations, with zoneout."""
+        """One time step by the cell's equations, with zoneout."""
         h, c = state
         i, f, g, o = (wx + uh + self.bias).chunk(4, dim=1)  # each (B, H)
         pi, pf, po = self.peephole.chunk(3)
@@ -155,9 +154,9 @@ class PeepholeCell(Cell):
         return outputs, (h, c)
 
     def zoneout_masks(self, steps: int, batch_size: int) -> tuple[Tensor | None, Tensor | None]:
-        """The fraction of its old h and c that each unit keeps; (T, B, H) each.
+        """Zoneout masks of h and c, (T, B, H) each; None, None without zoneout.
 
-        1 or 0 in training, otherwise the probability. None and None without zoneout.
+        The fraction of the old value that each unit keeps: 1 or 0 in training, otherwise z.
         """
         if not self.zoneout:
             return None, None
@@ -174,7 +173,7 @@ class PeepholeCell(Cell):
 
 
 class GRUCell(Cell):
-    """The gated recurrent unit; its last block of biases is cn."""
+    """The GRU cell; cn is the last block of `bias`."""
 
     spec = GRU
     takes_ids = True
@@ -199,7 +198,7 @@ class GRUCell(Cell):
     ) -> tuple[Tensor, State]:
         hidden = self.hidden_size
         bias_x, cn = self.bias[: 3 * hidden], self.bias[3 * hidden :]
-        if xs.device.type == "cpu":  # where torch's own kernel is slower
+        if xs.device.type == "cpu":  # faster than torch's GRU
             inputs = input_products(xs, self.weight_ih, bias_x, weight_hh.dtype, vectors)
             outputs, h = gru_window(inputs, state[0], weight_hh, cn, starts=starts)
             return outputs, (h,)
@@ -210,7 +209,7 @@ class GRUCell(Cell):
 
 
 class RNNCell(Cell):
-    """The plain recurrent layer."""
+    """The Elman RNN cell, with tanh."""
 
     spec = RNN
 
@@ -225,7 +224,7 @@ class RNNCell(Cell):
         vectors: Tensor | None = None,
         starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
-        if starts is not None and xs.device.type == "cpu":  # where packed sequences are slower
+        if starts is not None and xs.device.type == "cpu":  # faster than packed sequences
             inputs = input_products(xs, self.weight_ih, self.bias, weight_hh.dtype, vectors)
             outputs, h = rnn_window(inputs, state[0], weight_hh, starts)
             return outputs, (h,)
@@ -243,9 +242,9 @@ def _fused_lstm(
     vectors: Tensor | None,
     starts: Starts | None,
 ) -> tuple[Tensor, State]:
-    """The LSTM of torch, in the type of the recurrent weights; weights: ih, hh and bias."""
+    """A window computed by torch's LSTM; weights: weight_ih, weight_hh (which sets dtype), bias."""
     dtype = weights[1].dtype
-    if starts is not None and xs.device.type == "cpu":  # where packed sequences are slower
+    if starts is not None and xs.device.type == "cpu":  # faster than packed sequences
         inputs = input_products(xs, weights[0], weights[2], dtype, vectors)
         h, c = state
         outputs, h, c = peephole_window(inputs, h, c, weights[1], starts=starts)
@@ -253,7 +252,7 @@ def _fused_lstm(
     if xs.dtype == torch.int64:
         size = weights[0].shape[1]
         xs = one_hot(xs, size, dtype) if vectors is None else functional.embedding(xs, vectors)
-    # torch adds two biases; the second is zero and not a weight.
+    # torch's LSTM has two biases; the second is zero and not trained.
     both = (*weights, torch.zeros_like(weights[2]))
     outputs, last = _by_torch(
         torch.lstm, xs.to(dtype), state, [weight.to(dtype) for weight in both], training, starts
@@ -269,8 +268,8 @@ def _by_torch(
     training: bool,
     starts: Starts | None,
 ) -> tuple[Tensor, State]:
-    """A window by one of torch's recurrent functions, in the type of `xs` (T, B, inputs)."""
-    is_lstm = function is torch.lstm  # whose state is a tuple
+    """A window computed by `torch.lstm`, `torch.gru` or `torch.rnn_tanh`, in the dtype of `xs`."""
+    is_lstm = function is torch.lstm  # its state is a tuple
     options = {
         "has_biases": True, "num_layers": 1, "dropout": 0.0, "train": training,
         "bidirectional": False,
@@ -292,4 +291,4 @@ def _by_torch(
 CELL_MODULES: dict[str, type[Cell]] = {
     cell.spec.name: cell for cell in (LSTMCell, PeepholeCell, CoupledCell, GRUCell, RNNCell)
 }
-"""Each cell's module, by name."""
+"""The module of each cell, by the cell's name."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from charlstm.layers import Dropout
 
 Shard = tuple[slice, int]
-"""The streams of a batch that this process reads, and how many streams there are in all."""
+"""The streams of a batch that this process reads, and the number of all streams."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Masks:
     """Applies dropout during one window.
 
     Attributes:
-        generator: draws all masks.
-        shard: which of the batch's streams are read here; None: all. Masks are drawn for all
-            streams, so that a batch divided among processes drops what it drops undivided.
-        dtype: of the products.
-        is_training: whether anything is dropped.
-        uses_kernels: whether a kernel computes dropout, on a CPU.
+        generator: random generator of all masks.
+        shard: the streams of the batch that this process reads; None: all. Masks are drawn for all
+            streams, so that they do not depend on the number of processes.
+        dtype: the dtype of the products.
+        is_training: whether dropout is applied.
+        uses_kernels: whether a compiled kernel computes dropout, on a CPU.
     """
 
     generator: torch.Generator
@@ -34,13 +34,13 @@ class Masks:
     uses_kernels: bool
 
     def characters(self, xs: Tensor, rate: float) -> Tensor:
-        """(T, B, ...) with some characters' vectors zeroed."""
+        """Apply dropout to whole characters: (T, B, ...) -> (T, B, ...)."""
         if not self.is_training or not rate:
             return xs
         return xs * dropout_mask(xs[:, :, :1], rate, self.generator, self.shard)
 
     def activations(self, xs: Tensor, dropout: Dropout | None) -> Tensor:
-        """(T, B, H) with some activations zeroed."""
+        """Apply dropout to activations: (T, B, H) -> (T, B, H)."""
         if not self.is_training or dropout is None:
             return xs
         if dropout.rate:
@@ -50,13 +50,13 @@ class Masks:
         return xs
 
     def weights(self, weight: Tensor, rate: float) -> Tensor:
-        """A matrix in the type of the products, with some weights zeroed (Wan et al. 2013)."""
+        """Apply dropout to a weight matrix (Wan et al. 2013), in the dtype of the products."""
         if not self.is_training or not rate:
             return weight.to(self.dtype)
         return self._dropped(weight[:, None], rate)[:, 0]
 
     def _dropped(self, values: Tensor, rate: float, shard: Shard | None = None) -> Tensor:
-        """Values (A, B, C) with some zeroed, in the type of the products."""
+        """Apply dropout to values (A, B, C), in the dtype of the products."""
         if self.uses_kernels and values.device.type == "cpu" and self.dtype != torch.float64:
             from charlstm.nn import kernel_ops  # noqa: PLC0415 - imports numba
 
@@ -70,13 +70,13 @@ class Masks:
 def dropout_mask(
     like: Tensor, rate: float, generator: torch.Generator, shard: Shard | None = None
 ) -> Tensor:
-    """Zeros with probability `rate`, otherwise 1 / (1 - rate); shaped and typed as `like`.
+    """A mask of shape and dtype of `like`: 0 with probability `rate`, otherwise 1 / (1 - rate).
 
-    With a shard, `like` is (T, B, ...) of its streams; the mask is drawn for all.
+    With a shard, `like` is (T, B, ...) for the shard's streams, and the mask is drawn for all
+    streams.
 
-    It is scaled in training so that inference needs no change. The rate is rounded to a 65536th:
-    sixteen random bits for each element, drawn 64 at a time, take a third of the time of
-    `bernoulli_`.
+    The rate is rounded to a multiple of 1/65536. Each element uses 16 random bits, drawn 64 at a
+    time, which takes a third of the time of `bernoulli_`.
     """
     dropped = round(rate * 65536)
     shape = list(like.shape)

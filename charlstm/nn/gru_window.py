@@ -1,6 +1,6 @@
-"""A whole window of GRU with a hand-written backward pass.
+"""A window of a GRU with a hand-written backward pass.
 
-As in `charlstm.nn.peephole_window`, factors that are known in the forward pass are computed there.
+As in `charlstm.nn.peephole_window`, the forward pass computes all factors that it knows.
 With a = W x + b of r, z, n, and v = U_n h + c_n:
 
     r = sigma(a_r + U_r h)    z = sigma(a_z + U_z h)    n = tanh(a_n + r v)    h' = (1-z) n + z h
@@ -32,12 +32,12 @@ from charlstm.nn.starts import Starts
 def gru_window(
     inputs: Tensor, h: Tensor, weight_hh: Tensor, bias: Tensor, *, starts: Starts | None = None
 ) -> tuple[Tensor, Tensor]:
-    """A window of GRU: see the module's head.
+    """A window of a GRU, by the equations of this module.
 
     Args:
         inputs: a = W x + b, (T, B, 3H), gates r, z, n.
         h: the state, (B, H).
-        weight_hh: U, (3H, H), in the type of the products.
+        weight_hh: U, (3H, H), in the dtype of the products.
         bias: c_n, (H,).
         starts: where streams start from the zero state; None: nowhere.
 
@@ -66,7 +66,7 @@ class _GRUWindow(torch.autograd.Function):
         product, exact = weight_hh.dtype, state_type(weight_hh)
         by_gate = inputs.view(steps, batch, 3, hidden)
         a_n = by_gate[:, :, 2]
-        # What U h is added to: a_r, a_z, and c_n.
+        # The terms to which U h is added: a_r, a_z, and c_n.
         base = buffers.take((steps, batch, 3, hidden), inputs, product)
         base[:, :, :2] = by_gate[:, :, :2]
         base[:, :, 2] = bias

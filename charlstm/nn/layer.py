@@ -1,4 +1,4 @@
-"""What every layer of the network has in common (torch)."""
+"""`Layer`, the interface of a layer with a state in torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from charlstm.nn.dropout import Masks
 from charlstm.nn.starts import Starts
 
 State = tuple[Tensor, ...]
-"""What a layer passes from one step to the next, each (B, H)."""
+"""The state of a layer between two time steps, each part (B, H)."""
 
 
 class Layer(nn.Module, ABC):
     """A layer with a state.
 
     Attributes:
-        takes_ids: whether it computes faster from ids than from their vectors, on a CPU.
+        takes_ids: whether the layer accepts ids instead of vectors, which is faster on a CPU.
     """
 
     takes_ids: ClassVar[bool] = False
@@ -27,11 +27,11 @@ class Layer(nn.Module, ABC):
     @property
     @abstractmethod
     def state_names(self) -> tuple[str, ...]:
-        """Names of the parts of its state, for checkpoints."""
+        """Names of the parts of the state in checkpoints."""
 
     @abstractmethod
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw its weights."""
+        """Initialise the weights."""
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
@@ -46,13 +46,13 @@ class Layer(nn.Module, ABC):
         vectors: Tensor | None = None,
         starts: Starts | None = None,
     ) -> tuple[Tensor, State]:
-        """Read a window.
+        """The outputs for a window.
 
         Args:
-            xs: (T, B, inputs). Or, if the layer takes ids, ids (T, B), int64.
-            state: B streams' state; not changed.
-            masks: dropout of weights, and the type of the products.
-            vectors: with ids: what they stand for, (V, inputs); None: one-hot rows.
+            xs: (T, B, inputs); or ids (T, B), int64, if `takes_ids`.
+            state: state of the B streams; not changed.
+            masks: dropout of weights, and the dtype of the products.
+            vectors: with ids, the embedding (V, inputs); None: one-hot vectors.
             starts: where streams start from the zero state; None: nowhere.
 
         Returns:

@@ -1,4 +1,4 @@
-"""CharLSTM: ids -> logits, by the layer specifications of `charlstm.layers` (torch)."""
+"""`CharLSTM`, the network in torch: ids -> logits, as `charlstm.layers` specifies it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from charlstm.nn.layer import Layer, State
 from charlstm.nn.starts import Starts
 
 NetworkState = list[State]
-"""One state for each layer of the forward stack, the lowest first."""
+"""The state of each layer of the forward stack, from input to output."""
 
 
 class LinearHead(nn.Linear):
-    """A linear layer that makes the logits."""
+    """The linear layer that computes the logits."""
 
     def __init__(self, spec: specs.LinearHead) -> None:
         super().__init__(spec.inputs, spec.outputs)
         self.scale = spec.scale
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw the weight uniform within 1/sqrt(inputs); the bias is 0."""
+        """Initialise the weight uniformly within 1/sqrt(inputs), and the bias with 0."""
         bound = 1.0 / math.sqrt(self.in_features)
         with torch.no_grad():
             self.weight.uniform_(-bound, bound, generator=generator)
@@ -52,29 +52,28 @@ def _recurrent(spec: specs.Recurrent) -> Cell:
 
 
 LAYER_MODULES: Mapping[type, Callable[[Any], Layer]] = {specs.Recurrent: _recurrent}
-"""What makes a layer's module, by the type of its specification."""
+"""The constructor of each layer, by the type of its specification."""
 
 HEAD_MODULES: Mapping[type, Callable[[Any], LinearHead]] = {specs.LinearHead: LinearHead}
-"""What makes a head's module, by the type of its specification."""
+"""The constructor of each head, by the type of its specification."""
 
 
 class CharLSTM(nn.Module):
-    """A stack of layers between characters and logits, or two that read in both directions.
+    """A character-level recurrent network, forward or bidirectional.
 
     Args:
-        config: the shape.
+        config: the architecture.
         vocab_size: V.
-        seed: of the initial weights and of dropout.
-        dtype: of the products; weights, state and logits are float32 in any case.
-        compiled: whether to run kernels on a CPU, for the layers that have them.
+        seed: seed of the initial weights and of dropout.
+        dtype: dtype of matrix products; weights, state and logits are float32.
+        compiled: whether to use compiled kernels on a CPU, for the layers that have them.
 
     Attributes:
-        spec: the layers.
+        spec: specification of the network.
         cells: the layers of the forward stack.
-        generator: draws all dropout; a checkpoint holds its state.
-        shard: which of the batch's streams are read here; None: all. Dropout is drawn for the whole
-            batch in any case, so that a batch divided among processes drops what it drops
-            undivided.
+        generator: random generator of dropout; its state is part of a checkpoint.
+        shard: the streams of the batch that this process reads; None: all. Dropout masks are drawn
+            for all streams, so that they do not depend on the number of processes.
     """
 
     def __init__(
@@ -98,8 +97,8 @@ class CharLSTM(nn.Module):
             nn.Embedding(vocab_size, characters.embedding) if characters.embedding else None
         )
         self._modules_by_name: dict[str, nn.Module] = {}
-        # The norm of all gradients is summed in the order of the parameters. Another order rounds
-        # otherwise, and runs would not resume exactly.
+        # The gradient norm is summed in the order of the parameters. Another order would round
+        # differently, and runs of earlier versions would not resume exactly.
         self._add_layers(spec.forward)
         self._add_norms(spec.forward)
         if spec.backward is not None:
@@ -143,11 +142,11 @@ class CharLSTM(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.head.weight.device
 
     def initial_state(self, batch_size: int) -> NetworkState:
-        """The state of B streams before the first character, in float32."""
+        """The zero state of B streams, float32."""
         return [layer.initial_state(batch_size) for layer in self.cells]
 
     def forward(
@@ -159,27 +158,27 @@ class CharLSTM(nn.Module):
         last_only: bool = False,
         starts: Starts | None = None,
     ) -> tuple[Tensor, NetworkState]:
-        """Read a window.
+        """The logits for a window.
 
         Args:
             ids: (T, B), int64.
-            state: of B streams; not changed.
-            targets: the characters after each, (T, B), int64; needed by a network that reads
-                both ways. The one at t is predicted from `ids` up to t and from `targets` after
-                t, never from itself.
-            last_only: give the logits after the last character alone.
-            starts: the inputs before which a stream's state is set to zero; None: nowhere. What
-                comes after a target ends where the next input that is a start begins.
+            state: state of the B streams; not changed.
+            targets: the next character for each of `ids`, (T, B), int64; required by a
+                bidirectional network. The target at t is predicted from `ids` up to t and from
+                `targets` after t, never from itself.
+            last_only: whether to return only the logits after the last character.
+            starts: inputs before which a stream's state is set to zero; None: none. The backward
+                stack starts from the zero state there, too.
 
         Returns:
-            Logits (T, B, V) in float32, or (1, B, V); and the next state. Except in training,
-            logits are the head's times the configuration's `logit_scale`.
+            Logits (T, B, V), or (1, B, V) with `last_only`, float32; and the next state. Except in
+            training, the logits are multiplied by the configuration's `logit_scale`.
         """
         masks = self.masks()
         # (T, B, stack's size)
         ys, next_state = self._read(self.spec.forward, ids, state, masks, starts)
         if self.spec.backward is not None:
-            assert targets is not None, "a network that reads both ways needs what comes after"
+            assert targets is not None, "a bidirectional network requires targets"
             after = self._read_backward(self.spec.backward, targets, masks, starts)
             ys = torch.cat([ys, after], dim=2)
         if last_only:
@@ -187,13 +186,13 @@ class CharLSTM(nn.Module):
         return self.head.logits(masks.activations(ys, self.spec.dropout)), next_state
 
     def masks(self) -> Masks:
-        """Dropout of the next window."""
+        """The dropout masks of the next window."""
         return Masks(self.generator, self.shard, self.dtype, self.training, self.compiled)
 
     def _read_backward(
         self, stack: specs.Stack, targets: Tensor, masks: Masks, starts: Starts | None
     ) -> Tensor:
-        """What the backward stack returns for each target, from those after it: (T, B, ...)."""
+        """Output of the backward stack for each target, from the targets after it: (T, B, ...)."""
         state = [layer.initial_state(targets.shape[1]) for layer in self._layers_of(stack)]
         after = targets[1:].flip(0)  # the window's last character first
         reversed_starts = None if starts is None else starts.before_the_end()
@@ -201,7 +200,7 @@ class CharLSTM(nn.Module):
         ys = ys.flip(0)
         if starts is not None:  # nothing comes after a target that ends a document
             ys = ys * starts.keep[1:].to(ys.dtype)
-        # After the last target nothing was read: there the state is still zero.
+        # For the last target, the backward stack is still in the zero state.
         return functional.pad(ys, (0, 0, 0, 0, 0, 1))
 
     def _read(
@@ -212,7 +211,7 @@ class CharLSTM(nn.Module):
         masks: Masks,
         starts: Starts | None = None,
     ) -> tuple[Tensor, NetworkState]:
-        """Run one stack over a window: its outputs (T, B, size), and its next state."""
+        """Outputs of one stack for a window, (T, B, size), and its next state."""
         next_state: NetworkState = []
         outputs: list[Tensor] = []
         if not len(ids):  # a window of one character has nothing after it
@@ -236,10 +235,10 @@ class CharLSTM(nn.Module):
     def _characters(
         self, ids: Tensor, masks: Masks, *, takes_ids: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """What the first layer reads: vectors (T, B, E) or (T, B, V); or ids, and their vectors.
+        """The input of the first layer: vectors (T, B, E) or (T, B, V); or ids and the embedding.
 
-        With ids there is one product for each character of the alphabet, not for each of the
-        window.
+        With ids, the first layer computes one product for each character of the vocabulary, not for
+        each character of the window.
         """
         dropout = self.spec.characters.dropout
         vectors = None if self.embedding is None else self.embedding.weight

@@ -1,8 +1,8 @@
-"""Windows with starts by torch's own recurrent functions, as packed sequences.
+"""Windows with starts computed by torch's recurrent functions, as packed sequences.
 
-These functions know nothing of starts. So a window is divided into segments that each begin at a
-start, and they read the segments as sequences of different lengths, side by side. There are fewer
-steps then, each of more rows.
+These functions do not support starts. A window is therefore divided into segments that begin at
+starts, and the segments are computed as a batch of sequences of different lengths. This takes fewer
+time steps, with more rows each.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ Run = Callable[[Tensor, Tensor, State], tuple[Any, ...]]
 
 
 def packed_window(run: Run, xs: Tensor, state: State, starts: Starts) -> tuple[Tensor, State]:
-    """A whole window with starts.
+    """A window with starts.
 
     Args:
-        run: of packed rows (T * B, ...) of `xs`, batch sizes, and the segments' initial states,
-            (1, S, H) each: the packed outputs (T * B, H), and the final states, (1, S, H) each.
+        run: function of the packed rows of `xs`, (T * B, ...), the batch sizes, and the segments'
+            initial states, (1, S, H) each. Returns the packed outputs (T * B, H), and the final
+            states, (1, S, H) each.
         xs: (T, B, inputs), or ids (T, B).
-        state: B streams' state.
+        state: state of the B streams.
         starts: where streams start from the zero state.
 
     Returns:

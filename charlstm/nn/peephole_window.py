@@ -1,14 +1,14 @@
-"""A whole window of peephole LSTM with a hand-written backward pass.
+"""A window of an LSTM with peepholes, with a hand-written backward pass.
 
-Over steps t = 1..T, with a = W x + b for the whole window in one product, zoneout masks k_h and k_c
-(0 without zoneout), and everything elementwise but U h:
+For time steps t = 1..T, with a = W x + b computed for the whole window in one product, and zoneout
+masks k_h and k_c (0 without zoneout). All operations but U h are elementwise.
 
     i = sigma(a_i + U_i h + p_i c)          f = sigma(a_f + U_f h + p_f c)
     g = tanh(a_g + U_g h)                   s = f c + i g
     o = sigma(a_o + U_o h + p_o s)          u = tanh(s)
     c' = k_c c + (1 - k_c) s                h' = k_h h + (1 - k_h) o u
 
-Backward, from dh' (of this step's output and of the step after) and dc':
+The backward pass, from dc' and from dh', the gradient of the output and of the next step:
 
     da_o = (1 - k_h) dh' u o (1 - o)
     ds   = (1 - k_c) dc' + (1 - k_h) dh' o (1 - u^2) + da_o p_o
@@ -16,16 +16,16 @@ Backward, from dh' (of this step's output and of the step after) and dc':
     dc   = k_c dc' + ds f + da_i p_i + da_f p_f
     dh   = k_h dh' + U^T da
 
-Every factor beside dh', dc' and ds is known in the forward pass. So they are computed there, while
-gates are still in the processor's cache, and stored in place of the gates:
+All factors other than dh', dc' and ds are known in the forward pass. They are computed there, while
+the gates are in the processor's cache, and stored instead of the gates:
 
     M_o = (1 - k_h) u o (1 - o)         N = (1 - k_h) o (1 - u^2) + M_o p_o
     M_i = g i (1 - i)     M_f = c f (1 - f)     M_g = i (1 - g^2)     R = f + M_i p_i + M_f p_f
 
-and a step back is da_o = dh' M_o, ds = (1 - k_c) dc' + dh' N, da_ifg = ds M_ifg,
-dc = k_c dc' + ds R, and one product. The gradients of weights sum over all steps at once:
-dU = sum over t of da_t h_(t-1)^T is one product, dp_i = sum da_i c, dp_f = sum da_f c,
-dp_o = sum da_o s. `a`'s gradient is da itself.
+A step of the backward pass is then da_o = dh' M_o, ds = (1 - k_c) dc' + dh' N, da_ifg = ds M_ifg,
+dc = k_c dc' + ds R, and one matrix product. The gradients of the weights are sums over all steps:
+dU = sum over t of da_t h_(t-1)^T is one matrix product, dp_i = sum da_i c, dp_f = sum da_f c,
+dp_o = sum da_o s. The gradient of a is da.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def peephole_window(
     *,
     starts: Starts | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A window of peephole LSTM: see the module's head.
+    """A window of an LSTM with peepholes, by the equations of this module.
 
     Args:
         inputs: a = W x + b, (T, B, 4H), gates i, f, g, o.
         h, c: the state, (B, H).
-        weight_hh: U, (4H, H), in the type of the products.
+        weight_hh: U, (4H, H), in the dtype of the products.
         peephole: p_i, p_f, p_o, (3H,); None: zeros, as in an LSTM without peepholes.
         zoneout_mask_h, zoneout_mask_c: the fraction that each unit keeps of its old h and c,
             (T, B, H) each; both or neither.
@@ -110,8 +110,8 @@ class _PeepholeWindow(torch.autograd.Function):
         saved_steps = steps if has_backward else 1
         factors = buffers.take((saved_steps, batch, 6, hidden), inputs, exact)
         each = [block.unbind() * (steps // saved_steps) for block in factors.unbind(2)]
-        # One step's gates and u; views of them and of all steps are made once, for in the loop
-        # each would cost as much as a sum.
+        # The gates and u of one step. Views of them and of all steps are made before the loop, as
+        # making a view takes as long as a sum.
         acts = buffers.take((batch, 5, hidden), inputs, exact)
         i, f, g, o, u = acts.unbind(1)
         ifgo, if_, ifg, ou = acts[:, :4], acts[:, :2], acts[:, :3], acts[:, 3:]
@@ -185,7 +185,7 @@ class _PeepholeWindow(torch.autograd.Function):
         steps, batch, _, hidden = factors.shape
         product, exact = weight_hh.dtype, factors.dtype
         d_acts = torch.empty((steps, batch, 4 * hidden), dtype=product, device=factors.device)
-        # One step's da, before it is rounded to the type of the products.
+        # da of one step, before it is rounded to the dtype of the products.
         da = buffers.take((batch, 4 * hidden), factors, exact)
         da_ifg, da_o = da.view(batch, 4, hidden)[:, :3], da.view(batch, 4, hidden)[:, 3]
         back = buffers.take((batch, hidden), factors, product)

@@ -1,4 +1,4 @@
-"""A whole window of the plain recurrent layer with starts, with a hand-written backward pass.
+"""A window of an Elman RNN with starts, with a hand-written backward pass.
 
 With a = W x + b, and starts as in `charlstm.nn.starts`:
 
@@ -19,12 +19,12 @@ from charlstm.nn.starts import Starts
 def rnn_window(
     inputs: Tensor, h: Tensor, weight_hh: Tensor, starts: Starts
 ) -> tuple[Tensor, Tensor]:
-    """A window of the plain recurrent layer: see the module's head.
+    """A window of an Elman RNN, by the equations of this module.
 
     Args:
         inputs: a = W x + b, (T, B, H).
         h: the state, (B, H).
-        weight_hh: U, (H, H), in the type of the products.
+        weight_hh: U, (H, H), in the dtype of the products.
         starts: where streams start from the zero state.
 
     Returns:
