@@ -1,1 +1,1 @@
-"""Search for better settings with Optuna (the extra `search`); each trial is an ordinary run."""
+"""Hyperparameter search with Optuna (the extra `search`); each trial is an ordinary run."""

@@ -1,4 +1,4 @@
-"""A request to stop, passed on to the trial that is being trained."""
+"""Stopping a search: requests are passed to the trial in training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from charlstm.errors import CharlstmError
 
 
 class Stoppable(Protocol):
-    """A training, as far as it is stopped from here."""
+    """A training that can be stopped."""
 
     def stop(self) -> None:
         """Finish the step, save, and end."""
@@ -21,7 +21,7 @@ class StopRequestedError(CharlstmError):
 
 
 class Control:
-    """Passes a request to stop to whatever is being trained, now or later.
+    """Passes a request to stop to the current or the next training.
 
     Attributes:
         stopping: whether a stop was requested.
@@ -38,7 +38,7 @@ class Control:
             self._training.stop()
 
     def check(self) -> None:
-        """Raise the request, where nothing is being trained.
+        """Raise an error if a stop was requested; to be called while nothing is being trained.
 
         Raises:
             StopRequestedError: a stop was requested.
@@ -48,7 +48,7 @@ class Control:
 
     @contextmanager
     def attached(self, training: Stoppable) -> Iterator[None]:
-        """A context in which requests go to a training; an earlier request does, too."""
+        """A context in which requests, including an earlier one, are passed to a training."""
         self._training = training
         try:
             if self.stopping:

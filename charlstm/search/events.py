@@ -20,10 +20,10 @@ class Row:
         number: the trial's number; of a final run, that of the trial that it repeats.
         seed: the seed of a final run; None for a trial.
         run: the run's name.
-        values: the options that it tries, by field; empty outside the space.
+        values: the values of the options that are searched, by field; empty outside the space.
         state: running, complete, or failed.
         nats: validation loss in nats per character; None without one.
-        fault: why it has none.
+        fault: why there is no loss.
         seconds: training time; None if unknown.
     """
 
@@ -42,7 +42,7 @@ class Row:
 
 
 def row_of(trial: FrozenTrial) -> Row:
-    """The row of a trial of either study."""
+    """The row of a trial, or of a final run."""
     attrs, states = trial.user_attrs, {"RUNNING": "running", "COMPLETE": "complete"}
     return Row(
         number=attrs.get(OF, trial.number),
@@ -58,7 +58,7 @@ def row_of(trial: FrozenTrial) -> Row:
 
 @dataclass(frozen=True)
 class Began:
-    """A trial begins, or is resumed where it was interrupted."""
+    """A trial begins, or an interrupted trial is resumed."""
 
     row: Row
     resumed: bool
@@ -66,7 +66,7 @@ class Began:
 
 @dataclass(frozen=True)
 class Moved:
-    """Progress of a run: steps done, and steps of the whole run."""
+    """Progress of a run: steps done, and steps in total."""
 
     run: str
     step: int

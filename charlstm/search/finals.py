@@ -1,10 +1,11 @@
-"""Which trials are trained again with other seeds, and what those final runs show.
+"""Final runs: the best trials, trained again with other seeds, and their statistical comparison.
 
-The best of many trials owes a part of its low loss to chance. So the best ones, and the automatic
-choice, are trained again with the same two other seeds each, and only those losses are compared.
+The loss of the best of many trials is too low on average (selection bias). The best trials and the
+automatic choice are therefore trained again with two other seeds, the same for all. Only those
+losses are compared.
 
-With losses x_ij of setting i and seed j, the variance of a single loss is estimated over all
-settings together, s^2 = sum_ij (x_ij - mean_i)^2 / sum_i (n_i - 1). The difference of two means has
+With losses x_ij of setting i and seed j, the variance of a single loss is pooled over all settings,
+s^2 = sum_ij (x_ij - mean_i)^2 / sum_i (n_i - 1). The difference of two means has
 the standard error s sqrt(1/n_a + 1/n_b); times the 97.5% quantile of Student's t with
 sum_i (n_i - 1) degrees of freedom it is the half-width of a 95% confidence interval.
 """
@@ -59,13 +60,13 @@ def missing_runs(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the final runs show.
+    """The comparison of the final runs.
 
     Attributes:
         winner: number of the trial with the lowest mean.
         losses: losses with other seeds, by trial; nats per character.
-        gain: mean loss of the automatic choice less that of the winner, in nats per character;
-            None if the automatic choice has none.
+        gain: mean loss of the automatic choice minus that of the winner, in nats per character;
+            None if the automatic choice has no loss.
         margin: half-width of the 95% confidence interval of `gain`.
     """
 
@@ -76,7 +77,7 @@ class Verdict:
 
     @property
     def is_better(self) -> bool:
-        """Whether the winner is better than the automatic choice, and not by chance."""
+        """Whether the winner is significantly better than the automatic choice."""
         return self.gain is not None and self.margin is not None and self.gain > self.margin
 
     def sentence(self) -> str:
@@ -88,11 +89,11 @@ class Verdict:
         shown = f"{self.gain:.4f} ± {self.margin:.4f} nats"
         if self.is_better:
             return f"better than the automatic choice by {shown} per character"
-        return f"not better than chance: the automatic choice is behind by {shown} per character"
+        return f"not significantly better than the automatic choice: by {shown} per character"
 
 
 def judge(best: Sequence[int], finals: Sequence[FrozenTrial], seed: int) -> Verdict | None:
-    """The verdict of the final runs; None if no trial has finished them all.
+    """The verdict of the final runs; None if no trial has completed all of its final runs.
 
     Args:
         best: numbers of the trials that were trained again.
@@ -105,7 +106,7 @@ def judge(best: Sequence[int], finals: Sequence[FrozenTrial], seed: int) -> Verd
         number, of_seed = trial.user_attrs[OF], trial.user_attrs[SEED]
         if number in losses and of_seed in seeds and trial.value is not None:
             losses[number].setdefault(of_seed, trial.value)
-    # A setting that diverges with one of the seeds is none to recommend.
+    # A setting that diverges with one of the seeds is not recommended.
     found = {
         number: tuple(one[of_seed] for of_seed in sorted(one))
         for number, one in losses.items()

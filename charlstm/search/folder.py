@@ -4,10 +4,9 @@ checkpoints/hamlet-search/
     journal.log       Optuna's storage
     trial-0007/       the run of a trial
     .locks/           empty folders, one for each lock
-    .folder-id        tells runs here from those of other machines that share the storage
+    .folder-id        distinguishes its runs from those of other machines with the same storage
 
-The locks are the operating system's, as `charlstm.runs.lock` makes them: they end with a process,
-however it ends.
+The locks are operating system locks as in `charlstm.runs.lock`, which end with their process.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ class SearchFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self.asking(lambda: None):
+        with self.exclusive(lambda: None):
             self.alone = self._is_alone()
-            # Held as long as this object lives; the next process then knows that it is not alone.
+            # Held as long as this object exists; shows other processes that they are not alone.
             self._alive = self.take(f"{_ALIVE}-{uuid.uuid4().hex[:8]}")
             self.id = self._identify()
 
@@ -67,15 +66,15 @@ class SearchFolder:
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SearchError(f"cannot make {place}: {error.strerror or error}.") from error
+            raise SearchError(f"cannot create {place}: {error.strerror or error}.") from error
         try:
             return RunLock(place)
         except RunLockedError:
             return None
 
     @contextmanager
-    def asking(self, check: Callable[[], None]) -> Iterator[None]:
-        """A context in which no other process of this folder takes a trial.
+    def exclusive(self, check: Callable[[], None]) -> Iterator[None]:
+        """A context in which no other process of this folder begins a trial.
 
         Args:
             check: called while waiting; may raise.
@@ -123,7 +122,7 @@ class SearchFolder:
         """Release the lock of this process.
 
         Args:
-            remove: remove the folder, too, if there is no run in it and no other process uses it.
+            remove: also remove the folder, if it contains no run and no other process uses it.
         """
         if self._alive is not None:
             self._alive.release()

@@ -1,4 +1,4 @@
-"""What a search does: its budgets, and the settings that all of its trials share."""
+"""The plan of a search: its options, its budgets, and the settings common to all trials."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from charlstm.training.events import Notice
 
 DEFAULT_TRIALS = 20
 TOP, FRESH_SEEDS = 3, 2
-"""Trials that are trained again, and with how many other seeds."""
+"""Number of trials that are trained again, and number of other seeds."""
 FINAL_RUNS = (TOP + 1) * FRESH_SEEDS
-"""Final runs at most: those of the best trials, and of the automatic choice."""
+"""Maximum number of final runs: those of the best trials and of the automatic choice."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What is asked for, checked as far as that needs neither the text nor torch.
+    """The options of a search, checked without the text and without torch.
 
     Attributes:
         texts: files and folders.
         given: options for all trials, by field.
-        config: the search's own options.
+        config: the options of the search.
         runs_dir: the folder of runs.
-        space: the space of `--try`; without dimensions: the default.
+        space: the space of `--try`; without dimensions: the default space is used.
     """
 
     texts: tuple[str, ...]
@@ -60,7 +60,7 @@ class SearchPlan:
 
     @property
     def trial_minutes(self) -> float:
-        """The time budget of a trial that the options give or imply; 0: epochs are its budget."""
+        """The time budget of a trial in minutes, given or derived; 0: its budget is in epochs."""
         config = self.config
         if config.is_in_epochs:
             return 0.0
@@ -75,12 +75,12 @@ def plan_search(
     config: SearchConfig,
     runs_dir: str | None,
 ) -> SearchPlan:
-    """Check what is asked for.
+    """Check the options, and make a plan.
 
     Args:
         texts: files and folders.
         given: options for all trials, by field.
-        config: the search's own options.
+        config: the options of the search.
         runs_dir: the folder of runs; None: the default.
 
     Raises:
@@ -106,7 +106,7 @@ def plan_search(
     plan = SearchPlan(tuple(texts), given, config, runs_dir_from(runs_dir), space)
     check_name(plan.name)
     if Run(plan.folder).saved_at() is not None:
-        raise SearchError(f"{plan.folder} is a run, and no search.\nGive another --name.")
+        raise SearchError(f"{plan.folder} is a run, not a search.\nGive another --name.")
     if config.minutes and config.trial_minutes:
         _check_room(config)
     return plan
@@ -115,7 +115,7 @@ def plan_search(
 def _check_room(config: SearchConfig) -> None:
     if config.minutes * config.jobs < (2 + FINAL_RUNS) * config.trial_minutes * (1 - 1e-9):
         raise ConfigError(
-            f"--minutes {config.minutes:g} has no room for two trials of {config.trial_minutes:g} "
+            f"--minutes {config.minutes:g} is too short for two trials of {config.trial_minutes:g} "
             f"minutes and {FINAL_RUNS} final runs.\nGive at least --minutes "
             f"{(2 + FINAL_RUNS) * config.trial_minutes / config.jobs:g}, or less --trial-minutes."
         )
@@ -140,12 +140,12 @@ def text_sha256(plan: SearchPlan) -> str:
 
 
 def new_record(plan: SearchPlan, sha256: str, notice: Notice) -> Record:
-    """The record of a new search: the automatic choice for a trial's budget, and the space.
+    """The record of a new search, with the automatic choice for a trial's budget, and the space.
 
     Args:
-        plan: what is asked for.
-        sha256: the text's digest.
-        notice: receives what is chosen or reduced.
+        plan: the plan.
+        sha256: digest of the text.
+        notice: receives messages about what is chosen or reduced.
 
     Raises:
         CharlstmError: a trial of the automatic choice cannot be set up.
@@ -156,7 +156,7 @@ def new_record(plan: SearchPlan, sha256: str, notice: Notice) -> Record:
     for section in ("model", "windows", "train"):
         part = getattr(chosen, section)
         for spec in dataclasses.fields(part):
-            # What was measured, too: a busy machine must not change it from trial to trial.
+            # Includes measured choices: a busy machine must not change them between trials.
             if spec.metadata["chosen"] or spec.name in ("precision", "kernel", "num_layers"):
                 values[spec.name] = getattr(part, spec.name)
     values |= implied(plan.given)
@@ -198,7 +198,7 @@ def section_of(name: str) -> str:
 
 
 class _SetUpError(Picklable, Exception):
-    """Ends a set-up whose configuration is all that is wanted; the run's folder is removed."""
+    """Ends a set-up when the configuration is known; the run's folder is removed."""
 
     def __init__(self, config: Config, val_size: int) -> None:
         self.config, self.val_size = config, val_size
@@ -206,7 +206,7 @@ class _SetUpError(Picklable, Exception):
 
 
 def _set_up(plan: SearchPlan, minutes: float, epochs: int, notice: Notice) -> Config:
-    """The configuration that a run with these budgets has.
+    """The configuration of a run with these budgets.
 
     Raises:
         CharlstmError: it cannot be set up.

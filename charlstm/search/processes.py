@@ -1,8 +1,8 @@
-"""Several worker processes on this machine.
+"""Worker processes of a search on this machine (`--jobs`).
 
-Each gets the plan, and takes trials from the storage as a process on another machine would. Its
-pipe carries events to the parent, and a request to stop to the worker. It closes with the parent,
-so that workers save and end if the parent is killed.
+Each worker receives the plan, and takes trials from the storage, as processes on other machines do.
+A pipe carries events to the parent, and a request to stop to the worker. If the parent is killed,
+the pipe closes, and the workers save and end.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def run_workers(plan: SearchPlan, control: Control) -> Iterator[Event]:
     """Start the worker processes and yield their events until all have ended.
 
     Args:
-        plan: what is asked for.
+        plan: the plan.
         control: passes on a request to stop.
 
     Raises:
-        CharlstmError: what a worker raised; the others have been stopped.
+        CharlstmError: an error of a worker; the other workers have been stopped.
         SearchError: all workers were killed.
     """
     context = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
@@ -84,15 +84,15 @@ def _events(workers: dict[Connection, BaseProcess], control: Control) -> Iterato
         raise fault
     if killed == len(workers):
         raise SearchError(
-            "all worker processes were ended from outside.\n"
-            "Their runs are saved; the same command continues."
+            "all worker processes were killed.\n"
+            "Their runs are saved. To continue, run the same command."
         )
 
 
 def _ended(process: BaseProcess) -> str:
     code = process.exitcode or 0
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"a worker process was ended by {how}; its trial is resumed by another."
+    return f"a worker process was ended by {how}; another one resumes its trial."
 
 
 def _send(pipe: Connection, message: object) -> bool:
@@ -105,11 +105,11 @@ def _send(pipe: Connection, message: object) -> bool:
 
 
 def work(plan: SearchPlan, pipe: Connection) -> None:
-    """Train trials as one of several processes; sends events, and an error that ends it.
+    """The main function of a worker: trains trials, and sends events and a final error.
 
     Args:
-        plan: what is asked for.
-        pipe: to the parent.
+        plan: the plan.
+        pipe: the connection to the parent.
     """
     from charlstm.search.worker import Worker  # noqa: PLC0415 - torch
 
@@ -143,7 +143,7 @@ def work(plan: SearchPlan, pipe: Connection) -> None:
 
 
 def _listen(pipe: Connection, control: Control) -> None:
-    """Pass on a request to stop, or the parent's end."""
+    """Request a stop when the parent asks for it, or has ended."""
     with contextlib.suppress(EOFError, OSError):
         pipe.recv()
     control.request_stop()

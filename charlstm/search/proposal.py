@@ -1,8 +1,8 @@
-"""What a search tries next: a function of its seed and of the trials so far.
+"""The next point of the space to try, a function of the search's seed and the previous trials.
 
-Optuna's sampler proposes in a study in memory, which holds copies of the finished trials. Its seed
-is derived from the search's seed and the trial's number. So a proposal does not depend on when a
-process was started or ended, and a trial is stored in one piece, with all of its values.
+Optuna's sampler proposes a point in a study in memory, which has copies of the finished trials. Its
+seed is derived from the search's seed and the trial's number. A proposal therefore does not depend
+on when a process started or ended, and a trial is stored at once, with all of its values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-# Proposals that were tried before, or contradict themselves; a grid sampler never repeats itself.
+# Maximum number of proposals that were tried before or are invalid. A grid sampler never repeats.
 _MAX_REPEATED = {"grid": 4000, "random": 200, "tpe": 20}
 _MAX_LISTED = 2_000  # points of a space whose combinations are all checked
 GRID = "grid_id"
@@ -34,8 +34,8 @@ class Proposal:
     """A point of the space to try.
 
     Attributes:
-        values: values of the options that are tried, by field.
-        system_attrs: what the sampler stores with the trial.
+        values: values of the options that are searched, by field.
+        system_attrs: Optuna's system attributes, set by the sampler.
     """
 
     values: Values
@@ -78,7 +78,7 @@ def propose(
         if not left:
             return None
     known = list(trials) if sampler == "grid" else [t for t in trials if t.state.is_finished()]
-    # A sampler that has learned much may go on to propose what was tried: then chance decides.
+    # The tpe sampler may keep proposing points that were tried; then a random one is used.
     for name, most in ((sampler, _MAX_REPEATED[sampler]), ("random", _MAX_REPEATED["random"])):
         study = optuna.create_study(sampler=_sampler(name, space, seed, len(trials)))
         study.add_trials(known)

@@ -1,4 +1,4 @@
-"""What a search is: its text, its space and its budgets, recorded in the study."""
+"""The record of a search in its study: text, space and budgets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHA256, RECORD = "text_sha256", "search"
 
 @dataclass(frozen=True)
 class Record:
-    """What all trials of a search have in common.
+    """The settings common to all trials of a search.
 
     Attributes:
         sha256: digest of the text.
@@ -69,8 +69,8 @@ class Record:
         """Check that a command continues this search.
 
         Args:
-            wanted: what the command asks for; its automatic choice, budgets and space do not
-                count, as far as they are derived and not given.
+            wanted: the record that the command would create; derived values (automatic choice,
+                budgets and space, unless given) are not compared.
             place: the search, for messages.
 
         Raises:

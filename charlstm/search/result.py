@@ -1,4 +1,4 @@
-"""The result of a search: the winner, what mattered, and how sure that is."""
+"""The result of a search: the winner, its confidence, and the importance of options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TEST = "test"
 """Key of the study's user attribute with the losses on the test part."""
-_MIN_TRIALS = 8  # with a loss: from fewer, importances are chance
+_MIN_TRIALS = 8  # with a loss; importances from fewer trials are unreliable
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TestLoss:
     Attributes:
         run: the run's name.
         nats: nats per character.
-        readings: how often this search has read the test part, with any winner.
+        readings: number of evaluations on the test part in this search, of any winner.
     """
 
     run: str
@@ -49,8 +49,8 @@ class SearchResult:
         winner: the best trial.
         run: the winner's run with the lowest validation loss, of all its seeds.
         options: all options of the winner, by field.
-        verdict: what the final runs show; None without any.
-        importances: fraction of the variation that each option explains, by field, highest first;
+        verdict: the comparison of the final runs; None without final runs.
+        importances: fraction of the variance that each option explains, by field, highest first;
             empty for few trials.
         test: the loss on the test part; None without one.
         rows: all trials, then all final runs.
@@ -68,7 +68,7 @@ class SearchResult:
 def result_of(search: Search, check: Callable[[], None]) -> SearchResult | None:
     """The result of a search whose trials have ended; None if no trial has a loss.
 
-    The test part is read here, and once for each winner.
+    This evaluates the winner on the test part, at most once for each winner.
 
     Args:
         search: the search.
@@ -88,7 +88,7 @@ def result_of(search: Search, check: Callable[[], None]) -> SearchResult | None:
     runs = [row for row in rows if row.number == number and row.nats is not None]
     best = min(runs, key=lambda row: (row.nats, row.run))
     options = options_of(record, trials[number].params, record.seed)
-    with search.folder.asking(check):
+    with search.folder.exclusive(check):
         test = _test(search, best.run)
     return SearchResult(
         winner=rows[number],

@@ -1,4 +1,4 @@
-"""A search from start to result."""
+"""`Search`, an iterator of the events of a search."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
 
 class Search:
-    """A search that is set up: an iterator of its events, see `charlstm.search.events`.
-
-    A search of that name that exists is continued.
+    """A new or continued search, as an iterator of events, see `charlstm.search.events`.
 
     Args:
-        plan: what is asked for.
+        plan: the plan. An existing search with its name is continued.
         control: passes on a request to stop.
-        notice: receives, in a sentence, what is chosen, reduced or skipped.
+        notice: receives messages about what is chosen, reduced or skipped.
         moved: receives the progress of the run that this process trains.
 
     Raises:
@@ -53,7 +51,7 @@ class Search:
             make_folders(plan.folder)
         except OSError as error:
             raise SearchError(
-                f"cannot make the search's folder {plan.folder}: {error.strerror or error}.\n"
+                f"cannot create the search's folder {plan.folder}: {error.strerror or error}.\n"
                 "Give another --runs-dir."
             ) from error
         self.folder = SearchFolder(plan.folder)
@@ -72,7 +70,7 @@ class Search:
     def _record(self) -> tuple[Record, bool]:
         """The search's record, and whether it existed."""
         plan, sha256 = self.plan, text_sha256(self.plan)
-        with self.folder.asking(self._control.check):
+        with self.folder.exclusive(self._control.check):
             found = self.shared.record()
             if found is not None:
                 wanted = Record(

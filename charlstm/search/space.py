@@ -1,4 +1,4 @@
-"""The space of a search: which options are tried, and with which values."""
+"""The search space: options and the values to try for each."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _BOOLS = {"true": True, "false": False}
 
 
 def triable() -> dict[str, tuple[type[Section], dataclasses.Field[Any]]]:
-    """The options that a search can try, by field, with their sections.
+    """The options that can be searched, by field, with their sections.
 
-    Not among them: how the text is read and split, the length of training, and the direction, as
-    losses would not be comparable; and options of the machine and of saving.
+    Options of reading and splitting the text, the length of training, and the direction are not
+    included, as losses would not be comparable. Nor are options of the machine and of saving.
     """
     return {
         spec.name: (section, spec)
@@ -224,8 +224,9 @@ def _field(name: str, text: str) -> tuple[type[Section], dataclasses.Field[Any]]
     }
     if plain in known:
         raise ConfigError(
-            f"--try {text!r}: {plain} cannot be tried, only options of model, windows and "
-            "optimizer.\nThe others would change what the losses mean, or not change them at all."
+            f"--try {text!r}: {plain} cannot be searched.\n"
+            "Only options of model, windows and optimizer can: with others, losses would not be "
+            "comparable."
         )
     near = difflib.get_close_matches(plain, by_name, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""

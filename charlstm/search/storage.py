@@ -1,8 +1,8 @@
 """Optuna's storage of a search: a journal file in the search's folder, or a database.
 
-The journal is a file that is only appended to. A process that is killed while it appends can leave
-an incomplete last line, and its lock file. Optuna would append to that line, which damages the
-journal, and wait 30 seconds for the lock. `_JournalLock` removes both.
+The journal is an append-only file. A process that is killed while it appends may leave an
+incomplete last line and its lock file. Optuna would append to that line, which damages the journal,
+and wait 30 seconds for the lock. `_lock` makes a lock that handles both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 JOURNAL = "journal.log"
-_GRACE_SECONDS = 30  # for an append of another process, after which its lock is taken over
-_ALONE_SECONDS = 3  # the same if no other process on this machine searches; Optuna's minimum
+_GRACE_SECONDS = 30  # age at which another process's lock file counts as abandoned
+_ALONE_SECONDS = 3  # the same if no other process uses the journal; Optuna's minimum
 _CONNECT_SECONDS = 10
 _CREATE_TRIES, _CREATE_SECONDS = 4, 0.5
 
@@ -61,7 +61,7 @@ def open_storage(folder: Path, url: str | None, *, alone: bool) -> BaseStorage:
             backend = optuna.storages.journal.JournalFileBackend(path, lock_obj=_lock(path, alone))
             storage: BaseStorage = optuna.storages.JournalStorage(backend)
             return storage
-        # Otherwise a machine that does not answer is waited for, for minutes.
+        # The default timeout for a machine that does not answer is minutes.
         timeout = url.startswith(("postgresql", "mysql"))
         connect = {"connect_timeout": _CONNECT_SECONDS} if timeout else {}
         engine = {"connect_args": connect, "pool_pre_ping": True}
@@ -69,9 +69,9 @@ def open_storage(folder: Path, url: str | None, *, alone: bool) -> BaseStorage:
 
 
 def _open_database(url: str, engine: dict[str, Any]) -> BaseStorage:
-    """A database's storage; its tables are made if there are none.
+    """The storage in a database; its tables are created if there are none.
 
-    Another machine may make them at the same moment. One of the two then fails, and finds them when
+    If another machine creates them at the same time, one of the two fails. It finds the tables when
     it tries again.
     """
     from optuna.storages import RDBStorage  # noqa: PLC0415 - optional
@@ -115,7 +115,7 @@ def storage_errors(folder: Path, url: str | None) -> Iterator[None]:
         why = " ".join(str(cause).split())[:200].rstrip(".")
         raise SearchError(
             f"the storage {shown_storage(folder, url)} cannot be used: {why}.\n"
-            "Check --storage. Trials are saved in their runs; the same command continues."
+            "Check --storage. Trials are saved in their runs. To continue, run the same command."
         ) from error
     except ImportError as error:
         raise SearchError(
@@ -126,13 +126,13 @@ def storage_errors(folder: Path, url: str | None) -> Iterator[None]:
         if url is not None or not _is_of_optuna(error):
             raise
         raise SearchError(
-            f"the journal {folder / JOURNAL} is damaged.\nMove the folder {folder} away to start "
-            "again; its runs stay usable."
+            f"the journal {folder / JOURNAL} is damaged.\nTo start again, move the folder {folder} "
+            "away. Its runs remain usable."
         ) from error
     except OSError as error:
         raise SearchError(
             f"the storage {shown_storage(folder, url)} cannot be used: {error.strerror or error}.\n"
-            "Trials are saved in their runs; the same command continues."
+            "Trials are saved in their runs. To continue, run the same command."
         ) from error
 
 
@@ -149,8 +149,8 @@ def _is_of_optuna(error: BaseException) -> bool:
 def _lock(path: str, alone: bool) -> Any:
     """The lock of a journal file.
 
-    A lock file that is created exclusively works on all file systems: others lack symbolic links
-    (FAT) or locks by the operating system (some network file systems).
+    Exclusive creation of a lock file works on all file systems. Others lack symbolic links (FAT) or
+    operating system locks (some network file systems).
     """
     from optuna.storages import journal  # noqa: PLC0415 - optional
 

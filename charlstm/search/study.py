@@ -1,8 +1,8 @@
-"""A study in Optuna's storage, and who works on which of its trials.
+"""The studies of a search in Optuna's storage, and the assignment of trials to processes.
 
-A trial is stored in one piece, in state RUNNING, with its values, its run's name and the folder
-that the run is in. Whoever trains it holds the lock of that name; a running trial of this folder
-whose lock is free was interrupted, and its run is resumed.
+A trial is stored at once, in state RUNNING, with its values, the name of its run and the identity
+of the run's folder. The process that trains it holds a lock with the run's name. A running trial of
+this folder without a held lock was interrupted, and its run is resumed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RUN, FOLDER, SECONDS, FAULT = "run", "folder", "seconds", "fault"
 OF, SEED = "trial", "seed"  # of a final run
 """Keys of a trial's user attributes."""
 _POLL_SECONDS = 0.05
-_RECORD_SECONDS = 10  # that another process may take between creating a study and its record
+_RECORD_SECONDS = 10  # maximum time of another process between creating a study and its record
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Task:
 
     Attributes:
         number: the trial's number in its study.
-        values: the options that it tries, by field.
-        attrs: its user attributes.
-        lock: says that this process is alive.
-        interrupted: whether another process had begun it.
+        values: the values of the options that are searched, by field.
+        attrs: the trial's user attributes.
+        lock: the lock of the run.
+        interrupted: whether another process began the trial.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Task:
 
 
 class SharedStudy:
-    """A search's two studies: the trials, and the final runs with other seeds.
+    """The two studies of a search: the trials, and the final runs with other seeds.
 
     Args:
         folder: the search's folder.
@@ -110,7 +110,7 @@ class SharedStudy:
         return Record.from_json(attrs[RECORD])
 
     def create(self, record: Record) -> None:
-        """Create the studies, and store the record; the caller holds the lock to ask.
+        """Create the studies, and store the record; the caller is in `SearchFolder.exclusive`.
 
         Raises:
             SearchError: the storage cannot be used.
@@ -141,7 +141,7 @@ class SharedStudy:
             optuna = load_optuna()
             self._studies[name] = optuna.load_study(
                 study_name=name, storage=self._storage,
-                sampler=optuna.samplers.RandomSampler(),  # it is never asked
+                sampler=optuna.samplers.RandomSampler(),  # never used, see `propose`
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
             )  # fmt: skip
         return self._studies[name]
@@ -170,7 +170,7 @@ class SharedStudy:
     def adopt(self, study: str) -> Task | None:
         """An interrupted trial of this folder; None if there is none.
 
-        The caller holds the lock to ask.
+        The caller is in the context `SearchFolder.exclusive`.
         """
         for trial in self.trials(study):
             if not self.is_running(trial) or trial.user_attrs.get(FOLDER) != self.folder.id:
@@ -189,15 +189,15 @@ class SharedStudy:
         attrs: Mapping[str, Any] | None = None,
         system_attrs: Mapping[str, Any] | None = None,
     ) -> Task:
-        """Store a new trial, and take its lock; the caller holds the lock to ask.
+        """Store a new trial, and take its lock; the caller is in `SearchFolder.exclusive`.
 
         Args:
             study: the study's name.
-            run_name: from the trial's number, the name of its run.
-            values: the options that it tries; empty if the trial is outside the space.
-            record: the search.
-            attrs: more user attributes.
-            system_attrs: what the sampler stores.
+            run_name: makes the name of the run from the trial's number.
+            values: the values of the options that are searched; empty outside the space.
+            record: the record of the search.
+            attrs: further user attributes.
+            system_attrs: Optuna's system attributes, set by the sampler.
 
         Raises:
             SearchError: the storage cannot be used, or the run's lock is held.
@@ -221,7 +221,7 @@ class SharedStudy:
             if trial.user_attrs.get(RUN) == run and trial.user_attrs.get(FOLDER) == self.folder.id
         )
         if (name := run_name(trial.number)) != run:
-            # Another machine has stored one since the trials were counted.
+            # Another machine has stored a trial since they were counted.
             lock.release()
             lock, user = self._take(name), {**user, RUN: name}
             with self.errors():
@@ -236,7 +236,9 @@ class SharedStudy:
         """
         lock = self.folder.take(run)
         if lock is None:
-            raise SearchError(f"another process works on {self.folder.path / run}.\nWait for it.")
+            raise SearchError(
+                f"another process is training {self.folder.path / run}.\nWait for it."
+            )
         return lock
 
     def report(self, task: Task, study: str, epoch: int, nats: float) -> bool:
@@ -248,7 +250,7 @@ class SharedStudy:
             return bool(trial.should_prune())
 
     def is_to_prune(self, task: Task, study: str) -> bool:
-        """Whether the losses that were reported say to prune a trial."""
+        """Whether to prune a trial, according to the reported losses."""
         with self.errors():
             return bool(self._live(task, study).should_prune())
 
@@ -263,7 +265,7 @@ class SharedStudy:
         Args:
             task: the trial.
             study: the study's name.
-            nats: its loss; None if it has none: it counts as worse than all others.
+            nats: its loss; None without one, which counts as worse than all others.
             attrs: user attributes.
 
         Raises:

@@ -1,4 +1,4 @@
-"""One trial: an ordinary run with the options of a point of the space."""
+"""Training one trial: an ordinary run with the options of a point of the search space."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Outcome:
 
     Attributes:
         nats: validation loss of its best checkpoint in nats per character; None without one.
-        attrs: what is stored with it: seconds, steps, or why it has no loss.
-        stopped: whether it was interrupted, and is resumed later.
+        attrs: attributes to store: seconds, steps, or why there is no loss.
+        stopped: whether the trial was interrupted and can be resumed.
     """
 
     nats: float | None
@@ -40,12 +40,12 @@ class Outcome:
 
 
 def options_of(record: Record, values: Values, seed: int) -> dict[str, Any]:
-    """All options of a trial, by field: nothing is left to be chosen automatically.
+    """All options of a trial, by field; no option is chosen automatically.
 
     Args:
-        record: the search.
-        values: the options that the trial tries.
-        seed: the seed of its training.
+        record: the record of the search.
+        values: the values of the options that are searched.
+        seed: the random seed of training.
     """
     options = {**record.automatic, **record.given, **values, "seed": seed, "sample_every": 0}
     if options.get("kernel") == "compiled" and options["cell"] not in TRAINING_KERNEL_CELLS:
@@ -67,18 +67,18 @@ def train_trial(
     progress: Progress,
     report: Report | None = None,
 ) -> Outcome:
-    """Train a trial's run, or resume it where it was interrupted.
+    """Train the run of a trial, or resume it if it was interrupted.
 
     Args:
         texts: files and folders of the text.
-        folder: the search's folder, in which the run is made.
+        folder: the search's folder, in which the run's folder is created.
         options: all options, see `options_of`.
         name: the run's name.
         control: passes on a request to stop.
-        threads: number of threads; 0: as the options say.
-        notice: receives what is reduced or skipped.
+        threads: number of threads; 0: as in `options`.
+        notice: receives messages about what is reduced or skipped.
         progress: receives the progress.
-        report: receives the validation losses after whole epochs; None: nobody.
+        report: receives the validation loss after each epoch; None: not called.
 
     Raises:
         CharlstmError: the text or the run cannot be read or written.
@@ -119,7 +119,7 @@ def _train(training: Training, progress: Progress, report: Report | None) -> boo
             progress(event.step, trainer.total_steps)
         if not isinstance(event, Evaluated) or event.val_nats is None or report is None:
             continue
-        # Only after whole epochs have all trials read equal numbers of characters.
+        # Losses are compared only after whole epochs, when all trials have read the same text.
         if trainer.progress.index == 0 and report(event.epoch, event.val_nats):
             pruned = not trainer.schedule.is_at_end(trainer.progress)
             training.stop()
@@ -143,7 +143,7 @@ def _outcome(training: Training, *, pruned: bool) -> Outcome:
         return Outcome(None, {**attrs, "fault": "no evaluation in its time"})
     val, read = trainer.corpus.val, trainer.progress.val_chars
     if 0 < read < len(val):
-        # Slower models evaluate on less of the validation part: their losses are not comparable.
+        # With a time budget, slower models evaluate on fewer characters: not comparable.
         nats = result.load().score_ids(val).nats_per_char
     if not math.isfinite(nats):
         return Outcome(None, {**attrs, "fault": "its loss is not finite"})
@@ -151,7 +151,7 @@ def _outcome(training: Training, *, pruned: bool) -> Outcome:
 
 
 def cpu_threads(jobs: int, processors: int) -> int:
-    """Threads of each of several processes; 0 for a single one, which takes all.
+    """Number of threads of each of several processes; 0 for a single one, which uses all.
 
     Args:
         jobs: number of processes.

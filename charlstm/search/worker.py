@@ -1,4 +1,4 @@
-"""A process that trains trials, one after the other."""
+"""`Worker`, which trains trials one after the other in one process."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _MIN_LOST_SECONDS = 60.0
-_LOST_FACTOR = 3.0  # of the longest trial: then another machine's trial is not waited for
+_LOST_FACTOR = 3.0  # times the longest trial, after which another machine's trial counts as lost
 
 
 class Worker:
-    """Takes trials of a search until all are done.
+    """Trains trials of a search until all are done.
 
     Args:
-        plan: what is asked for.
+        plan: the plan.
         shared: the studies.
-        record: the search.
+        record: the record of the search.
         control: passes on a request to stop.
-        notice: receives what is reduced or skipped.
+        notice: receives messages about what is reduced or skipped.
         moved: receives the progress of a run.
     """
 
@@ -53,12 +53,12 @@ class Worker:
         self._notice = notice
         self._moved = moved
         self._exhausted = False
-        self._seen: dict[tuple[str, int], float] = {}  # trials of other folders, and since when
+        self._seen: dict[tuple[str, int], float] = {}  # first time each other trial was seen
 
     def run(self) -> Iterator[Event]:
         """Train trials, and yield an event for each that begins or ends.
 
-        It ends early if a stop is requested; the run is saved, and resumed by the next process.
+        If a stop is requested, it ends early. The run is saved, and another process resumes it.
 
         Raises:
             CharlstmError: the storage, the text or a run cannot be used.
@@ -112,7 +112,7 @@ class Worker:
         """
         while True:
             self._control.check()
-            with self._shared.folder.asking(self._control.check):
+            with self._shared.folder.exclusive(self._control.check):
                 found = self._next_task()
                 if found is not None:
                     return found
@@ -150,7 +150,7 @@ class Worker:
             names = [one.name for one in record.space.dimensions]
             automatic: Values = {name: record.automatic[name] for name in names
                                  if name in record.automatic}  # fmt: skip
-            # Outside the space, it has no values that a sampler could learn from.
+            # Outside the space, a sampler cannot use its values.
             values = automatic if automatic in record.space else {}
             return self._shared.begin(self._shared.name, _run_name, values, record)
         shared_values = {**record.automatic, **record.given}
@@ -170,7 +170,7 @@ class Worker:
             return False
         if not config.minutes or self._record.minutes:
             return True
-        # Trials of a number of epochs: time is measured.
+        # Trials with a number of epochs: use the measured time of previous trials.
         spent = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
         running = sum(map(SharedStudy.is_running, trials))
         needed = (running + 1 + FINAL_RUNS) * _longest(trials)
@@ -179,7 +179,7 @@ class Worker:
     # ------------------------------------------------------------ other processes
 
     def _others_work(self) -> bool:
-        """Whether a trial is running that this process has to wait for."""
+        """Whether this process has to wait for a running trial."""
         shared = self._shared
         return any(
             self._is_waited_for(study, trial, trials)
@@ -189,10 +189,10 @@ class Worker:
         )
 
     def _is_waited_for(self, study: str, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether a trial is running, and its end is to be expected.
+        """Whether a trial is running and expected to end.
 
-        A process of this folder holds the trial's lock. Of another machine's trial nothing is
-        known, so it is waited for as long as it could reasonably take.
+        A process of this folder holds the trial's lock. The state of another machine's trial is
+        unknown, so the wait is limited by `_LOST_FACTOR`.
         """
         if not self._shared.is_running(trial):
             return False
@@ -205,7 +205,7 @@ class Worker:
 
 
 def _longest(trials: Sequence[FrozenTrial]) -> float:
-    """The longest time of a trial, in seconds."""
+    """The longest duration of a trial, in seconds."""
     return max((trial.user_attrs.get(SECONDS, 0.0) for trial in trials), default=0.0)
 
 

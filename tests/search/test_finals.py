@@ -54,7 +54,7 @@ def test_the_verdict_by_hand() -> None:
     # The difference of means of two each has the standard error s; t(2) = 4.303.
     assert verdict.margin == pytest.approx(4.303 * math.sqrt(0.02))
     assert not verdict.is_better
-    assert verdict.sentence().startswith("not better than chance: ")
+    assert verdict.sentence().startswith("not significantly better")
     assert "0.4000 ± 0.6085 nats" in verdict.sentence()
 
 

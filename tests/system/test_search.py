@@ -93,7 +93,7 @@ def test_22_ctrl_c_saves_and_the_same_command_continues(
             break
         assert code == 128 + signal.SIGINT, child.errors
         said = child.errors.splitlines()
-        assert said[-2].endswith("stopped, everything saved. The same command continues:")
+        assert said[-2].endswith("stopped; everything is saved. To continue, run the same command:")
         assert said[-1] == "charlstm " + " ".join(search)
         assert child.output == b""
     assert results(run_search(place, *search, program=zygote)) == undisturbed
