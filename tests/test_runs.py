@@ -81,7 +81,9 @@ def test_what_is_no_run_is_not_called_one(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "corpus.txt").write_text("x")
     for name in ("file", "folder"):
-        with pytest.raises(RunError, match=f"there is a {name} '{name}' .* which is no run") as e:
+        with pytest.raises(
+            RunError, match=f"there is a {name} '{name}' .* which is not a run"
+        ) as e:
             create(tmp_path, name)
         assert "--resume" not in str(e.value)
     assert (tmp_path / "folder" / "corpus.txt").read_text() == "x"

@@ -58,7 +58,7 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
 
 
 def _described(run: Run, found: Contents) -> str:
-    size = f"{output.counted(len(found.own), 'file')}, {output.megabytes(found.num_bytes)}"
+    size = f"{output.counted(len(found.files), 'file')}, {output.megabytes(found.num_bytes)}"
     return f"{run.folder}: {size}" + (
-        ", including its saved text" if run.kept_text in found.own else ""
+        ", including its saved text" if run.kept_text in found.files else ""
     )

@@ -88,16 +88,16 @@ class Progress:
         stale: evaluations since then.
         evaluated_step: the step of the last evaluation; -1 before the first.
         logged_step: the step of the last line in the metrics log.
-        pending_nats, pending_chars: training loss since then, summed over characters, and their
-            number.
+        pending_nats, pending_chars: training loss since that line, summed over characters, and the
+            number of characters.
         epoch_nats, epoch_chars: the same since the last evaluation.
         seconds: training time over all sessions.
         ended: the time budget in seconds, once it is used up; otherwise 0.
         val_chars: characters of the validation part that are evaluated; 0: all.
         averaged: number of steps in the weight average.
-        decays: how often overfitting began an early decay.
-        decay_step: the step at which the last of them began; 0: none has.
-        decay_from, decay_until: fractions of the run where that decay begins and ends.
+        decays: number of early decays that overfitting has begun.
+        decay_step: the step at which the last early decay began; 0: none has begun.
+        decay_from, decay_until: progress at which that decay begins and ends, 0 to 1.
         decay_rate: the learning rate at its beginning.
         history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
     """
@@ -133,7 +133,7 @@ class Progress:
         return self.seconds if self.decay_step else max(self.ended, self.seconds)
 
     def forget_early_decay(self) -> None:
-        """Let the schedule of another length count, in place of an early decay."""
+        """Remove a recorded early decay; the learning rate follows the schedule again."""
         if self.decay_step:
             self.decays, self.decay_step, self.ended = 0, 0, 0.0
             self.decay_from, self.decay_until, self.decay_rate = 0.0, 1.0, 0.0

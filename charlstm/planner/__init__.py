@@ -1,1 +1,1 @@
-"""What to train with: presets by name, and the automatic choice from text size and time budget."""
+"""Presets, and the automatic choice of options from corpus size and time budget."""

@@ -95,9 +95,9 @@ MAX_COUNTED_EPOCHS = 25.0
 """Maximum of counted epochs for long or repetitive texts, which the last level over-regularises."""
 
 SMALL_VOCABULARY = 256
-"""Up to so many distinct characters, `SizeLevel.cost` holds as it is."""
+"""Number of distinct characters up to which `SizeLevel.cost` is valid without correction."""
 SOFTMAX_CHARACTERS = 1500
-"""So many further distinct characters cost as much in the softmax as the reference's layer does.
+"""Number of further distinct characters that make the softmax as expensive as the reference layer.
 
 A layer of H units takes 18 H^2 operations per character, the softmax 6 H V: at H = 512 they are
 equal for V = 1,536. The softmax grows with H, the layer with its square."""

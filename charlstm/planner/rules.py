@@ -58,7 +58,7 @@ class Choice:
 def implied(
     given: Mapping[str, Any], recipe: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Values that given options require, for fields that are not given.
+    """Values of fields that were not given, but that given options require.
 
     They take precedence over the recipe and the automatic choice, so that a given option is valid
     without also giving the options that it requires.

@@ -1,1 +1,1 @@
-"""Runs: a folder each, with checkpoints, a log, and a lock for whoever trains (numpy only)."""
+"""Runs (numpy only): a folder for each, with checkpoints, a metrics log, and a lock."""

@@ -142,7 +142,7 @@ class Run:
                     ) from error
 
     @staticmethod
-    def is_own(name: str) -> bool:
+    def is_run_file(name: str) -> bool:
         """Whether training writes files with that name, apart from a saved text."""
         if name in ("last.npz", "best.npz", "metrics.jsonl"):
             return True
@@ -231,13 +231,13 @@ def _taken(runs_dir: Path, name: str) -> RunError:
     folder = runs_dir / name
     if is_locked(folder):
         return RunError(
-            f"there is a run {name!r} in {runs_dir} already, and another process is training it.\n"
+            f"there is a run {name!r} in {runs_dir} already; another process is training it.\n"
             "Choose another --name."
         )
     if Run(folder).saved_at() is None:
         what = "folder" if folder.is_dir() else "file"
         return RunError(
-            f"there is a {what} {name!r} in {runs_dir} already, which is no run.\n"
+            f"there is a {what} {name!r} in {runs_dir} already, which is not a run.\n"
             "Choose another --name."
         )
     return RunError(
@@ -273,7 +273,7 @@ def take_folder(folder: Path) -> RunLock | None:
 
 
 def _is_empty_folder(folder: Path) -> bool:
-    """Whether it is a folder that contains nothing but our temporary files."""
+    """Whether it is a folder that contains at most temporary files of charlstm."""
     try:
         return not any(not _TEMPORARY.fullmatch(name) for name in os.listdir(folder))
     except OSError:

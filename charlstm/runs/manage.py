@@ -1,4 +1,4 @@
-"""Renaming and deleting runs, under the run's lock, so never a run in training."""
+"""Renaming and deleting runs; the run's lock protects runs in training."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ class Contents:
     """The contents of a run's folder.
 
     Attributes:
-        own: the run's files, in the order to remove them; checkpoints are last, as they make the
+        files: the run's files, in the order of removal; checkpoints are last, as they make the
             folder a run.
         others: names of files that do not belong to the run.
         num_bytes: total size of the run's files; hard links count once.
     """
 
-    own: list[Path]
+    files: list[Path]
     others: list[str]
     num_bytes: int
 
@@ -122,8 +122,8 @@ def contents(run: Run) -> Contents:
             status = path.lstat()
         except OSError:  # removed since it was listed
             continue
-        own = run.is_own(name) or (path == run.kept_text and _keeps_text(run))
-        if not (own and stat.S_ISREG(status.st_mode)):
+        is_part = run.is_run_file(name) or (path == run.kept_text and _keeps_text(run))
+        if not (is_part and stat.S_ISREG(status.st_mode)):
             others.append(name)
             continue
         sizes[(status.st_dev, status.st_ino)] = status.st_size
@@ -171,7 +171,7 @@ def delete_run(run: Run) -> Contents:
     """
     found = contents(run)
     try:
-        for path in found.own:
+        for path in found.files:
             remove_file(path)
         if not found.others:
             run.folder.rmdir()

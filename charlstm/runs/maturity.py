@@ -1,4 +1,4 @@
-"""Detection of models that are hardly trained, whose output is noise."""
+"""Detection of hardly trained models, whose output is close to random text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 
 FEW_STEPS = 10
 """A model with fewer optimizer steps is hardly trained."""
-_MAX_RATIO = 0.95  # of loss to unigram entropy, for a trained model
-_LOW_LOSS = 0.05  # nats: always trained, as a text of one character has no entropy
+_MAX_RATIO = 0.95  # maximum ratio of loss to unigram entropy for a trained model
+_LOW_LOSS = 0.05  # nats; a model with a lower loss is trained, whatever the entropy of the text
 MORE = "--more-minutes 5"
 """The options that train such a run further."""
 
@@ -57,7 +57,7 @@ def how_to_train_on(path: Path, meta: Mapping[str, Any]) -> str:
     folder = path.parent
     command = f"charlstm train --resume {shlex.quote(str(folder))} {MORE}"
     more = f" Train it more: {command}" if (folder / "last.npz").is_file() else ""
-    return f"this model is hardly trained ({why}): expect noise.{more}"
+    return f"this model is hardly trained ({why}); its output is close to random text.{more}"
 
 
 def _loss(progress: Mapping[str, Any]) -> float | None:

@@ -1,1 +1,1 @@
-"""Text in: sources, tokenizer, corpus and windows (numpy only)."""
+"""Reading texts (numpy only): sources, tokenizer, corpus, splits and windows."""

@@ -1,7 +1,7 @@
-"""A batch of windows, and the protocol of what makes them.
+"""A batch of windows, and the interface of all classes that make batches.
 
-`batch(epoch, index)` does not depend on earlier calls, so (epoch, index) is all that a resume
-needs.
+`batch(epoch, index)` does not depend on earlier calls, so that a run can resume from epoch and
+index.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Texts that are many documents: where one ends and the next begins.
+"""Dividing a text into many documents.
 
 Such a text is read as a stream B d1 B d2 ... B dn B of documents and boundaries. The boundary B is
-U+0000 (`charlstm.text.tokenizer.BOUNDARY`), which no text contains. So each document begins after
-a boundary and ends before one.
+U+0000 (`charlstm.text.tokenizer.BOUNDARY`), which no text contains. Each document therefore begins
+after a boundary and ends before one.
 
-A document never goes beyond its file. Blank lines at its beginning and end are left out, and so are
-documents of nothing but whitespace.
+A document never continues in the next file. Blank lines at its beginning and end are removed.
+Documents of whitespace only are omitted.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _BLANK_LINES = re.compile(r"(?:\r\n|\r|\n)(?:[^\S\r\n]*(?:\r\n|\r|\n))+")
 
 @dataclass
 class Dropped:
-    """What is found while documents are read.
+    """Counts of what reading documents omits.
 
     Attributes:
-        empty: documents of nothing but whitespace, which are left out.
-        separators: separators within files.
+        empty: number of documents of whitespace only.
+        separators: number of separators within files.
     """
 
     empty: int = 0
@@ -41,15 +41,15 @@ class Dropped:
 def read_stream(
     sources: Sequence[Source], config: TextConfig, found: Dropped | None = None
 ) -> Iterator[str]:
-    """The text as it is encoded: of documents, with their boundaries.
+    """The text to encode; a text of documents has boundaries.
 
     Args:
         sources: the sources.
-        config: how to read them, and what a document is.
+        config: how to read and divide them.
         found: receives counts.
 
     Yields:
-        Chunks of `read_text` where the text is no documents, otherwise chunks of the stream.
+        Chunks of the stream of documents, or of `read_text` if the text is not divided.
 
     Raises:
         SourceError, ConfigError: as for `read_text`.
@@ -89,10 +89,10 @@ def stream_of(text: str, config: TextConfig) -> str:
 
 
 class _Cutter:
-    """Cuts one source into documents, each followed by a boundary.
+    """Divides one source into documents, each followed by a boundary.
 
     Args:
-        documents: what a document is, as configured.
+        documents: the value of `--documents`.
         found: receives counts.
     """
 
@@ -122,7 +122,7 @@ class _Cutter:
         self._found.separators += len(ended)
         parts = []
         for number, piece in enumerate(ended):
-            if number == 1 and self._is_lines:  # nothing is left out of lines but whole ones
+            if number == 1 and self._is_lines:  # lines are omitted only as a whole
                 lines = [line for line in ended[1:] if line and not line.isspace()]
                 self._found.empty += len(ended) - 1 - len(lines)
                 parts += [line + BOUNDARY for line in lines]
@@ -160,7 +160,7 @@ class _Cutter:
 
 
 def _splitter(documents: str) -> tuple[Callable[[str], list[str]], Callable[[str], int]]:
-    """Functions: text -> the pieces between separators, and how much of its end to hold back."""
+    """Two functions of a text: the pieces between separators, and the length to hold back."""
     if documents == "file":
         return lambda text: [text], lambda text: 0
     if documents == "line":
@@ -170,7 +170,7 @@ def _splitter(documents: str) -> tuple[Callable[[str], list[str]], Callable[[str
     separator = separator_of(documents)
 
     def held(text: str) -> int:
-        """What is too short for another separator."""
+        """The length of the end of a text in which a separator may begin."""
         pieces = text.split(separator)  # from the left, as one may overlap the next
         return min(len(separator) - 1, len(pieces[-1]))
 

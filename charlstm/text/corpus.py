@@ -50,7 +50,7 @@ class Corpus:
         sha256: digest of the joined text in UTF-8, after converting line endings.
         rare: characters read as the replacement character, with their counts.
         split: which characters are held out.
-        empty: documents of nothing but whitespace, which are left out; None: not counted.
+        empty: number of documents of whitespace only, which are omitted; None: not counted.
         mapping: the memory map of `ids`, if any.
         path: the mapped file, if it has a name.
     """
@@ -77,7 +77,7 @@ class Corpus:
 
     @cached_property
     def has_other_tail(self) -> bool:
-        """Whether the tail is held out and is another kind of text than the rest."""
+        """Whether the tail is held out and differs from the rest (see `charlstm.text.shift`)."""
         held = len(self.val) + len(self.test)
         return self.split.method == "tail" and is_other_tail(self.ids, len(self.tokenizer), held)
 
@@ -180,7 +180,7 @@ def load_corpus(
 def make_split(
     ids: Ids, vocab_size: int, config: TextConfig, recorded: SplitMaker | None = None
 ) -> Split | DocumentSplit:
-    """The recorded split of a text; without one, the split that the configuration asks for."""
+    """The recorded split of a text; without a record, the configured split."""
     if recorded is not None:
         return recorded(ids)
     fractions = (config.val_fraction, config.test_fraction)

@@ -1,9 +1,9 @@
-"""Which documents of a text are held out for validation and for the test.
+"""Splits of a text of documents into training, validation and test part.
 
-The documents are put into a pseudo-random order that depends on their number alone. Of this order,
-the validation part takes documents as long as it stays within its fraction of the text, then the
-test part. A document that is larger than the whole part is passed over; where all are, the part is
-the shortest document. At least one document is left for training.
+The documents are put into a pseudo-random order that depends only on their number. In this order,
+documents are assigned to the validation part until its fraction of the text is reached, then to the
+test part. A document that is larger than the whole part is skipped. If all documents are, the part
+is the shortest document. At least one document remains for training.
 
 A checkpoint records the numbers of documents and a digest of the held-out ranges, which the rule
 reproduces from the text.
@@ -32,7 +32,7 @@ _KEY = 0x5EED_D0C5  # of the order
 
 @dataclass(frozen=True)
 class DocumentRecord:
-    """What a checkpoint records of a split by documents.
+    """The record of a split by documents in a checkpoint.
 
     Attributes:
         documents: number of documents of the text.
@@ -103,7 +103,7 @@ class DocumentSplit:
 
     @cached_property
     def record(self) -> DocumentRecord:
-        """What a checkpoint records."""
+        """The record for a checkpoint."""
         held_out = np.concatenate([self.val.spans, self.test.spans]).astype("<i8")
         count = len(self.train.spans) + len(held_out)
         return DocumentRecord(
@@ -124,10 +124,10 @@ def document_split(
     Args:
         ids: the stream, shape (num_chars,).
         val_fraction, test_fraction: of the text's characters.
-        recorded: what a checkpoint records of it; None: nothing.
+        recorded: the record in a checkpoint; None: no record.
 
     Raises:
-        CorpusError: the split differs from what is recorded.
+        CorpusError: the split differs from the record.
     """
     whole = DocumentPart.of_stream(ids)
     lengths = whole.lengths - 1
@@ -152,10 +152,10 @@ def _chosen(
     """The documents of one part.
 
     Args:
-        order: the documents that are free, (N,), in the order in which they are taken.
-        lengths: of all documents.
-        room: characters of the part.
-        is_wanted: whether there is to be such a part.
+        order: the unassigned documents, (N,), in the order of assignment.
+        lengths: lengths of all documents.
+        room: maximum number of characters of the part.
+        is_wanted: whether the part has a fraction above 0.
     """
     fitting = order[lengths[order] <= room]
     count = int(np.searchsorted(np.cumsum(lengths[fitting]), room, side="right"))

@@ -1,8 +1,8 @@
 """Batches of packed documents (see `charlstm.text.document_part`).
 
-In each epoch the documents are put into another order, one after the other, B d1 B d2 ... B dn B.
-Windows are cut from this sequence, and a stream starts from a zero state wherever it reads a
-boundary. The order is a pseudo-random permutation, so any batch can be made without those before.
+In each epoch the documents are concatenated in another order, B d1 B d2 ... B dn B. Windows are
+parts of this sequence, and a stream starts from the zero state at each boundary. The order is a
+pseudo-random permutation, so that any batch can be made without the previous ones.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class _Sequence:
 
     Args:
         part: the documents.
-        seed: of the orders.
+        seed: seed of the orders.
 
     Attributes:
-        size: number of characters, each document's end included.
-        longest: of the longest document, its end included.
+        size: number of characters, including the end of each document.
+        longest: length of the longest document, including its end.
     """
 
     def __init__(self, part: DocumentPart, seed: int) -> None:
@@ -45,7 +45,7 @@ class _Sequence:
         self._first = np.zeros(len(self._starts) + 1, dtype=np.int64)
 
     def begins(self, epoch: int) -> NDArray[np.int64]:
-        """Where each document of an epoch begins, in its order, and `size`: (D + 1,)."""
+        """Positions where the documents of an epoch begin, in order, and `size`: (D + 1,)."""
         if epoch != self._epoch:
             self._key = int(seeded_rng(self._seed, epoch).integers(2**63))
             count, done = len(self._starts), 0
@@ -61,19 +61,19 @@ class _Sequence:
         count = len(self._starts)
         return shuffle(numbers.astype(np.uint64), count, self._key).astype(np.int64)
 
-    def read(self, epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Ids at places of the sequence, 0 to `size`; place `size` is the last document's end."""
+    def read(self, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ids at positions 0 to `size` of the sequence; `size` is the end of the last document."""
         begins = self.begins(epoch)
-        flat = places.ravel()
+        flat = positions.ravel()
         numbers = np.minimum(np.searchsorted(begins, flat, side="right"), len(begins) - 1) - 1
         present, which = np.unique(numbers, return_inverse=True)
         shift = self._starts[self._document(present)] - begins[present]
         ids: NDArray[np.int64] = self._ids[flat + shift[which]].astype(np.int64)
-        return ids.reshape(places.shape)
+        return ids.reshape(positions.shape)
 
 
 def fit_documents(part: DocumentPart, config: WindowConfig) -> WindowConfig:
-    """Reduce window length and batch size to fit documents: each stream has a window at least."""
+    """Reduce window length and batch size so that each stream has at least one window."""
     maxlen = min(config.maxlen, part.predictions)
     room = part.predictions // maxlen
     if config.stateless:
@@ -84,13 +84,13 @@ def fit_documents(part: DocumentPart, config: WindowConfig) -> WindowConfig:
 def _batch(
     sequence: _Sequence,
     epoch: int,
-    places: NDArray[np.int64],
+    positions: NDArray[np.int64],
     *,
     fresh: bool,
     reset: NDArray[np.bool_] | None = None,
 ) -> Batch:
-    """The batch at places (T + 1, B) of an epoch's sequence."""
-    window = sequence.read(epoch, places)
+    """The batch at positions (T + 1, B) of the sequence of an epoch."""
+    window = sequence.read(epoch, positions)
     inputs = window[:-1]
     return Batch(inputs, window[1:], fresh=fresh, reset=reset, starts=inputs == BOUNDARY_ID)
 
@@ -98,16 +98,16 @@ def _batch(
 class PackedDocuments:
     """B parallel streams of whole documents in windows with carried state.
 
-    Each stream begins with the first document that begins near its share of the sequence, or within
-    a document where it is a long one. Up to B times the length of a window and a document are not
-    used in an epoch.
+    The sequence is divided into B sections of equal length. Each stream begins with the first
+    document that begins near the start of its section, or within a long document. Up to B times the
+    length of a window and a document are not used in an epoch.
 
     Args:
         part: the documents.
         maxlen: T.
         batch_size: B.
-        seed: of the orders and random resets.
-        reset: fraction of windows that start from a zero state in addition.
+        seed: seed of the orders and random resets.
+        reset: fraction of windows that also start from the zero state.
     """
 
     def __init__(
@@ -118,10 +118,11 @@ class PackedDocuments:
         self._seed = seed
         self._reset = reset
         stream = self._sequence.size // batch_size
-        # How far a stream may begin behind its share; its windows end before the next share.
+        # Maximum distance of a stream's start from its section's start. The stream's windows end
+        # before the next section.
         self._slack = max(0, min(self._sequence.longest, maxlen, stream - maxlen))
         self._batches = (stream - self._slack) // maxlen
-        self._shares = np.arange(batch_size) * stream
+        self._sections = np.arange(batch_size) * stream
         self._within = np.arange(maxlen + 1)[:, None]
 
     @property
@@ -130,14 +131,14 @@ class PackedDocuments:
 
     def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
         begins = self._sequence.begins(epoch)
-        nearest = begins[np.searchsorted(begins, self._shares)]
-        first = np.where(nearest - self._shares <= self._slack, nearest, self._shares)
+        nearest = begins[np.searchsorted(begins, self._sections)]
+        first = np.where(nearest - self._sections <= self._slack, nearest, self._sections)
         reset = None
         if self._reset:
             draws = seeded_rng(self._seed, epoch, index).random(len(first))
             reset = draws < self._reset
-        places = first[None, :] + index * self._maxlen + self._within  # (T + 1, B)
-        return _batch(self._sequence, epoch, places, fresh=index == 0, reset=reset)
+        positions = first[None, :] + index * self._maxlen + self._within  # (T + 1, B)
+        return _batch(self._sequence, epoch, positions, fresh=index == 0, reset=reset)
 
 
 class ShuffledDocumentWindows:
@@ -160,7 +161,7 @@ class ShuffledDocumentWindows:
     def batch(self, epoch: int, index: int) -> Batch:  # noqa: D102
         first = index * self._batch_size
         numbers = np.arange(first, min(first + self._batch_size, self._windows), dtype=np.uint64)
-        # Another key than the order's of the documents.
+        # A key other than that of the order of documents.
         key = int(seeded_rng(self._seed, epoch, 1).integers(2**63))
         starts = shuffle(numbers, self._windows, key).astype(np.int64) * self._step
         return _batch(self._sequence, epoch, starts[None, :] + self._within, fresh=True)

@@ -45,8 +45,8 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
     yield from _markup(sources, config)
     if config.documents == "auto" and (count := _lines_alone(sources, config)):
         yield (
-            f"the text looks like {count:,} short documents, one a line: --documents line trains "
-            "on each by itself. --documents none hides this notice."
+            f"the text looks like {count:,} short documents, one per line. --documents line trains "
+            "on them as separate documents; --documents none hides this notice."
         )
     if misread := [source for source in sources if _is_utf_8(source, config)]:
         yield (
@@ -60,7 +60,7 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
         windows = _WINDOWS.get(encoding_named(config.encoding), "")
         if windows == "cp1252" and _UNDEFINED_IN_CP1252.intersection(found):
             windows = ""
-        yield f"the text contains control characters ({shown}), and so will samples. " + (
+        yield f"the text contains control characters ({shown}), which samples also have. " + (
             f"These are quotes and dashes in Windows text: give --encoding {windows} instead."
             if windows
             else "Another --encoding may be correct."

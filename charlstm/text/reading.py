@@ -49,9 +49,9 @@ def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
         except SourceError as error:
             if not source.within:
                 raise
-            leave_out = f"--exclude {shlex.quote(escape(source.within))} leaves it out."
+            skip = f"--exclude {shlex.quote(escape(source.within))} skips it."
             between = " Or " if "\n" in str(error) else "\n"
-            raise SourceError(f"{error}{between}{leave_out}") from error
+            raise SourceError(f"{error}{between}{skip}") from error
         if last and last not in "\n\r":
             yield "\n"
 

@@ -24,7 +24,7 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that a product can be inverte
 Hashes = NDArray[np.uint64]
 
 
-def repeated_share(train: Part, val: Part) -> float:
+def repeated_fraction(train: Part, val: Part) -> float:
     """The fraction of `val` that also occurs in `train`.
 
     `val` is cut into passages of `PASSAGE` characters, each of which is searched in `train`. Only
@@ -35,8 +35,8 @@ def repeated_share(train: Part, val: Part) -> float:
         val: the validation part.
 
     Returns:
-        0 to 1; 0 if no segment of `val` has a passage. For documents: the fraction of `val` that
-        is documents which `train` also has.
+        0 to 1; 0 if no segment of `val` has a passage. For documents: the fraction of `val` in
+        documents that `train` also has.
     """
     if isinstance(train, DocumentPart) and isinstance(val, DocumentPart):
         return _repeated_documents(train, val)
@@ -54,7 +54,7 @@ def repeated_share(train: Part, val: Part) -> float:
 
 
 def _repeated_documents(train: DocumentPart, val: DocumentPart) -> float:
-    """The fraction of `val` that is documents which `train` also has; both may be shortened."""
+    """The fraction of `val` in documents that `train` also has; both may be shortened."""
     if not len(val.spans) or not len(train.spans):
         return 0.0
     sought = val.shortened(_MOST_CHARS)

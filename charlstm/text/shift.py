@@ -1,22 +1,22 @@
-"""Whether the tail of a text is another kind of text than the rest.
+"""Detection of a distribution shift: whether the tail of a text differs from the rest.
 
-Two statistics on n-grams of characters. Each is measured on evenly spaced samples, so that the
-work does not grow with the text; nothing is random.
+It uses two statistics on n-grams of characters. Each is measured on evenly spaced samples, so that
+the time does not depend on the length of the text. The samples are not random.
 
 1. Novelty, in nats per character. An n-gram model of the rest predicts one half of a stretch (every
    other block of it), with and without the counts of its other half:
 
        novelty = H(half | rest) - H(half | rest + other half)
 
-   It is about 0 where the rest is the same kind of text. It is computed for the tail and for
-   stretches of the same length elsewhere, which show how much the text varies anyway. Where most of
-   them are novel, the order of the text has a meaning, as in a sorted list.
+   It is about 0 if the rest is the same kind of text. It is computed for the tail and for stretches
+   of the same length elsewhere, which show how much the text varies. If most of them are novel, the
+   order of the text has a meaning, as in a sorted list.
 
 2. A change. The text is cut into equal stretches, each of which has a vector of the square roots of
    its bigrams' frequencies. The pseudo-F statistic compares the variation between the stretches
    before and after a cut with that within them (Anderson 2001, "A new method for non-parametric
-   multivariate analysis of variance"). It is large for two books in a row, where the tail is not
-   novel, but is of the second book only.
+   multivariate analysis of variance"). It is large for two concatenated books, whose tail is not
+   novel, but belongs to the second book only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from charlstm.text.tokenizer import Ids
 
 NOVEL = 0.3
-"""Novelty of the tail, in nats per character, from which it is another kind of text, if no other
+"""Novelty of the tail, in nats per character, from which it differs from the rest, if no other
 stretch is as novel."""
 SORTED = 0.25
 """Median novelty of other stretches, from which the order of the whole text has a meaning."""
@@ -73,7 +73,7 @@ class Shift:
 
     @property
     def is_large(self) -> bool:
-        """Whether the tail is another kind of text."""
+        """Whether the tail differs from the rest."""
         unusual = self.novelty > max(self.elsewhere, default=0.0)
         is_sorted = bool(self.elsewhere) and float(np.median(self.elsewhere)) >= SORTED
         change = self.change if 1 - self.position <= _MAJORITY else 0.0
@@ -104,7 +104,7 @@ def measure_shift(ids: Ids, vocab_size: int, tail: int) -> Shift | None:
 
 
 def is_other_tail(ids: Ids, vocab_size: int, tail: int) -> bool:
-    """Whether the tail is another kind of text than the rest; arguments as for `measure_shift`."""
+    """Whether the tail differs from the rest; arguments as for `measure_shift`."""
     shift = measure_shift(ids, vocab_size, tail)
     return shift is not None and shift.is_large
 

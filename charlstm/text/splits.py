@@ -1,7 +1,7 @@
-"""Which characters of a text are held out for validation and for the test.
+"""Splits of a text into training, validation and test part.
 
 A split is a pure function of the text's length and the fractions, and for `auto` of its ids. A
-checkpoint records the ranges, so that a resumed run and `eval` do not depend on how they were made.
+checkpoint records the ranges, so that a resumed run and `eval` do not depend on this function.
 
 - tail: the last part of the text, the test part after the validation part.
 - blocks: blocks of equal length with equal distances, of which some are for validation and some

@@ -109,15 +109,15 @@ class SegmentedWindows:
 
     A window lies within a segment. A stream that goes on to the next segment starts there from a
     zero state. In each epoch, the windows of a segment start at a random offset that does not
-    reduce their number, and other windows are left out where B does not divide the number of
-    windows. Segments that are shorter than a window are not used.
+    reduce their number. If B does not divide the number of windows, some windows are not used, not
+    the same ones in each epoch. Segments shorter than a window are not used.
 
     Args:
         part: the training part.
         maxlen: T.
         batch_size: B, at most the number of windows.
-        seed: of the offsets and random resets.
-        reset: fraction of windows that start from a zero state in addition.
+        seed: seed of the offsets and random resets.
+        reset: fraction of windows that also start from the zero state.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ from charlstm.text.entropy import unigram_nats
 from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary, without_effect
 from charlstm.text.folders import details as folder_details
 from charlstm.text.hints import hints
-from charlstm.text.repetition import repeated_share
+from charlstm.text.repetition import repeated_fraction
 from charlstm.text.sources import Source, find_sources
 from charlstm.text.splits import Split
 from charlstm.text.windows import fit
@@ -259,7 +259,7 @@ def _choose(
     speed = 0.0
     if by_speed:
         speed = speed_of(reference(config.train), len(corpus.tokenizer), device)
-    repeated = repeated_share(corpus.train, corpus.val)
+    repeated = repeated_fraction(corpus.train, corpus.val)
     corpus.release()
     left = max(1.0, begun + seconds - time.monotonic())
     compiled = config.train.kernel == "compiled"

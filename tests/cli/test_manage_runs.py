@@ -275,7 +275,7 @@ def test_a_delete_that_was_cut_off_can_be_repeated(
 ) -> None:
     """While a file of the run is left, it is still a run."""
     run = find_run("piped", runs)
-    total = len(contents(run).own)
+    total = len(contents(run).files)
     real, allowed = os.unlink, [0]
 
     def unlink(path: Any, *arguments: Any, **keywords: Any) -> None:
@@ -287,7 +287,7 @@ def test_a_delete_that_was_cut_off_can_be_repeated(
     monkeypatch.setattr(os, "unlink", unlink)
     assert total > 3
     for left in range(total, 0, -1):
-        assert len(contents(run).own) == left
+        assert len(contents(run).files) == left
         assert find_run("piped", runs) == run
         allowed[0] = 1
         if left > 1:

@@ -15,7 +15,7 @@ from charlstm.errors import CorpusError
 from charlstm.text import document_windows
 from charlstm.text.document_part import DocumentPart
 from charlstm.text.document_splits import DocumentRecord, DocumentSplit, document_split
-from charlstm.text.repetition import repeated_share
+from charlstm.text.repetition import repeated_fraction
 from charlstm.text.windows import fit, make_windows
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
@@ -239,8 +239,8 @@ def test_repeated_documents() -> None:
     ids = np.array([0, 1, 2, 0, 3, 0, 1, 2, 0, 2, 1, 0, 1, 0], dtype=np.uint8)
     whole = DocumentPart.of_stream(ids)
     train, val = DocumentPart(ids, whole.spans[[0, 1]]), DocumentPart(ids, whole.spans[[2, 3, 4]])
-    assert repeated_share(train, val) == pytest.approx(3 / 8)  # one of three, 3 of 8 characters
-    assert repeated_share(train, DocumentPart(ids, whole.spans[:0])) == 0.0
+    assert repeated_fraction(train, val) == pytest.approx(3 / 8)  # one of three, 3 of 8 characters
+    assert repeated_fraction(train, DocumentPart(ids, whole.spans[:0])) == 0.0
     split = document_split(stream([3] * 500), 0.1, 0.0)
     assert isinstance(split, DocumentSplit)
-    assert repeated_share(split.train, split.val) == 0.0  # every document is its own
+    assert repeated_fraction(split.train, split.val) == 0.0  # every document is its own

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from charlstm.text import repetition
 from charlstm.text.parts import Part
-from charlstm.text.repetition import PASSAGE, repeated_share
+from charlstm.text.repetition import PASSAGE, repeated_fraction
 from charlstm.text.tokenizer import Ids
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ def ids(count: int, kinds: int = 60, dtype: type = np.uint8) -> Ids:
 
 
 def share(train: Ids, val: Ids) -> float:
-    return repeated_share(Part.whole(train), Part.whole(val))
+    return repeated_fraction(Part.whole(train), Part.whole(val))
 
 
 def by_looking(train: Ids, val: Ids) -> float:
