@@ -79,7 +79,7 @@ def command(
     documents = {"documents": len(part.spans)} if isinstance(part, DocumentPart) else {}
     # Before scoring, so that an unsupported model is reported at once.
     reader = None if how is None else dynamic_reader(model, how)
-    with _overflow_allowed(), counting(len(part), "scoring") as progress:
+    with _overflow_allowed(), counting(len(part), "evaluating") as progress:
         score = model.score_ids(part, cold_window=config.cold_window, progress=progress)
     # A bidirectional model gives a pseudo-likelihood, which is named differently.
     kind = "pseudo_" if model.is_bidirectional else ""
@@ -94,7 +94,7 @@ def command(
         "unknown_characters": sum(left_out.values()) + sum(mapped.values()),
     }
     if reader is not None:
-        with counting(len(part), "scoring with --dynamic") as progress:
+        with counting(len(part), "evaluating with --dynamic") as progress:
             adapted = reader.score(part, progress)
         record |= _figures(adapted, "dynamic_")
     say_unknown(left_out, unknown)
@@ -189,7 +189,7 @@ def _read(
     config: TextConfig,
     unknown: str,
 ) -> tuple[Part, str, Counter[str], Counter[tuple[str, str]]]:
-    """What is to be scored.
+    """The text to evaluate on.
 
     Args:
         model, path, checkpoint: the model.

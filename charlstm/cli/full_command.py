@@ -1,4 +1,4 @@
-"""Command lines that repeat a run."""
+"""The full command of a run: a command line that repeats it."""
 
 from __future__ import annotations
 

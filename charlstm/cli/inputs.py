@@ -162,12 +162,12 @@ def read_given(
     Args:
         texts: reads as the model's text was read.
         parts: the texts.
-        unknown: what is done with unknown characters.
-        before: what comes before each but the first.
+        unknown: handling of unknown characters.
+        before: the text before each part but the first.
 
     Raises:
-        UnknownCharacterError: under `map`, nothing stands for a character; its position counts
-            from the first part's beginning, with what comes between the parts.
+        UnknownCharacterError: under `map`, a character has no equivalent. Its position counts from
+            the beginning of the first part and includes `before`.
     """
     read: list[str] = []
     left_out, mapped = Counter[str](), Counter[tuple[str, str]]()

@@ -213,8 +213,8 @@ class View:
                 self._line(_evaluated(event, self._trainer.config.train))
             case "DecayedEarly":
                 self._line(
-                    f"validation loss rises: back to the weights of step {event.best_step:,}; the "
-                    f"learning rate falls to 0 and the run ends at {event.until:.0%} of its length"
+                    f"overfitting: weights of step {event.best_step:,} restored; the learning rate "
+                    f"decays to 0, and the run ends at {event.until:.0%} of its length"
                 )
             case "Previewed":
                 self._line(f"--- step {event.step:,} ---\n{event.text}\n---")

@@ -194,16 +194,16 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         )
     say(line)
     if not progress.step and train.minutes:
-        say("the set-up used all of the time budget")
+        say("the set-up used up the time budget")
     why = _hardly_trained(trainer)
     if why:
-        say(f"hardly trained: {why}. Its output would be noise.")
+        say(f"hardly trained: {why}. Its output is close to random text.")
     if judged := _verdict(trainer, reason):
         say(judged)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
-            f"evaluations used only {_evaluated(trainer)} of the validation part. To use all of "
-            f"it: charlstm eval {folder}"
+            f"evaluated on {_evaluated(trainer)} of the validation part only, to save time. To "
+            f"evaluate on all of it: charlstm eval {folder}"
         )
     if not why:
         both = trainer.config.model.direction == "both"

@@ -14,7 +14,7 @@ class Screen:
         self.encoding = sys.stderr.encoding or "utf-8"
 
     def write(self, text: str) -> None:
-        """Write text; a terminal that is closed is left alone from then on."""
+        """Write text; after the terminal is closed, discard it."""
         try:
             sys.stderr.write(text)
         except OSError:

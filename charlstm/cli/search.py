@@ -118,7 +118,7 @@ def _run(plan: Any, control: Control, say: Any, quiet: bool) -> tuple[Search, Se
 
 
 def _say_stopped(config: SearchConfig) -> None:
-    words = "stopped, everything saved. The same command continues"
+    words = "stopped; everything is saved. To continue, run the same command"
     if config.storage is not None:  # whose URL may have a password
         output.say(f"{words}.")
         return

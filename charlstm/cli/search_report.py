@@ -18,7 +18,7 @@ _NOT_SHOWN = ("seed", "sample_every", "threads")
 
 
 def report(search: Search, result: SearchResult, say: Any) -> None:
-    """Report the winner, how sure it is, what mattered, and the commands that use it."""
+    """Report the winner, its confidence, the importance of options, and commands to use it."""
     verdict, winner = result.verdict, result.winner
     if verdict is None:
         say(f"trial {winner.number} is the best; no trial was trained with other seeds")
@@ -32,12 +32,12 @@ def report(search: Search, result: SearchResult, say: Any) -> None:
         shown = ", ".join(
             f"{_flag(name)} {part:.0%}" for name, part in result.importances.items() if part >= 0.01
         )
-        say(f"what mattered: {shown}")
+        say(f"importance of options: {shown}")
     if result.test is not None:
         times = "once" if result.test.readings == 1 else f"{result.test.readings} times"
         say(
             f"test part: {result.test.nats:.4f} nats, {result.test.nats / math.log(2):.4f} "
-            f"bits/char ({result.test.run}); this search has read it {times}"
+            f"bits/char ({result.test.run}); evaluated {times} in this search"
         )
     say(f"full command: {command_of(search, result)}")
     run, folder = shlex.quote(str(result.run)), shlex.quote(str(search.plan.folder))

@@ -57,8 +57,8 @@ class SearchView:
         number = "trials" if math.isinf(planned) else counted(int(planned), "trial")
         doing = "continued" if search.continues else "begun"
         self._line(
-            f"search {doing} in {search.plan.folder}: {number} of {budget} each, then "
-            "the best three and the automatic choice with two other seeds"
+            f"search {doing} in {search.plan.folder}: {number} of {budget} each; then the best "
+            "three and the automatic choice are trained with two other seeds"
         )
         tried = ", ".join(f"{_name(one.name)} {shown_dimension(one)}"
                           for one in record.space.dimensions)  # fmt: skip
@@ -85,7 +85,7 @@ class SearchView:
             case Began(row, resumed):
                 self._running[row.run] = 0.0
                 if resumed:
-                    self._line(f"{row.run} is resumed where it was interrupted")
+                    self._line(f"{row.run} is resumed")
             case Moved():
                 self.moved(event)
             case Noticed(text):

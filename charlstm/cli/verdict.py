@@ -31,8 +31,8 @@ def verdict(
         units: hidden size of the model.
         length: what limits the run: minutes or epochs.
         ended: whether the run is complete; otherwise there is no advice.
-        other_tail: says whether the validation part is the end of the text, and another kind of
-            text than the rest; called if the validation loss is high.
+        other_tail: whether the validation part is the end of the text and differs from the rest;
+            called only if the validation loss is high.
     """
     known = [(entry, nats) for entry in history if (nats := lower_nats(entry)) is not None]
     if not known:
@@ -50,7 +50,7 @@ def verdict(
 
 
 def _tail_advice(known: Sequence[tuple[Entry, float]]) -> str:
-    """Advice if the end of the text is another kind; empty if the validation loss is not high."""
+    """Advice if the end of the text differs; empty if the validation loss is not high."""
     (last, end), (best, least) = known[-1], min(known, key=lambda pair: pair[1])
     train, before = last["train_nats"], best["train_nats"]
     unstable = train is not None and before is not None and train - before > _UNSTABLE
@@ -61,8 +61,8 @@ def _tail_advice(known: Sequence[tuple[Entry, float]]) -> str:
     else:
         return ""
     return (
-        f"The validation part, the end of the text, is another kind of text than the rest: {high}."
-        "\nA new run with --split blocks holds out blocks spread over the text."
+        f"The end of the text, the validation part, differs from the rest: {high}.\n"
+        "For a new run, --split blocks holds out blocks spread over the text."
     )
 
 

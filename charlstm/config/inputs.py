@@ -60,4 +60,4 @@ class PromptConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.prompt is not None and self.prompt_file is not None:
-            raise ConfigError("give --prompt or --prompt-file, not both.")
+            raise ConfigError("--prompt and --prompt-file contradict each other: omit one.")

@@ -28,5 +28,5 @@ class OutputConfig(Section):
         None,
         "Text after each sample of -n N.",
         group="Output",
-        shown_default="a newline, or on a terminal a heading before each",
+        shown_default="a newline; on a terminal, each sample has a heading",
     )

@@ -11,7 +11,7 @@ _MINUTES = Range(0, 1e6)
 NOT_FOR_TRIALS = frozenset(
     ("minutes", "epochs", "stop_after", "patience", "seed", "processes", "sample_every")
 )
-"""Fields of a training run that a search settles itself."""
+"""Fields of a training run that a search sets itself."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class SearchConfig(Section):
     tries: tuple[str, ...] = option(
         (),
         "Values to try for an option: NAME=A,B,C or NAME=LOW..HIGH, with :log for a logarithmic "
-        "scale (repeatable; default: learning rate, batch size, window length, units, layers, "
-        "cell, dropouts and decay around the automatic choice).",
+        "scale (repeatable; default: values around the automatic choice of learning rate, batch "
+        "size, window length, units, layers, cell, dropouts and decay).",
         group="Search",
         flag="--try",
     )
@@ -63,8 +63,8 @@ class SearchConfig(Section):
     )
     seed: int = option(
         1,
-        "Random seed of the proposals and of the trials' training. The final runs use the two "
-        "seeds that follow.",
+        "Random seed of the proposals and of the trials' training. The final runs use the next two "
+        "seeds.",
         group="Search",
         within=Range(0, 2**31 - 3),
     )
@@ -77,7 +77,7 @@ class SearchConfig(Section):
     )
     jobs: int = option(
         1,
-        "Number of local processes that train trials; each gets its part of the processors.",
+        "Number of local processes that train trials; the processors are divided among them.",
         group="Search",
         within=Range(1, 1024),
     )
@@ -98,7 +98,7 @@ class SearchConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.trial_minutes and self.trial_epochs:
-            raise ConfigError("--trial-minutes and --trial-epochs are both budgets: give one.")
+            raise ConfigError("--trial-minutes and --trial-epochs contradict each other: omit one.")
         if self.prune and not self.is_in_epochs:
             raise ConfigError(
                 "--prune compares trials after equal numbers of epochs: give --trial-epochs, "

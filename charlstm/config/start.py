@@ -16,8 +16,8 @@ class StartConfig(Section):
     )
     recipe: str | None = option(
         None,
-        "Use the settings of: tutorial, keras, char-rnn, torch-rnn, stacked50, stacked128. Other "
-        "options take precedence.",
+        "Use the settings of a known program or model: tutorial, keras, char-rnn, torch-rnn, "
+        "stacked50, stacked128. Other options take precedence.",
         group="Start",
         metavar="NAME",
     )

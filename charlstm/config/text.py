@@ -10,7 +10,7 @@ from charlstm.config.fields import COUNT, FRACTION, Section, option
 from charlstm.errors import ConfigError
 
 DOCUMENT_KINDS = ("line", "blank-line", "file")
-"""Words for what a document is; any other is a separator."""
+"""Values of `--documents` with a meaning; any other value is a separator."""
 SPLITS = ("auto", "tail", "blocks")
 
 
@@ -53,18 +53,18 @@ class TextConfig(Section):
     )
     split: str = option(
         "auto",
-        "What is held out for validation and testing: the tail of the text, or blocks spread "
-        "evenly over it; auto: the tail, unless it is another kind of text than the rest.",
+        "Part held out for validation and testing: the tail of the text, or blocks spread evenly "
+        "over it; auto: the tail, unless it differs from the rest of the text.",
         group="Text",
         choices=SPLITS,
     )
     documents: str = option(
         "auto",
         "Train on many short documents: each line, each paragraph between blank lines "
-        "(blank-line), each file, or what is between separators, given as any other text (\\n is a "
-        "newline, \\t a tab, \\\\ a backslash). Each is read from a zero state, they are shuffled "
-        "in each epoch, and whole ones are held out. none: one long text; auto: the same, with a "
-        "notice where the text looks like documents.",
+        "(blank-line), each file, or the text between separators, given as any other text (\\n is "
+        "a newline, \\t a tab, \\\\ a backslash). Each document is read from a zero state. "
+        "Documents are shuffled in each epoch, and held out as a whole. none: one long text; auto: "
+        "as none, with a notice if the text looks like documents.",
         group="Text",
         metavar="KIND",
     )
@@ -96,7 +96,7 @@ class TextConfig(Section):
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a JSON object. A single pattern is a text, as in older checkpoints."""
+        """The fields as a JSON object. A single pattern is a string, as in older checkpoints."""
         data = super().to_json()
         if len(self.glob) == 1:
             data["glob"] = self.glob[0]
@@ -113,5 +113,5 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 
 def separator_of(documents: str) -> str:
-    """The separator that a value of `--documents` gives, with its escapes read."""
+    """The separator given by a value of `--documents`, with escapes interpreted."""
     return _ESCAPE.sub(lambda found: _ESCAPED[found[1]], documents)

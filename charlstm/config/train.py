@@ -22,8 +22,8 @@ class TrainConfig(Section):
     )
     minutes: float = option(
         0.0,
-        "Time budget of the run in minutes; the learning rate decays to 0 at its end. Options that "
-        "are not given are chosen to fit (0: train for --epochs).",
+        "Time budget of the run in minutes; the learning rate decays to 0 at its end. Options not "
+        "given are chosen automatically (0: train for --epochs).",
         group="Training",
         within=Range(0, 1e6),
         on_resume=True,
@@ -71,8 +71,8 @@ class TrainConfig(Section):
     schedule: str = option(
         "linear",
         "Learning rate schedule: constant; linear (constant until --decay-after, then linear to "
-        "0); cosine (the same with a half cosine); step (multiplied by --decay-rate at epoch "
-        "--decay-after, then every --decay-every epochs).",
+        "0); cosine (constant until --decay-after, then a half cosine to 0); step (multiplied by "
+        "--decay-rate at epoch --decay-after, then every --decay-every epochs).",
         group="Optimizer",
         choices=("constant", "linear", "cosine", "step"),
     )
@@ -107,22 +107,22 @@ class TrainConfig(Section):
     )
     l1: float = option(
         0.0,
-        "L1 regularisation of matrices, for sparse weights: each step shrinks them by this times "
-        "the learning rate.",
+        "L1 regularisation of matrices, for sparse weights: each step reduces their magnitude by "
+        "this value times the learning rate.",
         group="Regularisation",
         within=Range(0, 1e6),
     )
     average: float = option(
         0.0,
-        "Average the weights over this last fraction of the run (0: never); the best checkpoint "
-        "holds the average if its validation loss is lower.",
+        "Average the weights over this last fraction of the run (0: never). The best checkpoint "
+        "has the averaged weights if their validation loss is lower.",
         group="Regularisation",
         within=FRACTION,
     )
     label_smoothing: float = option(
         0.0,
-        "Label smoothing: the probability of each target spread over all characters. Reported "
-        "losses do not include it.",
+        "Label smoothing: probability of each target that is distributed over all characters. "
+        "Reported losses do not include it.",
         group="Regularisation",
         within=FRACTION,
     )

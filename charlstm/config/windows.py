@@ -30,7 +30,7 @@ class WindowConfig(Section):
     grow: float = option(
         0.0,
         "Window-length curriculum: the fraction of the run that trains on chunks of a quarter, "
-        "then a half of a window, before whole windows. Short chunks train faster at first.",
+        "then half of a window. Short chunks train faster at first.",
         group="Windows",
         within=Range(0, 1),
         chosen=True,

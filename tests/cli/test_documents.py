@@ -122,7 +122,7 @@ def suggested(folder: Path, text: str, kind: str = "auto") -> str:
 def test_a_list_of_lines_is_reported_and_prose_is_not(folder: Path) -> None:
     names = "".join(f"{name}{number}\n" for number in range(20) for name in NAMES[:12])
     said = suggested(folder, names)
-    assert "240 short documents, one a line: --documents line" in said
+    assert "240 short documents, one per line. --documents line" in said
     for kind in ("none", "line", "blank-line"):
         assert not suggested(folder, names, kind)
     prose = "the light is low and the wind, which is from the north, has come\n" * 300

@@ -292,7 +292,11 @@ def test_eval_shows_the_progress_of_all_its_parts(
     arguments = [str(place / "play"), str(place / "some.txt"), "--dynamic"]
     evaluate.command.main(arguments, standalone_mode=False)
     shown = capsys.readouterr().err
-    for words in ("encoding: 100 characters", "scoring: 50 of", "scoring with --dynamic: 33 of"):
+    for words in (
+        "encoding: 100 characters",
+        "evaluating: 50 of",
+        "evaluating with --dynamic: 33 of",
+    ):
         assert words in shown
 
 

@@ -50,7 +50,7 @@ def test_the_tail_of_another_kind_is_told_from_overfitting(program: Program, shi
     result = program("train", shifted, "--name", "x", "--split", "tail", *QUICK)
     assert result.returncode == 0, result.stderr
     assert "blocks of about" not in result.stderr
-    assert "another kind of text than the rest: " in result.stderr
+    assert "differs from the rest: " in result.stderr
     assert "--split blocks" in result.stderr
     assert "--dropout may help" not in result.stderr
     held = json.loads(program("info", "x", "--json").stdout)["held_out"]
