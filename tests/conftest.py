@@ -10,15 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.zygote import Zygote
+from tests.zygote import Child, Zygote
 
 PLAY = Path(__file__).parent.parent / "corpora" / "lighthouse.txt"
-TINY = ["--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0"]
-TINY += ["--dropout", "0.2", "--lr", "0.008", "--precision", "float32", "--kernel", "torch"]
-"""Options of a model that trains in a moment. What probes choose depends on the machine's load."""
+TINY = ["--hidden-size", "16", "--maxlen", "8", "--batch-size", "16", "--sample-every", "0"]
+TINY += ["--dropout", "0.2", "--lr", "0.008"]
+NO_PROBES = ["--precision", "float32", "--kernel", "torch"]
+"""What else probes choose, by the machine's load: they take a second, and numba compiles first."""
+TINY += NO_PROBES
+"""Options of a model that trains in a moment."""
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,19 +62,30 @@ class Programs:
     zygote: Zygote | None = None
 
 
-def run_program(
-    *arguments: object, cwd: Path, stdin: bytes | None = None, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`charlstm ARGUMENTS` in a process of its own; warnings are errors there, too."""
+def start_program(*arguments: object, cwd: Path, **options: Any) -> Child:
+    """Start `charlstm ARGUMENTS` in a process of its own; warnings are errors there, too.
+
+    Args:
+        arguments: the command line.
+        cwd: the working directory.
+        **options: those of `Zygote.start`.
+    """
     if Programs.zygote is None:
         Programs.zygote = Zygote(Path(tempfile.mkdtemp(prefix="charlstm-tests-")))
-    file = None
-    if stdin is not None:
-        file = Programs.zygote.folder / "stdin"
-        file.write_bytes(stdin)
-    child = Programs.zygote.run(
-        *arguments, cwd=cwd, env=env or {}, stdin=None if file is None else str(file)
-    )
+    return Programs.zygote.start(*arguments, cwd=cwd, **options)
+
+
+def run_program(
+    *arguments: object, cwd: Path, stdin: bytes | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `charlstm ARGUMENTS` to its end, with `stdin` as standard input."""
+    with tempfile.NamedTemporaryFile() as file:
+        if stdin is not None:
+            file.write(stdin)
+            file.flush()
+            options["stdin"] = file.name
+        child = start_program(*arguments, cwd=cwd, **options)
+        child.wait()
     assert child.code is not None
     return subprocess.CompletedProcess(
         list(map(str, arguments)), child.code, child.output.decode(), child.errors

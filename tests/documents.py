@@ -106,7 +106,7 @@ def tiny(arguments: list[str]) -> list[str]:
     shrunk = list(arguments)
     for n, word in enumerate(arguments[:-1]):
         if word in ("--minutes", "--more-minutes"):
-            shrunk[n + 1] = "0.01"
+            shrunk[n + 1] = "0.003"
         elif word == "--size":
             shrunk[n + 1] = "tiny"
         elif word in ("-n", "--samples"):

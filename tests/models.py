@@ -40,3 +40,8 @@ def save_model(path: Path, model: LanguageModel) -> None:
     """Write a model as a checkpoint file."""
     meta = {"config": model.config.to_json(), "tokenizer": model.tokenizer.to_json()}
     save_checkpoint(path, meta, {f"model/{name}": array for name, array in model.weights.items()})
+
+
+def score_text(run: str, text: str) -> float:
+    """The nats of a text under a run's model: work for another process, which imports no torch."""
+    return LanguageModel.load(run).score(text).nats

@@ -53,6 +53,8 @@ def test_examples_run(
 ) -> None:
     copy_world(world, tmp_path)
     monkeypatch.chdir(tmp_path)
+    # As `documents.QUICK` on command lines: float32, which torch computes, without a probe.
+    monkeypatch.setattr("charlstm.training.setup.pick_precision", lambda *_: "float32")
     names: dict[str, Any] = {}
     for block in blocks(page):
         if block.language == "python":

@@ -17,6 +17,7 @@ import pytest
 
 import charlstm
 from charlstm.errors import UnknownCharacterError
+from tests.models import score_text
 
 SAMPLES: dict[str, Any] = {"str": "\u00e9", "int": 3}
 """An argument of each type that a constructor takes."""
@@ -60,15 +61,13 @@ def test_every_error_survives_pickling(kind: type[BaseException], protocol: int)
         assert getattr(other, "exit_code", None) == getattr(error, "exit_code", None)
 
 
-def score(run: str, text: str) -> float:
-    """What a worker does with a model."""
-    return charlstm.load(run).score(text).nats
-
-
 def test_an_error_in_a_worker_process_arrives_whole(trained: Path) -> None:
     run = str(trained / "checkpoints" / "play")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        failed, scored = pool.submit(score, run, "caf\u00e9"), pool.submit(score, run, "The sea")
+        failed, scored = (
+            pool.submit(score_text, run, "caf\u00e9"),
+            pool.submit(score_text, run, "The sea"),
+        )
         with pytest.raises(UnknownCharacterError) as caught:
             failed.result(timeout=60)
         assert (caught.value.character, caught.value.position) == ("\u00e9", 3)

@@ -115,7 +115,8 @@ class Zygote:
             cwd: the working directory.
             **options: `die` (function, call, after, signal), `file_limit` (bytes), `closed`
                 (descriptors), `stdin` (a path), `stdout` (a path, or "broken" for a pipe without
-                a reader), `memory_limit` (bytes above what is mapped now), `umask`, `env`.
+                a reader), `stderr` (a path), `memory_limit` (bytes above what is mapped now),
+                `umask`, `env`.
         """
         request = {"run": [str(a) for a in arguments], "cwd": str(cwd), **options}
         return Child(self, self.ask(request), self.folder)
@@ -191,7 +192,11 @@ def _child(request: dict[str, Any], folder: Path) -> None:
     targets = {
         0: os.open(request.get("stdin") or os.devnull, os.O_RDONLY),
         1: stdout,
-        2: os.open(folder / f"{os.getpid()}.err", os.O_WRONLY | os.O_CREAT, 0o600),
+        2: os.open(
+            request.get("stderr") or folder / f"{os.getpid()}.err",
+            os.O_WRONLY | os.O_CREAT | os.O_NOCTTY,
+            0o600,
+        ),
     }
     for target, source in targets.items():
         os.dup2(source, target)
@@ -226,6 +231,8 @@ def _serve(folder: Path) -> None:
 
     # What torch imports when the first optimizer is made: it takes longer than a tiny training.
     importlib.import_module("torch._dynamo")
+    with contextlib.suppress(ImportError):  # an extra, for `charlstm search`
+        importlib.import_module("optuna")
 
     replies = os.dup(1)
     for line in sys.stdin:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -368,7 +369,7 @@ def test_info_checks_what_it_shows(trained: Path, tmp_path: Path) -> None:
         ("train - <&-", 1, "standard input: it is closed"),
         ("sample --length 9 2>&-", 0, ""),
         ("sample nowhere 2>&-", 1, ""),
-        ("train play.txt --hidden-size 8 --epochs 1 --runs-dir closed 2>&-", 0, ""),
+        (f"train play.txt {shlex.join(TINY)} --epochs 1 --runs-dir closed 2>&-", 0, ""),
     ],
 )
 def test_closed_descriptors(trained: Path, shell: str, code: int, words: str) -> None:

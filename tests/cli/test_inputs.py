@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlstm.cli import evaluate, inputs, output
+from charlstm.cli import evaluate, inputs, main, output
 from charlstm.cli import progress as progress_module
 from charlstm.cli.dynamic import after_reading
 from charlstm.cli.progress import counting, reading, reading_prompt
@@ -290,7 +290,7 @@ def test_eval_shows_the_progress_of_all_its_parts(
         function = functools.partial(getattr(progress_module, name), clock=time.monotonic)
         monkeypatch.setattr(evaluate, name, function)
     arguments = [str(place / "play"), str(place / "some.txt"), "--dynamic"]
-    evaluate.command.main(arguments, standalone_mode=False)
+    evaluate.command.main(arguments, standalone_mode=False, **main.context_settings)
     shown = capsys.readouterr().err
     for words in (
         "encoding: 100 characters",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlstm.cli import main
 from charlstm.cli.runs import command as runs_command
 from charlstm.errors import RunError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
@@ -93,7 +94,9 @@ def test_listing_reads_little(runs: Path, capsysbinary: pytest.CaptureFixture[by
         for name in ("last.npz", "best.npz", "step-00000007.npz"):
             save_checkpoint(folder / name, whole.meta, large)
     before = bytes_read()
-    runs_command.main(["--json", "--runs-dir", str(runs)], standalone_mode=False)
+    runs_command.main(
+        ["--json", "--runs-dir", str(runs)], standalone_mode=False, **main.context_settings
+    )
     assert bytes_read() - before < 1_000_000
     assert capsysbinary.readouterr().out.count(b"\n") == 12
 

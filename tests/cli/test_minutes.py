@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Program, assert_clear
+from tests.conftest import NO_PROBES, TINY, Program, assert_clear
 
 
 def test_a_model_is_chosen_for_a_time(program: Program, corpus_file: Path) -> None:
+    corpus_file.write_text(corpus_file.read_text("utf-8")[:2000], "utf-8")
     common = ["--sample-every", 0, "--threads", 1, "--size", "tiny"]
-    done = program("train", corpus_file.name, "--minutes", 0.2, *common, "--json")
+    done = program("train", corpus_file.name, "--minutes", 0.05, *common, "--json")
     assert done.returncode == 0, done.stderr
-    assert "chosen for 0.2 minutes: " in done.stderr
+    assert "chosen for 0.05 minutes: " in done.stderr
     reads = r"about ([0-9.]+ million|[0-9,]+) characters, [0-9.,]+ epochs"
     assert re.search(reads, done.stderr)
     summary = json.loads(done.stdout)
@@ -32,7 +33,7 @@ def test_a_model_is_chosen_for_a_time(program: Program, corpus_file: Path) -> No
     ]
     assert configs[0] == configs[1]
     assert configs[0]["model"]["hidden_size"] == 128
-    assert configs[0]["train"]["minutes"] == 0.2
+    assert configs[0]["train"]["minutes"] == 0.05
 
 
 def test_what_is_said_in_full_runs_anywhere(program: Program, corpus_file: Path) -> None:
@@ -63,6 +64,7 @@ def test_where_all_is_given_nothing_is_said_to_be_chosen(program: Program, tmp_p
         "lr": 0.01, "weight-decay": 0,
     }  # fmt: skip
     options = [part for name, value in chosen.items() for part in (f"--{name}", value)]
+    options = [*NO_PROBES, *options]
     done = program("train", "x.txt", *options)
     assert done.returncode == 0, done.stderr
     assert "chosen for" not in done.stderr
@@ -73,17 +75,17 @@ def test_where_all_is_given_nothing_is_said_to_be_chosen(program: Program, tmp_p
 
 def test_a_run_that_ends_before_its_time_is_looked_at(program: Program, corpus_file: Path) -> None:
     """Ten times, evenly, and not once at its end."""
-    options = ["--minutes", 600, "--epochs", 200, "--hidden-size", 16, "--sample-every", 0]
-    done = program("train", corpus_file.name, *options, "--kernel", "torch")
+    corpus_file.write_text(corpus_file.read_text("utf-8")[:1000], "utf-8")
+    done = program("train", corpus_file.name, *TINY, "--minutes", 600, "--epochs", 40)
     assert done.returncode == 0, done.stderr
     history = json.loads(program("info", "--json").stdout)["history"]
     assert 4 <= len(history) <= 12, "ten or so, however fast the machine is just then"
-    assert "--more-epochs 200" in done.stderr
+    assert "--more-epochs 40" in done.stderr
     assert "too few evaluations" not in done.stderr
 
 
 def test_a_run_goes_on_with_the_time_that_is_left(program: Program, corpus_file: Path) -> None:
-    options = ["--minutes", 0.05, "--hidden-size", 16, "--sample-every", 0, "--epochs", 10**6]
+    options = [*TINY, "--minutes", 0.02, "--epochs", 10**6]
 
     def steps() -> int:
         step = json.loads(program("info", "--json").stdout)["progress"]["step"]
@@ -105,7 +107,8 @@ def test_a_run_goes_on_with_the_time_that_is_left(program: Program, corpus_file:
 
 def test_without_minutes_a_default_is_stated(program: Program, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("the light is low and the wind is from the north\n" * 9)
-    done = program("train", "x.txt", "--size", "tiny", "--maxlen", 8, "--sample-every", 0)
+    options = ["--size", "tiny", "--maxlen", 8, "--sample-every", 0, "--stop-after", 1]
+    done = program("train", "x.txt", *options)
     assert done.returncode == 0, done.stderr
     assert "chosen for 5 minutes, the default" in done.stderr
     train = json.loads(program("info", "--json").stdout)["config"]["train"]

@@ -34,7 +34,7 @@ def offered(errors: str) -> list[str]:
     ("options", "why"),
     [
         (["--epochs", 2], "finished"),
-        (["--minutes", 0.1, "--epochs", 10**6], "finished"),
+        (["--minutes", 0.02, "--epochs", 10**6], "finished"),
         (["--minutes", 600, "--epochs", 1, "--eval-every", 30], "finished"),
         (["--epochs", 60, "--patience", 1, "--lr", 2.0], "patience"),
         (["--minutes", 0.0001, "--epochs", 60], "finished"),

@@ -8,10 +8,7 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 import termios
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,16 @@ import numpy as np
 import pytest
 
 from charlstm.format.checkpoint import load_checkpoint
-from tests.conftest import TINY, Program, assert_clear, names, read_terminal
+from tests.conftest import (
+    NO_PROBES,
+    TINY,
+    Program,
+    assert_clear,
+    names,
+    read_terminal,
+    start_program,
+)
+from tests.zygote import wait_until
 
 
 def losses(run: Path) -> list[tuple[Any, ...]]:
@@ -83,6 +89,7 @@ def test_ten_epochs_and_ten_more_equal_twenty(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "checkpoints"
+    corpus_file.write_text(corpus_file.read_text("utf-8")[:2000], "utf-8")
     common = [corpus_file.name, *TINY, "--epochs", 20]
     assert program("train", *common, "--name", "whole").returncode == 0
     assert program("train", *common, "--name", "half", "--stop-after", 10).returncode == 0
@@ -101,33 +108,16 @@ def test_more_epochs_under_a_constant_schedule(
     assert_same_run(tmp_path / "checkpoints/whole", tmp_path / "checkpoints/half")
 
 
-def begin(folder: Path, *arguments: object, **keywords: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "charlstm", *map(str, arguments)],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        **keywords,
-    )
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_a_terminal_gets_a_bar(corpus_file: Path, tmp_path: Path) -> None:
     primary, secondary = pty.openpty()
     termios.tcsetwinsize(secondary, (24, 80))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "charlstm", "train", corpus_file.name, *TINY, "--epochs", "2"],
-        cwd=tmp_path, stderr=secondary, env={**os.environ, "TERM": "xterm"},
+    child = start_program(
+        "train", corpus_file.name, *TINY, "--epochs", 2,
+        cwd=tmp_path, stderr=os.ttyname(secondary), env={"TERM": "xterm"},
     )  # fmt: skip
+    shown = read_terminal(primary, b"epoch 2 of 2")
+    assert child.wait() == 0
     os.close(secondary)
-    shown = read_terminal(primary)
-    assert process.wait() == 0
     assert b"%|" in shown
     assert b"epoch 2 of 2" in shown
 
@@ -192,13 +182,17 @@ def test_a_name_that_another_process_is_setting_up(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
     """It waits for standard input: nothing of the run is saved yet."""
-    process = begin(tmp_path, "train", "-", "--name", "x", stdin=subprocess.PIPE)
-    wait_for((tmp_path / "checkpoints" / "x").exists)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    child = start_program("train", "-", "--name", "x", cwd=tmp_path, stdin=str(pipe))
+    wait_until((tmp_path / "checkpoints" / "x").exists)
     refused = program("train", corpus_file.name, "--name", "x")
     assert_clear(refused, 1, "'x'", "is training it", "--name")
     assert refused.stderr.startswith("Error")
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
+    child.signal(signal.SIGTERM)
+    child.wait()
+    os.close(writer)
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -231,42 +225,27 @@ def test_a_finished_run_says_so(program: Program, corpus_file: Path) -> None:
     assert "--more-epochs 1" in result.stderr
 
 
-def on_a_full_disk(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program with a limit on a file's size, which stands for a disk that fills up."""
-    limit = 10_000
-    code = (
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "from charlstm.cli import entry_point\n"
-        "entry_point()"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
 def test_a_full_disk(program: Program, corpus_file: Path, tmp_path: Path) -> None:
-    result = on_a_full_disk(tmp_path, "train", corpus_file.name, *TINY, "--epochs", "1")
+    """A limit on a file's size stands for a disk that fills up."""
+    limit = 10_000
+    result = program("train", corpus_file.name, *TINY, "--epochs", 1, file_limit=limit)
     assert_clear(result, 1, "cannot save checkpoints/play/last.npz", "MB are free")
     assert not (tmp_path / "checkpoints" / "play").exists()
     # A run that is there already stays, and the error shows how it goes on.
     assert program("train", corpus_file.name, *TINY, "--epochs", 1).returncode == 0
-    result = on_a_full_disk(tmp_path, "train", "--resume", "play", "--epochs", "2")
+    result = program("train", "--resume", "play", "--epochs", 2, file_limit=limit)
     assert_clear(result, 1, "MB are free", "charlstm train --resume checkpoints/play")
     assert program("train", "--resume", "play", "--epochs", 2).returncode == 0
 
 
 def test_a_folder_that_is_moved_during_training(corpus_file: Path, tmp_path: Path) -> None:
-    process = begin(tmp_path, "train", corpus_file.name, *TINY, "--epochs", 100000)
+    child = start_program("train", corpus_file.name, *TINY, "--epochs", 100000, cwd=tmp_path)
     run = tmp_path / "checkpoints" / "play"
-    wait_for((run / "best.npz").exists)
+    wait_until((run / "best.npz").exists)
     run.rename(tmp_path / "elsewhere")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert b"has been moved or removed" in errors
-    assert b"to resume" not in errors
+    assert child.wait() == 1
+    assert "has been moved or removed" in child.errors
+    assert "to resume" not in child.errors
 
 
 def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Path) -> None:
@@ -303,6 +282,8 @@ def test_out_of_memory_is_told() -> None:
 
 
 def test_more_threads_than_cores(program: Program, corpus_file: Path) -> None:
+    # A few steps: threads wait for each other where more of them run than there are processors.
+    corpus_file.write_text(corpus_file.read_text("utf-8")[:1000], "utf-8")
     result = program("train", corpus_file.name, *TINY, "--epochs", 1, "--threads", 4096)
     assert result.returncode == 0, result.stderr
     assert "--threads reduced from 4096" in result.stderr
@@ -344,7 +325,7 @@ def test_tiny_texts_train(
 )
 def test_every_recipe_trains(program: Program, corpus_file: Path, recipe: str) -> None:
     corpus_file.write_text(corpus_file.read_text()[:2000])
-    result = program("train", corpus_file.name, "--recipe", recipe, "--epochs", 1)
+    result = program("train", corpus_file.name, "--recipe", recipe, "--epochs", 1, *NO_PROBES)
     assert result.returncode == 0, result.stderr
 
 

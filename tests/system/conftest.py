@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import TINY
 from tests.zygote import Zygote
 
 Count = Callable[[str, int, int], int]
@@ -24,6 +27,19 @@ SHAPE = [
     "--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0",
     "--precision", "float32",
 ]  # fmt: skip
+MANY_STEPS = [*TINY, "--batch-size", "4"]
+"""A tiny model, in steps enough to be stopped between any two."""
+
+
+def begin(folder: Path, *arguments: object, **keywords: Any) -> subprocess.Popen[bytes]:
+    """Start the program as a shell does, not as a fork of the tests' process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "charlstm", *map(str, arguments)],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **keywords,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +98,6 @@ def folder(tmp_path: Path, text: str) -> Path:
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """`tmpfs(bytes)` mounts a file system of that size; for root, where the system allows it."""
-    import subprocess
 
     mounted: list[Path] = []
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_train import assert_same_run, begin, wait_for
-from tests.conftest import TINY
+from tests.cli.test_train import assert_same_run
+from tests.system.conftest import MANY_STEPS, begin
 from tests.system.test_processes import finish, reached, workers
+from tests.zygote import wait_until
 
 KINDS = [
     ["--cell", "gru"],
@@ -36,8 +37,9 @@ def test_killed_and_resumed(
 ) -> None:
     runs = tmp_path / "checkpoints"
     train = [
-        "train", names.name, *TINY, "--documents", "line", "--epochs", "1", "--save-every", "25",
-        "--log-every", "10", "--precision", "float32", "--processes", str(processes), *options,
+        "train", names.name, *MANY_STEPS, "--documents", "line", "--epochs", "1",
+        "--save-every", "25", "--log-every", "10", "--precision", "float32",
+        "--processes", str(processes), *options,
     ]  # fmt: skip
     whole = begin(tmp_path, *train, "--name", "whole")
     said = finish(whole)
@@ -46,7 +48,7 @@ def test_killed_and_resumed(
     for step in (60, 130):
         name = f"killed-{step}"
         killed = begin(tmp_path, *train, "--name", name)
-        wait_for(lambda: reached(runs / name, step))  # noqa: B023 - called at once
+        wait_until(lambda: reached(runs / name, step))  # noqa: B023 - called at once
         victims = workers(tmp_path) if processes > 1 else [killed.pid]
         os.kill(victims[-1], signal.SIGKILL)
         finish(killed)

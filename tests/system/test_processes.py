@@ -18,11 +18,13 @@ import pytest
 
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.training.launch import child_arguments
-from tests.cli.test_train import assert_same_run, begin, wait_for
-from tests.conftest import TINY, Program, assert_clear
+from tests.cli.test_train import assert_same_run
+from tests.conftest import Program, assert_clear
+from tests.system.conftest import MANY_STEPS, begin
+from tests.zygote import wait_until
 
 TWO = ["--processes", "2"]
-LONG = [*TINY, "--epochs", "2", "--save-every", "25", "--log-every", "10"]
+LONG = [*MANY_STEPS, "--epochs", "2", "--save-every", "25", "--log-every", "10"]
 LONG += ["--precision", "float32"]  # which a probe on a busy machine chooses now and then
 
 
@@ -77,7 +79,7 @@ def test_a_killed_process_ends_all_and_resume_is_exact(corpus_file: Path, tmp_pa
     said = finish(whole)
     assert whole.returncode == 0, said
     killed = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO, "--name", "killed")
-    wait_for(lambda: reached(runs / "killed", 190))
+    wait_until(lambda: reached(runs / "killed", 190))
     leader, follower = workers(tmp_path)
     os.kill(follower, signal.SIGKILL)
     start = time.monotonic()
@@ -88,7 +90,7 @@ def test_a_killed_process_ends_all_and_resume_is_exact(corpus_file: Path, tmp_pa
     assert "charlstm train --resume checkpoints/killed" in said
     assert "process 2 of 2 was ended by SIGKILL" in said
     assert "Traceback" not in said
-    wait_for(lambda: not Path(f"/proc/{leader}").exists())
+    wait_until(lambda: not Path(f"/proc/{leader}").exists())
     # The number of processes is the run's own.
     resumed = begin(tmp_path, "train", "--resume", "killed")
     said = finish(resumed)
@@ -101,7 +103,7 @@ def test_ctrl_c_saves_and_another_number_goes_on_with_a_word(
 ) -> None:
     run = tmp_path / "checkpoints" / "play"
     process = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO)
-    wait_for(lambda: reached(run, 30))
+    wait_until(lambda: reached(run, 30))
     process.send_signal(signal.SIGINT)
     said = finish(process)
     assert process.returncode == 130
@@ -118,7 +120,7 @@ def test_ctrl_c_saves_and_another_number_goes_on_with_a_word(
 
 def test_a_signal_to_a_follower_stops_all(corpus_file: Path, tmp_path: Path) -> None:
     process = begin(tmp_path, "train", corpus_file.name, *LONG, *TWO)
-    wait_for(lambda: reached(tmp_path / "checkpoints" / "play", 30))
+    wait_until(lambda: reached(tmp_path / "checkpoints" / "play", 30))
     _leader, follower = workers(tmp_path)
     os.kill(follower, signal.SIGTERM)
     said = finish(process)
@@ -155,7 +157,7 @@ def machine(folder: Path, rank: int, port: int, *arguments: object) -> subproces
 def test_only_the_first_machine_keeps_the_run(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
-    options = [*TINY, "--epochs", 2, "--stop-after", 1]
+    options = [*MANY_STEPS, "--epochs", 2, "--stop-after", 1]
     assert program("train", corpus_file.name, *options, "--name", "two").returncode == 0
     # The command is the same on both; the other knows neither the text nor the run.
     command = ["train", "--resume", "two"]
@@ -177,10 +179,10 @@ def test_ctrl_c_while_another_machine_is_waited_for(corpus_file: Path, tmp_path:
     errors = tmp_path / "errors.txt"
     with errors.open("wb") as file:
         first = subprocess.Popen(
-            [sys.executable, "-m", "charlstm", "train", corpus_file.name, *TINY],
+            [sys.executable, "-m", "charlstm", "train", corpus_file.name, *MANY_STEPS],
             cwd=tmp_path, stderr=file, env={**os.environ, **place},
         )  # fmt: skip
-    wait_for(lambda: "waiting for all 2 processes to start" in errors.read_text())
+    wait_until(lambda: "waiting for all 2 processes to start" in errors.read_text())
     first.send_signal(signal.SIGINT)
     assert first.wait(10) == 130
     assert "stopped before training began" in errors.read_text()
@@ -196,13 +198,13 @@ def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
 
-    done = standalone(corpus_file.name, *TINY, "--epochs", 1, "--json")
+    done = standalone(corpus_file.name, *MANY_STEPS, "--epochs", 1, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stopped"] == "finished"  # one of them reports
     assert done.stderr.count("epoch 1 of 1") == 1
     meta = load_checkpoint(tmp_path / "checkpoints/play/last.npz").meta
     assert meta["config"]["train"]["processes"] == 2
-    wrong = standalone(corpus_file.name, *TINY, "--processes", 3, "--name", "wrong")
+    wrong = standalone(corpus_file.name, *MANY_STEPS, "--processes", 3, "--name", "wrong")
     assert wrong.returncode != 0
     assert "--processes 3: torchrun started 2" in wrong.stderr
 
@@ -210,8 +212,8 @@ def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
 def test_auto_measures_and_says_what_it_chose(corpus_file: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            sys.executable, "-m", "charlstm", "train", corpus_file.name, *TINY, "--epochs", "1",
-            "--processes", "auto", "--json",
+            sys.executable, "-m", "charlstm", "train", corpus_file.name, *MANY_STEPS,
+            "--epochs", "1", "--processes", "auto", "--json",
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
@@ -278,7 +280,7 @@ def test_two_hosts(corpus_file: Path, tmp_path: Path) -> None:
             assert process.returncode == 0, said
         assert not (tmp_path / names[1] / "checkpoints").exists()  # one of them saves
         both = [host(0, "cut"), host(1, "cut")]
-        wait_for(lambda: reached(runs / "cut", 190))
+        wait_until(lambda: reached(runs / "cut", 190))
         (other,) = workers(tmp_path / names[1])
         os.kill(other, signal.SIGKILL)
         start = time.monotonic()
@@ -298,8 +300,8 @@ def test_an_early_decay_of_two_processes_resumes_exactly(tmp_path: Path) -> None
     runs, text = tmp_path / "checkpoints", tmp_path / "letters.txt"
     text.write_text("".join(random.Random(3).choices("abcdefgh", k=900)))
     options = [
-        *TINY, *TWO, "--epochs", "40", "--lr", "0.05", "--dropout", "0", "--on-overfit", "decay",
-        "--precision", "float32",
+        *MANY_STEPS, *TWO, "--epochs", "40", "--lr", "0.05", "--dropout", "0",
+        "--on-overfit", "decay", "--precision", "float32",
     ]  # fmt: skip
     said = finish(begin(tmp_path, "train", text.name, *options, "--name", "whole"))
     assert re.search(r"overfitting: weights of step [0-9,]+ restored", said)

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from charlstm.format.checkpoint import load_checkpoint
-from tests.cli.test_train import assert_same_run, begin, wait_for
-from tests.conftest import TINY, Program, assert_clear, read_terminal
+from tests.cli.test_train import assert_same_run
+from tests.conftest import Program, assert_clear, read_terminal
+from tests.system.conftest import MANY_STEPS, begin
+from tests.zygote import wait_until
 
 LONG = ["--epochs", "6", "--save-every", "25", "--log-every", "10"]
 
@@ -24,10 +26,10 @@ def test_killed_in_mid_epoch_and_resumed(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "checkpoints"
-    assert program("train", corpus_file.name, *TINY, *LONG, "--name", "whole").returncode == 0
-    process = begin(tmp_path, "train", corpus_file.name, *TINY, *LONG, "--name", "killed")
+    assert program("train", corpus_file.name, *MANY_STEPS, *LONG, "--name", "whole").returncode == 0
+    process = begin(tmp_path, "train", corpus_file.name, *MANY_STEPS, *LONG, "--name", "killed")
     log = runs / "killed" / "metrics.jsonl"
-    wait_for(lambda: log.exists() and '"step": 190' in log.read_text())
+    wait_until(lambda: log.exists() and '"step": 190' in log.read_text())
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -40,10 +42,10 @@ def test_signals_save_and_say_how_to_go_on(
     program: Program, corpus_file: Path, tmp_path: Path, number: int, code: int
 ) -> None:
     runs = tmp_path / "checkpoints"
-    assert program("train", corpus_file.name, *TINY, *LONG, "--name", "whole").returncode == 0
-    process = begin(tmp_path, "train", corpus_file.name, *TINY, *LONG, "--name", "cut short")
+    assert program("train", corpus_file.name, *MANY_STEPS, *LONG, "--name", "whole").returncode == 0
+    process = begin(tmp_path, "train", corpus_file.name, *MANY_STEPS, *LONG, "--name", "cut short")
     log = runs / "cut short" / "metrics.jsonl"
-    wait_for(lambda: log.exists() and '"step": 100' in log.read_text())
+    wait_until(lambda: log.exists() and '"step": 100' in log.read_text())
     process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == code, errors
@@ -59,7 +61,7 @@ def test_a_closed_terminal_saves(corpus_file: Path, tmp_path: Path) -> None:
     if process == 0:  # the leader of a session whose terminal this is
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # even where the tests were begun by nohup
         os.chdir(tmp_path)
-        options = [*TINY, "--epochs", "100000", "--sample-every", "0"]
+        options = [*MANY_STEPS, "--epochs", "100000", "--sample-every", "0"]
         os.execv(sys.executable, [sys.executable, "-m", "charlstm", "train", "play.txt", *options])
     termios.tcsetwinsize(primary, (24, 80))  # without a width there is no bar
     read_terminal(primary, until=b"chars/s")  # the bar has this once steps are done
@@ -73,10 +75,10 @@ def test_a_closed_terminal_saves(corpus_file: Path, tmp_path: Path) -> None:
 def test_nohup_is_heeded(corpus_file: Path, tmp_path: Path) -> None:
     log = tmp_path / "checkpoints" / "play" / "metrics.jsonl"
     process = begin(
-        tmp_path, "train", corpus_file.name, *TINY, *LONG,
+        tmp_path, "train", corpus_file.name, *MANY_STEPS, *LONG,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )  # fmt: skip
-    wait_for(lambda: log.exists() and '"step": 50' in log.read_text())
+    wait_until(lambda: log.exists() and '"step": 50' in log.read_text())
     process.send_signal(signal.SIGHUP)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -89,7 +91,7 @@ def test_a_second_ctrl_c_stops_at_once(corpus_file: Path, tmp_path: Path) -> Non
         tmp_path, "train", corpus_file.name, "--layers", 2, "--hidden-size", 1000, "--maxlen",
         1000, "--batch-size", 5, "--precision", "float32", "--keep", 0,
     )  # fmt: skip
-    wait_for((tmp_path / "checkpoints" / "play" / "last.npz").exists)
+    wait_until((tmp_path / "checkpoints" / "play" / "last.npz").exists)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
@@ -117,8 +119,8 @@ def test_a_run_has_one_trainer_at_a_time(
     program: Program, corpus_file: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "checkpoints" / "play"
-    process = begin(tmp_path, "train", corpus_file.name, *TINY, "--epochs", 10**6)
-    wait_for((run / "best.npz").exists)
+    process = begin(tmp_path, "train", corpus_file.name, *MANY_STEPS, "--epochs", 10**6)
+    wait_until((run / "best.npz").exists)
     (run / ".last.npz.old.tmp").touch()
     result = program("train", "--resume", "checkpoints/play", "--epochs", 2)
     assert_clear(result, 1, "checkpoints/play is being trained by another process")

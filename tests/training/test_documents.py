@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from charlstm.training.dynamic import DynamicReader
 from charlstm.training.loop import Trainer
 from charlstm.training.preview import preview
 from charlstm.training.setup import new_run
+from tests.conftest import TINY, Program
 from tests.training.test_trainer import (
     BASE,
     Start,
@@ -147,26 +146,18 @@ def test_dynamic_evaluation_restarts_the_state_in_each_document(start: Start) ->
     assert score.nats == pytest.approx(model.score_ids(trainer.corpus.val).nats, rel=1e-5)
 
 
-def test_piped_files_keep_their_documents(tmp_path: Path) -> None:
+def test_piped_files_keep_their_documents(program: Program, tmp_path: Path) -> None:
     """The text that is kept in the run's folder has the borders of the sources."""
     files = []
     for number in range(12):
         files.append(tmp_path / f"{number}.txt")
         files[-1].write_text(f"line one of {number}\n\nline two of {number}\n")
-    options = ["--epochs", "2", "--hidden-size", "8", "--threads", "1", "--name", "x"]
-    command = [sys.executable, "-m", "charlstm"]
-    arguments = ["train", "-", *map(str, files), "--documents", "file", *options]
-    subprocess.run(
-        [*command, *arguments, "--stop-after", "1"],
-        input=b"from a pipe\n",
-        cwd=tmp_path,
-        check=True,
-    )
-    subprocess.run([*command, "train", "--resume", "x"], cwd=tmp_path, check=True)
-    done = subprocess.run(
-        [*command, "eval", "x", "--split", "train", "--json"], cwd=tmp_path, check=True, stdout=-1
-    )
-    facts = json.loads(done.stdout)
+    train = ["train", "-", *files, "--documents", "file", *TINY, "--epochs", 2, "--name", "x"]
+    begun = program(*train, "--stop-after", 1, stdin=b"from a pipe\n")
+    assert begun.returncode == 0, begun.stderr
+    resumed = program("train", "--resume", "x")
+    assert resumed.returncode == 0, resumed.stderr
+    facts = json.loads(program("eval", "x", "--split", "train", "--json").stdout)
     assert facts["documents"] == 12  # of 13, one is held out
 
 

@@ -508,8 +508,12 @@ def test_an_evaluation_before_a_short_batch(start: Start) -> None:
     """Validation's memory is not training's, even where their shapes are the same."""
     for cell in CELLS:
         trainer = start(
-            cell, cell=cell, stateless=True, step=1, batch_size=2, maxlen=10, eval_every=9
-        )
+            cell, cell=cell, stateless=True, step=5, batch_size=2, maxlen=10, eval_every=59,
+            epochs=2,
+        )  # fmt: skip
+        batches = trainer.windows.batches_per_epoch
+        assert trainer.windows.batch(0, batches - 1).inputs.shape[1] == 1
+        assert batches == 60, "an evaluation comes before the last batch"
         assert finish(trainer) == "finished"
 
 
