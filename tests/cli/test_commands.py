@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -16,9 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from charlstm.cli import COMMANDS, main
-from charlstm.cli.output import escape
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
-from tests.conftest import TINY, Program, assert_clear, read_terminal, run_program
+from tests.conftest import Program, assert_clear, run_program
 
 
 @pytest.fixture
@@ -167,73 +163,6 @@ def test_eval(program: Program, trained: Path) -> None:
     assert "perplexity" in plain.stdout
 
 
-@pytest.fixture(scope="session")
-def both_ways(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
-    """A folder with a run that reads both ways."""
-    folder = tmp_path_factory.mktemp("both")
-    (folder / "play.txt").write_text(text, "utf-8")
-    result = run_program(
-        "train", "play.txt", *TINY, "--direction", "both", "--epochs", 2, "--json", cwd=folder
-    )
-    assert result.returncode == 0, result.stderr
-    assert "bidirectional" in result.stderr
-    assert "charlstm fill checkpoints/play" in result.stderr
-    assert json.loads(result.stdout)["best_pseudo_nats_per_char"] > 0
-    return folder
-
-
-def test_fill(both_ways: Path) -> None:
-    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return run_program("fill", *arguments, cwd=both_ways)
-
-    text = "The l_ght is ___."
-    first = call("play", text, "--seed", 3)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout == call(text, "--seed", 3).stdout
-    assert len(first.stdout.rstrip("\n")) == len(text)
-    assert first.stdout.startswith("The l")
-    assert "_" not in first.stdout
-    several = call(text, "-n", 3, "--json", "--temp", 1.5, "--sweeps", 2, "--blank", "_")
-    records = [json.loads(line) for line in several.stdout.splitlines()]
-    assert [record["index"] for record in records] == [0, 1, 2]
-    assert_clear(call("play", "The light"), 2, "no blank (_)", "--blank", "goes before the text")
-    assert_clear(call("play"), 2, "no blank (_)", "'play'")
-    assert_clear(call("play", "--seed", 3, "--", "-x_"), 1, "does not know the character '-'")
-    skipped = call("play", "Th\u2026_", "--unknown", "skip")
-    assert len(skipped.stdout) == 4
-    assert "1 unknown character omitted" in skipped.stderr
-    piped = run_program("fill", "play", "-", "--seed", 3, cwd=both_ways, stdin=text.encode())
-    assert piped.stdout == first.stdout
-    assert_clear(call(), 2, "charlstm fill RUN")
-    assert_clear(call("a", "b", "c"), 2, "charlstm fill RUN")
-    assert_clear(call("play", "a_", "--sweeps", -1), 2, "--sweeps -1")
-    assert_clear(call("nowhere", "a_"), 1, "'nowhere' is no run")
-
-
-def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:
-    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return run_program(*arguments, cwd=both_ways)
-
-    assert_clear(call("sample"), 1, "bidirectional", "charlstm fill")
-    assert_clear(call("eval", "--protocol", "cold"), 1, "bidirectional", "Omit it")
-    result = call("eval", "--json")
-    record = json.loads(result.stdout)
-    assert "nats_per_char" not in record
-    assert "cannot be compared" in call("eval").stderr
-    info = json.loads(call("info", "--json").stdout)["progress"]
-    assert info["best_pseudo_nats_per_char"] == pytest.approx(
-        record["pseudo_nats_per_char"], abs=1e-5
-    )
-    (run,) = map(json.loads, call("runs", "--json").stdout.splitlines())
-    assert run["nats_per_char"] is None
-    assert run["pseudo_nats_per_char"] == info["best_pseudo_nats_per_char"]
-    assert "pseudo" in call("runs").stdout
-
-
-def test_fill_needs_a_model_that_reads_both_ways(program: Program) -> None:
-    assert_clear(program("fill", "play", "a_"), 1, "not bidirectional", "--direction both")
-
-
 def test_info_shows_every_option_on_lines_of_a_narrow_terminal(program: Program) -> None:
     shown = program("info").stdout
     for section, options in json.loads(program("info", "--json").stdout)["config"].items():
@@ -274,45 +203,11 @@ def test_the_environment_moves_the_runs_folder(program: Program, trained: Path) 
     assert run_program("info", "play", cwd=Path("/"), env=env).returncode == 0
 
 
-def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
-    shell = f"set -o pipefail; {sys.executable} -m charlstm sample --length 200000 | head -c 100"
-    result = subprocess.run(
-        ["bash", "-c", shell], cwd=trained, capture_output=True, check=False, timeout=60
-    )
-    assert len(result.stdout) == 100
-    assert result.stderr == b""
-    assert result.returncode == 0
-
-
-@pytest.mark.parametrize("arguments", ["-h", "train -h", "--version"])
-def test_help_into_a_closed_pipe(trained: Path, arguments: str) -> None:
-    shell = f"set -o pipefail; {sys.executable} -m charlstm {arguments} | true"
-    result = subprocess.run(["bash", "-c", shell], cwd=trained, capture_output=True, check=False)
-    assert (result.returncode, result.stderr) == (0, b"")
-
-
 def test_nothing_asked_for_shows_help(program: Program) -> None:
     result = program()
     assert result.returncode == 2
     assert result.stderr.startswith("Usage: charlstm")
     assert "Error" not in result.stderr
-
-
-def test_a_prompt_in_another_encoding(trained: Path) -> None:
-    arguments = [sys.executable, "-m", "charlstm", "sample", "--unknown", "skip", "--prompt"]
-    result = subprocess.run(
-        [*arguments, b"caf\xe9"], cwd=trained, capture_output=True, text=True, check=False
-    )
-    assert_clear(result, 1, "--prompt is not valid text")
-
-
-def test_a_full_device(trained: Path) -> None:
-    with open("/dev/full", "w") as full:
-        result = subprocess.run(
-            [sys.executable, "-m", "charlstm", "sample"], cwd=trained, stdout=full,
-            stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-    assert_clear(result, 1, "cannot write to standard output: No space left")
 
 
 def test_one_notice_where_compiled_code_cannot_be_used(program: Program, trained: Path) -> None:
@@ -356,65 +251,6 @@ def test_info_checks_what_it_shows(trained: Path, tmp_path: Path) -> None:
             meta[section][name] = value
         save_checkpoint(tmp_path / "odd.npz", meta, checkpoint.arrays)
         assert_clear(run_program("info", "odd.npz", cwd=tmp_path), 1, "odd.npz: ")
-
-
-@pytest.mark.parametrize(
-    ("shell", "code", "words"),
-    [
-        ("sample --length 9 >&-", 1, "standard output is closed"),
-        ("-h >&-", 1, "standard output is closed"),
-        ("sample -h >&-", 1, "standard output is closed"),
-        ("runs >&-", 1, "standard output is closed"),
-        ("sample --prompt-file - <&-", 1, "standard input: it is closed"),
-        ("train - <&-", 1, "standard input: it is closed"),
-        ("sample --length 9 2>&-", 0, ""),
-        ("sample nowhere 2>&-", 1, ""),
-        (f"train play.txt {shlex.join(TINY)} --epochs 1 --runs-dir closed 2>&-", 0, ""),
-    ],
-)
-def test_closed_descriptors(trained: Path, shell: str, code: int, words: str) -> None:
-    result = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m charlstm {shell}"],
-        cwd=trained, stderr=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == code, result.stderr
-    assert words in result.stderr
-    assert "fault of charlstm" not in result.stderr
-
-
-def with_control_characters(trained: Path, tmp_path: Path) -> Path:
-    """A model whose every second character is ESC or a line separator, whatever it has read."""
-    checkpoint = load_checkpoint(trained / "checkpoints" / "play" / "best.npz")
-    meta = json.loads(json.dumps(checkpoint.meta))
-    characters = sorted(meta["tokenizer"]["characters"])
-    characters[0:1] = []
-    meta["tokenizer"]["characters"] = "".join(sorted({*characters, "\x1b"}))
-    path = tmp_path / "steer.npz"
-    arrays = {k: v.copy() for k, v in checkpoint.arrays.items()}
-    arrays["model/head.bias"][0] = 50.0  # ESC is the first character
-    save_checkpoint(path, meta, arrays)
-    return path
-
-
-def test_control_characters_are_shown_on_a_terminal_only(trained: Path, tmp_path: Path) -> None:
-    path = with_control_characters(trained, tmp_path)
-    arguments = [sys.executable, "-m", "charlstm", "sample", str(path), "--length", "20"]
-    piped = subprocess.run(arguments, capture_output=True, check=True)
-    assert piped.stdout == b"\x1b" * 20
-    primary, secondary = pty.openpty()
-    with subprocess.Popen(arguments, stdout=secondary, stderr=secondary) as process:
-        os.close(secondary)
-        shown = read_terminal(primary)
-    assert process.returncode == 0
-    assert b"\x1b" not in shown
-    assert shown.count(b"\\x1b") == 20
-
-
-def test_escape() -> None:
-    assert escape("a\x1b]52;c;\x07\tb\n\x9b\u202e\ud800é") == (
-        "a\\x1b]52;c;\\x07\tb\n\\x9b\\u202e\\ud800é"
-    )
-    assert escape("a\nb", newlines=False) == "a\\nb"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -22,7 +22,7 @@ from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
 from charlstm.runs.manage import contents, delete_run, rename_run
 from tests.conftest import TINY, Program, assert_clear, names, read_terminal, run_program
-from tests.test_runs import BROKEN, break_, bytes_read
+from tests.test_broken_runs import BROKEN, break_, bytes_read
 
 
 @pytest.fixture(scope="session")

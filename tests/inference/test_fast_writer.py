@@ -3,75 +3,22 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
 import os
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from charlstm.cells import SAMPLING_KERNEL_CELLS
-from charlstm.config import ModelConfig, SampleConfig
-from charlstm.errors import ConfigError, DeviceError
-from charlstm.format.weights import weight_shapes
+from charlstm.config import SampleConfig
 from charlstm.inference import generation
-from charlstm.inference.engine import Engine
 from charlstm.inference.generation import generate_ids
 from charlstm.inference.sampling import Sampler
-
-ROOT = Path(__file__).parents[2]
-NUMBA_S = (generation.FAST_WRITER, "charlstm.kernels.lstm_sampling")
-NO_NUMBA = "numba is not installed: pip install 'charlstm[fast]'"
-
-
-def make_engine(
-    layers: int, hidden: int, vocab: int, *, compiled: bool | None, **options: Any
-) -> Engine:
-    config = ModelConfig(num_layers=layers, hidden_size=hidden, **options)
-    rng = np.random.default_rng(layers)
-    weights = {
-        name: (2.0 * rng.normal(size=shape) / hidden**0.5).astype(np.float32)
-        for name, shape in weight_shapes(config, vocab).items()
-    }
-    return Engine(weights, config, vocab, compiled=compiled)
-
-
-def written(engine: Engine, count: int, length: int = 0, **options: Any) -> list[int]:
-    session = engine.session()
-    logits = session.step(1)
-    sampler = Sampler(SampleConfig(**options), 1, seed=3)
-    return list(itertools.islice(generate_ids(session, logits, sampler, length), count))
-
-
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    """Nothing of numba has been asked for, nor is it after the test."""
-    loaded = {name: sys.modules.pop(name, None) for name in NUMBA_S}
-    generation.load_writer.cache_clear()
-    yield
-    generation.load_writer.cache_clear()
-    sys.modules.update({name: module for name, module in loaded.items() if module})
-
-
-@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
-def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many threads share the units of models that are far too small for it."""
-    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
-    count: int = request.param
-    monkeypatch.setattr(
-        fast_writer, "_unit_threads", lambda engine, kind: max(1, min(count, engine.hidden_size))
-    )
-    monkeypatch.setattr(fast_writer, "_max_threads", lambda: max(2, count))
-    fast_writer._pool.cache_clear()  # for more threads than this machine has
-    return count
+from tests.inference.writers import NO_NUMBA, NUMBA_S, make_engine, written
 
 
 @pytest.mark.parametrize("streams", [1, 2, 3, 9, 40])
@@ -199,22 +146,6 @@ def test_the_same_texts_by_both(cell: str) -> None:
     assert (texts[0] == texts[2]).all()
 
 
-def test_its_exp() -> None:
-    elementary = pytest.importorskip("charlstm.kernels.elementary", reason=NO_NUMBA)
-    values = np.linspace(-86, 0, 5001, dtype=np.float32)
-    found = np.array([elementary.exp(value) for value in values])
-    np.testing.assert_allclose(found, np.exp(values.astype(np.float64)), rtol=1e-6)
-    assert elementary.exp(np.float32(-np.inf)) < 1e-37
-
-
-def test_its_tanh() -> None:
-    elementary = pytest.importorskip("charlstm.kernels.elementary", reason=NO_NUMBA)
-    values = np.linspace(-12, 12, 5001, dtype=np.float32)
-    found = np.array([elementary.tanh(value) for value in values])
-    np.testing.assert_allclose(found, np.tanh(values.astype(np.float64)), atol=5e-7)
-    assert elementary.tanh(np.float32(np.inf)) == pytest.approx(1)
-
-
 @pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
 def test_the_same_text_by_both(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
@@ -260,84 +191,6 @@ def test_short_texts_do_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation, "load_writer", lambda *_: pytest.fail("it was asked for"))
     written(make_engine(1, 8, 9, compiled=None), 1500, generation.WORTH_COMPILING - 1)
     written(make_engine(1, 8, 9, compiled=None), 900, generation.WORTH_COMPILING)
-
-
-SCRIPT = """
-import warnings
-from charlstm.errors import CompiledCodeWarning
-from charlstm.inference import generation
-from tests.inference.test_fast_writer import make_engine, written
-warnings.simplefilter("always", CompiledCodeWarning)
-texts = [written(make_engine(1, 8, 9, compiled=compiled), 300) for compiled in (True, False)]
-written(make_engine(1, 8, 9, compiled=True), 9)
-print(texts[0] == texts[1], generation.load_writer("float32") is not None)
-"""
-
-
-HARMS = {
-    "no folder": "import numba.core.caching as n; n.CacheImpl._locator_classes = []",
-    "disk full": "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0))",
-    "damaged": "",
-}
-SETTINGS = {
-    "NUMBA_CPU_NAME=generic": "NUMBA_CPU_NAME",
-    "NUMBA_CPU_FEATURES=-fma": "NUMBA_CPU_FEATURES",
-    "NUMBA_DISABLE_JIT=1": "NUMBA_DISABLE_JIT",
-}
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_numba_is_set_to_another_target(setting: str, tmp_path: Path) -> None:
-    """Text is written by numpy with one notice, where LLVM would end the process."""
-    pytest.importorskip("numba", reason=NO_NUMBA)
-    name, _, value = setting.partition("=")
-    env = os.environ | {
-        name: value, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)
-    }  # fmt: skip
-    low = "print(*(generation.load_writer(p) is not None for p in ('bfloat16', 'int8')))"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT + low],
-        env=env, cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert result.stdout.split() == ["True", "False", "False", "False"]
-    assert result.stderr.count("compiled code is not used") >= 1
-    assert SETTINGS[setting] in result.stderr
-
-
-def copy_cache(folder: Path) -> None:
-    """Put what is compiled already where `NUMBA_CACHE_DIR` is this folder."""
-    from numba.core.caching import UserProvidedCacheLocator as Locator
-
-    elementary = importlib.import_module("charlstm.kernels.elementary")
-    kept = Path(elementary.exp.stats.cache_path)
-    name: str = cast(Any, Locator).get_suitable_cache_subpath(elementary.__file__)
-    shutil.copytree(kept, folder / name, ignore=lambda _, names: {
-        name for name in names if not name.endswith((".nbi", ".nbc"))
-    })  # fmt: skip
-
-
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_cache_that_cannot_be_used(harm: str, tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason=NO_NUMBA)
-    env = os.environ | {
-        "NUMBA_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    command = [sys.executable, "-W", "error", "-c", HARMS[harm] + SCRIPT]
-    run = functools.partial(
-        subprocess.run, command, env=env, cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    if harm == "damaged":
-        copy_cache(tmp_path)
-        good = run()
-        assert (good.stdout.split(), good.stderr) == (["True", "True"], "")
-        for path in tmp_path.rglob("*.nb?"):
-            path.write_bytes(path.read_bytes()[:100])
-    result = run()
-    assert result.stdout.split() == ["True", "False"]
-    assert result.stderr.count("CompiledCodeWarning: compiled code is not used") == 1
-    assert "NUMBA_CACHE_DIR" in result.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -440,52 +293,3 @@ def test_a_text_does_not_depend_on_what_was_loaded(
     codes.append(by(engine.session(streams)))
     assert codes[0] == codes[1]
     assert (len(codes[0]) < 200) == (length >= 1000)
-
-
-# How far logits and their mean may be off, for weights as lively as these.
-NEAR = {"bfloat16": (0.25, 0.03), "int8": (0.5, 0.08)}
-
-
-@pytest.mark.usefixtures("parts")
-@pytest.mark.parametrize("streams", [1, 7, 17])
-@pytest.mark.parametrize("hidden", [7, 32])
-@pytest.mark.parametrize("precision", NEAR)
-def test_low_precision_comes_near(precision: str, streams: int, hidden: int) -> None:
-    """Logits stay within rounding of those of float32, over the same characters."""
-    fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
-    if generation.load_writer(precision) is None:
-        pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
-    engine = make_engine(2, hidden, 20, compiled=None)
-    session, plain = engine.session(streams), engine.session(streams)
-    start: Any = 1 if streams == 1 else np.arange(streams) % 20
-    session.step(start)
-    writer = fast_writer.FastWriter(session, precision)
-    exact = plain.step(start)
-    uniforms = np.random.default_rng(4).random((40, streams))
-    for chosen in np.concatenate([writer.write(part, 0.8) for part in np.split(uniforms, 4)]):
-        exact = plain.step(int(chosen[0]) if streams == 1 else chosen)
-    low = session.outs[-1][engine.rows :].T
-    assert not np.array_equal(low, exact)  # it is another arithmetic
-    most, mean = NEAR[precision]
-    np.testing.assert_allclose(low, exact, atol=most)
-    assert np.abs(low - exact).mean() < mean
-    # What it left in its session goes on by numpy, in float32.
-    again: Any = 0 if streams == 1 else np.zeros(streams, dtype=np.int64)
-    np.testing.assert_allclose(session.step(again), plain.step(again), atol=most)
-
-
-@pytest.mark.parametrize("precision", NEAR)
-def test_low_precision_is_asked_for(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
-    low = SampleConfig(precision=precision)
-    engine = make_engine(1, 8, 9, compiled=None)
-    monkeypatch.setattr(generation, "load_writer", lambda *_: None)
-    with pytest.raises(DeviceError, match=r"needs numba \(pip install 'charlstm\[fast\]'\)"):
-        generation.check_precision(engine, low)
-    generation.check_precision(engine, SampleConfig())
-    for other, config in (
-        (make_engine(1, 8, 9, compiled=None, cell="gru"), low),
-        (engine, SampleConfig(precision=precision, top_k=3)),
-        (engine, SampleConfig(precision=precision, temperature=0.0)),
-    ):
-        with pytest.raises(ConfigError, match=f"--precision {precision} needs a model with --cell"):
-            generation.check_precision(other, config)

@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from charlstm.config import Config
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.format.progress import Evaluated, Progress
 from charlstm.training.events import DecayedEarly, Stepped
 from charlstm.training.loop import Trainer
-from charlstm.training.setup import new_run
 from charlstm.training.state import weights_of
-from tests.training.test_schedule import PER_EPOCH, schedule_of
-from tests.training.test_trainer import (
+from tests.training.common import (
     BASE,
     Start,
     assert_same_end,
@@ -26,7 +23,9 @@ from tests.training.test_trainer import (
     finish,
     resume,
     run_until,
+    starter,
 )
+from tests.training.test_schedule import PER_EPOCH, schedule_of
 
 OPTIONS = {"on_overfit": "decay", "epochs": 30, "eval_every": 0, "lr": 0.05, "dropout": 0.0}
 
@@ -34,17 +33,9 @@ OPTIONS = {"on_overfit": "decay", "epochs": 30, "eval_every": 0, "lr": 0.05, "dr
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
     """`start("name", lr=0.1)` sets up a run over random letters, which can only be memorised."""
-    path = tmp_path / "x.txt"
-    path.write_text("".join(random.Random(3).choices("abcdefgh", k=600)))
-
-    def call(name: str, begun: float | None = None, **options: Any) -> Trainer:
-        config = Config().override({**BASE, **OPTIONS, **options})
-        return new_run(
-            [str(path)], config, runs_dir=tmp_path / "runs", name=name, notice=lambda _text: None,
-            begun=begun,
-        )  # fmt: skip
-
-    return call
+    return starter(
+        tmp_path, "".join(random.Random(3).choices("abcdefgh", k=600)), {**BASE, **OPTIONS}
+    )
 
 
 def evaluated(progress: Progress, train_nats: float, val_nats: float) -> None:

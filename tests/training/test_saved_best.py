@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from charlstm.config import Config
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.format.progress import Evaluated, Progress, SavedBest
 from charlstm.runs.folder import Run
 from charlstm.training.loop import Trainer
 from charlstm.training.resume import resume_run
-from charlstm.training.setup import new_run
+from tests.training.common import Start, starter
 
 BASE: dict[str, Any] = {
     "hidden_size": 8, "maxlen": 8, "batch_size": 3, "epochs": 4, "sample_every": 0, "lr": 0.02,
     "precision": "float32", "kernel": "torch", "keep": 9,
 }  # fmt: skip
-
-Start = Callable[..., Trainer]
+TEXT = "the light is low and the wind is from the north\n" * 8
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
     """`start("name")` sets up a run over a short text."""
-    path = tmp_path / "x.txt"
-    path.write_text("the light is low and the wind is from the north\n" * 8)
-
-    def call(name: str, **options: Any) -> Trainer:
-        return new_run(
-            [str(path)], Config().override({**BASE, **options}),
-            runs_dir=tmp_path / "runs", name=name, notice=lambda _text: None,
-        )  # fmt: skip
-
-    return call
+    return starter(tmp_path, TEXT, BASE)
 
 
 def resume(run: Run, **changes: Any) -> Trainer:
@@ -62,12 +50,27 @@ def saved_nats(run: Run) -> float:
     return float(load_checkpoint(run.best).meta["progress"]["best_nats"])
 
 
-@pytest.mark.parametrize("lost", [0, 1, 2], ids=lambda n: f"{n} checkpoints lost")
-@pytest.mark.parametrize("lr", [None, 1e-6, 0.01, 0.05, 1.0])
+RATES = [None, 1e-6, 0.01, 0.05, 1.0]
+
+
 @pytest.mark.parametrize("val_fraction", [0.1, 0.0])
+@pytest.mark.parametrize(("lr", "lost"), [*((lr, 1) for lr in RATES), (None, 0), (0.05, 2)])
 def test_best_never_gets_worse(
     start: Start, lr: float | None, lost: int, val_fraction: float
 ) -> None:
+    """Some combinations; tests/system has all."""
+    check_best(start, lr, lost, val_fraction)
+
+
+def check_best(start: Start, lr: float | None, lost: int, val_fraction: float) -> None:
+    """`best.npz` never gets worse where a run is killed and goes on.
+
+    Args:
+        start: starts a run.
+        lr: the learning rate it goes on with; None: the same.
+        lost: how many of the newest checkpoints are removed.
+        val_fraction: of the text.
+    """
     trainer = start("x", val_fraction=val_fraction)
     kill_after_best(trainer, 3)
     run, lowest = trainer.run, saved_nats(trainer.run)
@@ -117,7 +120,7 @@ def test_what_is_no_best_of_this_run_is_replaced(start: Start, tmp_path: Path, k
         other = start("other")
         kill_after_best(other, 2)
         shutil.copy(other.run.best, run.best)
-        (tmp_path / "x.txt").write_text("the light is low and the wind is from the north\n" * 8)
+        (tmp_path / "x.txt").write_text(TEXT)
     trainer = resume(run, lr=1e-6)
     for _ in trainer.train():
         continue
