@@ -1,6 +1,7 @@
 # `make demo` and `make test` work on a fresh machine: each sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+QUICK_TESTS = $(BIN)/python -m pytest tests --ignore tests/system --numprocesses auto --dist worksteal
 
 .PHONY: demo test test-system test-long coverage lint docs session rivals bench clean
 
@@ -18,7 +19,7 @@ demo: .venv/ready
 
 # On all processors; a few minutes.
 test: .venv/ready
-	$(BIN)/python -m pytest tests --ignore tests/system --numprocesses auto
+	$(QUICK_TESTS)
 
 # The long form: processes that are killed, full disks, damaged files, all combinations of options.
 test-system: .venv/ready
@@ -29,9 +30,11 @@ test-system: .venv/ready
 test-long: .venv/ready
 	$(BIN)/python -m pytest tests/system --long --counts '$(COUNTS)' --report docs/explanation/reliability.md
 
-# Which lines the tests run, by module.
+# Which lines the tests run, by module; child processes included. Code that makes compiled code
+# runs when it is compiled: into an empty cache.
 coverage: .venv/ready
-	$(BIN)/python -m pytest tests --ignore tests/system --numprocesses auto --cov charlstm --cov-report term
+	rm -rf .coverage-numba
+	NUMBA_CACHE_DIR=$(CURDIR)/.coverage-numba $(QUICK_TESTS) --cov --cov-report term:skip-covered
 
 lint: .venv/ready
 	$(BIN)/ruff check .
