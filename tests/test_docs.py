@@ -16,6 +16,7 @@ from typing import Any
 import click
 import pytest
 
+from charlstm.cells import CELLS
 from charlstm.cli import COMMANDS, main
 from tests.documents import (
     DOCS,
@@ -81,6 +82,15 @@ def test_each_fence_is_of_a_known_kind(page: Path) -> None:
     for block in found:
         if block.language != "sh":
             assert not re.match(r"(charlstm|make|pip) ", block.text) or "reference" in page.parts
+
+
+def test_pages_name_all_cells() -> None:
+    glossary = (DOCS / "glossary.md").read_text("utf-8")
+    (row,) = (line for line in glossary.splitlines() if line.startswith("| cell |"))
+    assert re.findall(r"`(\w+)`", row) == list(CELLS)
+    choose = (DOCS / "how-to" / "choose-a-model.md").read_text("utf-8")
+    table = choose.partition("| `--cell` |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == sorted(CELLS)
 
 
 # --- Commands and options ---
