@@ -19,7 +19,7 @@ import click
 import charlstm
 import charlstm.errors
 from charlstm.cli import COMMANDS, main
-from charlstm.cli.options import WideContext
+from charlstm.cli.help import WideContext
 from charlstm.config import SECTIONS
 from charlstm.config.fields import flag_of
 from charlstm.inference.language_model import LanguageModel

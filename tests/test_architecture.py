@@ -22,7 +22,8 @@ ALLOWED = {
     "cells": set[str](),
     "config": {"errors", "config", "cells"},
     "layers": {"cells", "config"},
-    "processors": set[str](),
+    "cgroups": set[str](),
+    "processors": {"cgroups"},
     "planner": {"config", "planner"},
     "kernels": {"errors", "kernels"},
     "format": {"errors", "config", "layers", "format", "text.tokenizer", "version"},
@@ -43,8 +44,8 @@ ALLOWED = {
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "config", "cells", "layers", "processors", "planner", "kernels", "format", "runs",
-    "text", "inference",
+    "errors", "config", "cells", "layers", "cgroups", "processors", "planner", "kernels", "format",
+    "runs", "text", "inference",
 }  # fmt: skip
 
 FREE = {"cli", "__init__", "__main__"}  # the command line and the front door import anything

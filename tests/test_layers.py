@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def test_another_kind_of_layer_has_a_specification_and_two_implementations(
         blocks.insert(place, layers.Block(Trace("traces.0", size, size), None, None, place > 0))
         stack = layers.Stack(tuple(blocks), is_dense)
         head = layers.LinearHead(stack.size, vocab_size, config.logit_scale)
-        return replace(made, forward=stack, head=head)
+        return made._replace(forward=stack, head=head)
 
     for module in (layers, weights):
         monkeypatch.setattr(module, "network", network)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -17,8 +16,8 @@ import click
 
 from charlstm import __version__
 from charlstm.cli import output
-from charlstm.cli.options import ARGUMENTS, QuietHelp
-from charlstm.cli.signals import Stopped
+from charlstm.cli.help import ARGUMENTS, QuietHelp
+from charlstm.cli.stopped import Stopped
 from charlstm.errors import CharlstmError, CompiledCodeWarning
 
 # In the order of `--help`.
@@ -94,7 +93,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 
 @click.group(
     cls=_Lazy,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Terms such as nat, epoch and temperature: docs/glossary.md. A first model, step by "
     "step: docs/tutorial.md. Exit codes: 0 success, 1 failure, 2 usage error, 129 closed terminal, "
     "130 Ctrl-C, 143 SIGTERM.",
@@ -224,4 +223,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _trace(debug: bool) -> None:
     if debug:
+        import traceback
+
         traceback.print_exc()

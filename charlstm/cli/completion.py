@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_CHECKPOINT = re.compile(r"(best|last|step-\d{8,})\.npz")
+_CHECKPOINT = r"(best|last|step-\d{8,})\.npz"
 
 
 def complete_run(
@@ -62,6 +62,6 @@ def run_names(folder: str) -> list[str]:
 def _checkpoints(folder: str) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
-            yield from (entry.name for entry in entries if _CHECKPOINT.fullmatch(entry.name))
+            yield from (entry.name for entry in entries if re.fullmatch(_CHECKPOINT, entry.name))
     except OSError:  # a file, or an unreadable folder: not a run
         return

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlstm.cli import output
 from charlstm.cli.completion import complete_run
+from charlstm.cli.help import QuietHelp
 from charlstm.config import RunsConfig
 from charlstm.config.fields import Section, flag_of, type_of
-
-ARGUMENTS = "charlstm.config.arguments"
-"""Key of a context's `meta` for the program's arguments."""
 
 CommandFunction = Callable[..., Any]
 
@@ -65,44 +62,8 @@ class GroupedOption(click.Option):
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
-class WideContext(click.Context):
-    """A context whose help is up to 100 columns wide."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("max_content_width", 100)
-        super().__init__(*args, **kwargs)
-
-
-class QuietHelp(click.Command):
-    """A command whose `--help` is written as data: the reader may close the pipe early."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse arguments; an error names this command and not the group."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            if error.ctx is None:
-                error.ctx = ctx
-            raise
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """The `--help` option, which writes through `charlstm.cli.output`."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.callback = _show_help
-        return option
-
-
-def _show_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        output.data_line(ctx.get_help())
-        ctx.exit()
-
-
 class GroupedCommand(QuietHelp):
     """A command whose help lists options by group."""
-
-    context_class = WideContext
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group, in the order of their first options."""

@@ -19,8 +19,9 @@ from charlstm.errors import SourceError
 # C0 and C1 controls, line separators, and bidirectional controls, which can disguise text. Joiners,
 # U+200E and U+200F only affect shaping and are ordinary text in many languages.
 _UNSAFE_SET = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ufeff"
-_UNSAFE = re.compile(f"[{_UNSAFE_SET}]")
-_UNSAFE_IN_JSON = re.compile(f"[{_UNSAFE_SET}\ud800-\udfff]")
+# Compiled when used first, by `re.sub`.
+_UNSAFE = f"[{_UNSAFE_SET}]"
+_UNSAFE_IN_JSON = f"[{_UNSAFE_SET}\ud800-\udfff]"
 
 
 def escape(text: str, *, newlines: bool = True) -> str:
@@ -30,7 +31,7 @@ def escape(text: str, *, newlines: bool = True) -> str:
         text: any text.
         newlines: whether to keep newline and tab unescaped.
     """
-    text = _UNSAFE.sub(lambda match: _visible(match[0]), text)
+    text = re.sub(_UNSAFE, lambda match: _visible(match[0]), text)
     if not newlines:
         text = text.replace("\n", "\\n").replace("\t", "\\t")
     return "".join(c if not "\ud800" <= c <= "\udfff" else _visible(c) for c in text)
@@ -121,7 +122,7 @@ def json_line(record: Mapping[str, Any]) -> None:
         allow_nan=False,
         ensure_ascii=out.terminal and _encoding_of(sys.stdout) != "utf-8",
     )
-    out.write(_UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+    out.write(re.sub(_UNSAFE_IN_JSON, lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def finite(value: Any) -> Any:

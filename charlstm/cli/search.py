@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.help import ARGUMENTS
 from charlstm.cli.options import (
-    ARGUMENTS,
     GroupedCommand,
     GroupedOption,
     UserPath,

@@ -9,7 +9,7 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from charlstm.errors import Picklable
+from charlstm.cli.stopped import Stopped
 
 if TYPE_CHECKING:
     import socket
@@ -19,20 +19,6 @@ if TYPE_CHECKING:
 _AT_ONCE = (signal.SIGINT, signal.SIGTERM)
 # Windows has no SIGHUP.
 _HANDLED = (*_AT_ONCE, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-
-
-class Stopped(Picklable, BaseException):
-    """A signal requested a stop before training began.
-
-    Not an `Exception`, so that code which handles any error does not handle this.
-
-    Attributes:
-        exit_code: 128 plus the signal's number.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number
-        super().__init__("stopped before training began.")
 
 
 class Stoppable(Protocol):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlstm.cli import output
+from charlstm.cli.help import ARGUMENTS
 from charlstm.cli.options import (
-    ARGUMENTS,
     GroupedCommand,
     GroupedOption,
     UserPath,
@@ -22,9 +22,8 @@ from charlstm.cli.options import (
     config_options,
     given,
 )
-from charlstm.cli.progress import CompileView, View, reading
-from charlstm.cli.report import announce, explain, notice_load, report, summary
-from charlstm.cli.signals import Signals, Stopped
+from charlstm.cli.signals import Signals
+from charlstm.cli.stopped import Stopped
 from charlstm.config import SECTIONS, MoreConfig, ResumeConfig, StartConfig
 from charlstm.config.resume import NEWEST_RUN
 from charlstm.errors import (
@@ -34,11 +33,10 @@ from charlstm.errors import (
     DistributedError,
     RunError,
 )
-from charlstm.training.load import CpuUse
-from charlstm.training.rank import RankInfo, rank_from_environment
 
 if TYPE_CHECKING:
     from charlstm.training.plan import TrainPlan
+    from charlstm.training.rank import RankInfo
     from charlstm.training.session import Training
 
 _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
@@ -77,6 +75,9 @@ def command(
     TEXTS are files, folders, or - for standard input; .gz, .bz2 and .xz are unpacked. They are
     joined in order. The run's folder holds the best and the last checkpoint.
     """
+    from charlstm.training.load import CpuUse
+    from charlstm.training.rank import rank_from_environment
+
     begun, cpu_use = time.monotonic(), CpuUse.now()
     info = rank_from_environment()
     if info is not None and info.rank:
@@ -86,6 +87,7 @@ def command(
         raise ConfigError("--quiet and --verbose contradict each other: omit one.")
     say = _nothing if quiet else output.say
     with Signals() as signals:
+        from charlstm.cli.report import notice_load, report, summary
         from charlstm.training.plan import plan_training
 
         plan = plan_training(
@@ -162,6 +164,8 @@ def _set_up(
 ) -> Training:
     """The trainer of a new or resumed run, in all processes of the group."""
     # Imported only after all options are checked: torch takes about two seconds.
+    from charlstm.cli.progress import CompileView, reading
+    from charlstm.cli.report import explain
     from charlstm.training.session import Callbacks, start
 
     def details(line: str) -> None:
@@ -191,6 +195,9 @@ def _nothing(_text: str) -> None:
 
 def _show(training: Training, say: Any, quiet: bool, *, resumed: bool) -> str:
     """Train, and show the events; returns why training stopped."""
+    from charlstm.cli.progress import View
+    from charlstm.cli.report import announce
+
     trainer = training.trainer
     announce(trainer, say, resumed=resumed)
     view = View(trainer, quiet)

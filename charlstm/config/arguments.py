@@ -34,7 +34,10 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     Raises (when called):
         ArgumentTypeError: an argument's type does not match its annotation.
     """
-    signature = inspect.signature(function)
+
+    @functools.cache  # at the first call: most functions of a module are not called
+    def signature() -> inspect.Signature:
+        return inspect.signature(function)
 
     @functools.cache
     def hints() -> dict[str, Any]:
@@ -43,11 +46,11 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            bound = signature.bind(*args, **kwargs)
+            bound = signature().bind(*args, **kwargs)
         except TypeError:  # wrong number: Python's own message names the function
             return function(*args, **kwargs)
         for name, value in bound.arguments.items():
-            if name in hints() and signature.parameters[name].kind not in _VARIADIC:
+            if name in hints() and signature().parameters[name].kind not in _VARIADIC:
                 bound.arguments[name] = _checked(name, value, hints()[name])
         return function(*bound.args, **bound.kwargs)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import Range, Section, option
+from charlstm.config.fields import Range, Section, option, section
 
 
-@dataclass(frozen=True)
+@section
 class DynamicConfig(Section):
     """Options of dynamic evaluation: the model is fine-tuned on the text as it reads it."""
 

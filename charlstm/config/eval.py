@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import Range, Section, option
+from charlstm.config.fields import Range, Section, option, section
 from charlstm.errors import ConfigError
 
 _DEFAULT_WINDOW = 64
 
 
-@dataclass(frozen=True)
+@section
 class EvalConfig(Section):
     """Options of evaluation: the text, the initial state, and whether the weights adapt."""
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeVar, dataclass_transform
 
 from charlstm.errors import ArgumentTypeError, ConfigError, UnknownOptionError
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -104,21 +103,42 @@ def flag_of(spec: dataclasses.Field[Any]) -> str:
     return spec.metadata["flag"] or "--" + spec.name.replace("_", "-")
 
 
-@functools.cache
-def _types(section: type) -> dict[str, Any]:
-    return typing.get_type_hints(section)
+# By annotation, which is a string: to evaluate those of all options takes milliseconds.
+_TYPES: dict[str, type] = {kind.__name__: kind for kind in (int, float, str, bool, tuple)}
 
 
 def type_of(section: type, name: str) -> type:
     """The type of a field: int, float, str, bool or tuple; `int | None` gives int."""
-    hint = _types(section)[name]
-    if isinstance(hint, types.UnionType):
-        hint = next(t for t in typing.get_args(hint) if t is not type(None))
-    kind: type = typing.get_origin(hint) or hint
-    return kind
+    annotation: str = section.__dataclass_fields__[name].type  # type: ignore[attr-defined]
+    return _TYPES[annotation.removesuffix(" | None").partition("[")[0]]
 
 
-class Section:
+@dataclass_transform(frozen_default=True)
+def section(kind: type[_Kind]) -> type[_Kind]:
+    """A decorator like `dataclass(frozen=True)`, for classes with the methods of `Record`.
+
+    `dataclass` compiles these methods for each class, which takes milliseconds of every command.
+    """
+    return dataclass(frozen=True, eq=False, repr=False)(kind)
+
+
+class Record:
+    """Equality, hash and representation by fields, as `dataclass` defines them."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__qualname__}({values})"
+
+
+class Section(Record):
     """Base class of the configuration dataclasses: validation on construction, JSON conversion."""
 
     def __post_init__(self) -> None:
@@ -236,8 +256,7 @@ def _float(value: Any) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-@dataclass(frozen=True)
-class _Wanted:
+class _Wanted(NamedTuple):
     kind: Any
     name: str
     convert: Callable[[Any], Any]

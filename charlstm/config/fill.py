@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import Range, Section, option
+from charlstm.config.fields import Range, Section, option, section
 from charlstm.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@section
 class FillConfig(Section):
     """Options of filling in blanks."""
 

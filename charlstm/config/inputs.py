@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import Section, check_choice, option
+from charlstm.config.fields import Section, check_choice, option, section
 from charlstm.errors import ConfigError
 
 UNKNOWN_POLICIES = ("error", "skip", "replace", "map")
@@ -19,7 +17,7 @@ def check_unknown_policy(unknown: str) -> None:
     check_choice("--unknown", unknown, UNKNOWN_POLICIES)
 
 
-@dataclass(frozen=True)
+@section
 class InputConfig(Section):
     """Options of interpreting the characters of a text."""
 
@@ -38,7 +36,7 @@ class InputConfig(Section):
     )
 
 
-@dataclass(frozen=True)
+@section
 class PromptConfig(Section):
     """Options of the prompt, and of training on it."""
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from charlstm.cells import CELLS, ZONEOUT_CELLS, summaries
-from charlstm.config.fields import FRACTION, Range, Section, option
+from charlstm.config.fields import FRACTION, Range, Section, option, section
 from charlstm.errors import ConfigError
 
 ZONEOUT_CELL = ZONEOUT_CELLS[0]
 """The cell that `--zoneout` implies if none is given."""
 
 
-@dataclass(frozen=True)
+@section
 class ModelConfig(Section):
     """Options of the network: architecture and regularisation."""
 

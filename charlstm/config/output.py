@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import Range, Section, option
+from charlstm.config.fields import Range, Section, option, section
 
 SAMPLES = Range(1, 4096)
 
 
-@dataclass(frozen=True)
+@section
 class OutputConfig(Section):
     """Options of output: number of samples, prompt and separator."""
 

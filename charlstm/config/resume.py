@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import COUNT, Range, Section, option
+from charlstm.config.fields import COUNT, Range, Section, option, section
 
 NEWEST_RUN = "\0newest"
 """The value of `--resume` without a run, which no folder can have as its name."""
 
 
-@dataclass(frozen=True)
+@section
 class ResumeConfig(Section):
     """The run to resume."""
 
@@ -24,7 +22,7 @@ class ResumeConfig(Section):
     )
 
 
-@dataclass(frozen=True)
+@section
 class MoreConfig(Section):
     """Additional training of a resumed run."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from charlstm.cells import TRAINING_KERNEL_CELLS
-from charlstm.config.fields import Section, check_type
+from charlstm.config.fields import Record, Section, check_type, section
 from charlstm.config.model import ModelConfig
 from charlstm.config.text import TextConfig
 from charlstm.config.train import TrainConfig
@@ -16,8 +16,8 @@ from charlstm.config.windows import WindowConfig
 from charlstm.errors import ConfigError, UnknownOptionError
 
 
-@dataclass(frozen=True)
-class Config:
+@section
+class Config(Record):
     """The configuration of a training run."""
 
     text: TextConfig = field(default_factory=TextConfig)

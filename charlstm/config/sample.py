@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import COUNT_OR_ZERO, Range, Section, option
+from charlstm.config.fields import COUNT_OR_ZERO, Range, Section, option, section
 from charlstm.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@section
 class SampleConfig(Section):
     """Options of text generation."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import COUNT_OR_ZERO, Range, Section, option
+from charlstm.config.fields import COUNT_OR_ZERO, Range, Section, option, section
 from charlstm.errors import ConfigError
 
 _MINUTES = Range(0, 1e6)
@@ -14,7 +12,7 @@ NOT_FOR_TRIALS = frozenset(
 """Fields of a training run that a search sets itself."""
 
 
-@dataclass(frozen=True)
+@section
 class SearchConfig(Section):
     """Options of a search: its length, its space, and where results are stored."""
 

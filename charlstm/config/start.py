@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import Section, option
+from charlstm.config.fields import Section, option, section
 
 
-@dataclass(frozen=True)
+@section
 class StartConfig(Section):
     """Name and preset of a new run."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
-from charlstm.config.fields import COUNT, FRACTION, Section, option
+from charlstm.config.fields import COUNT, FRACTION, Section, option, section
 from charlstm.errors import ConfigError
 
 DOCUMENT_KINDS = ("line", "blank-line", "file")
@@ -14,7 +13,7 @@ DOCUMENT_KINDS = ("line", "blank-line", "file")
 SPLITS = ("auto", "tail", "blocks")
 
 
-@dataclass(frozen=True)
+@section
 class TextConfig(Section):
     """Options of reading and splitting the text."""
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import BOUND, COUNT, COUNT_OR_ZERO, FRACTION, Range, Section, option
+from charlstm.config.fields import (
+    BOUND,
+    COUNT,
+    COUNT_OR_ZERO,
+    FRACTION,
+    Range,
+    Section,
+    option,
+    section,
+)
 from charlstm.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@section
 class TrainConfig(Section):
     """Options of training: length, optimizer, hardware, logging and checkpoints."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from charlstm.config.fields import COUNT, FRACTION, Range, Section, option
+from charlstm.config.fields import COUNT, FRACTION, Range, Section, option, section
 
 
-@dataclass(frozen=True)
+@section
 class WindowConfig(Section):
     """Options of windows: how the training text is cut and batched."""
 

@@ -23,9 +23,8 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +42,7 @@ _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")  # the last record of a zip file
 _MAX_HEADER = 4096
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """The contents of a checkpoint.
 
     Attributes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,6 @@ from charlstm.errors import CheckpointError, ConfigError, DirectionError
 from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.versions import unusable
-from charlstm.inference.bidirectional import BidirectionalModel
-from charlstm.inference.blanks import check_has_blank, encode_with_blanks
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.generation import ReadProgress, check_precision, read_ids
 from charlstm.inference.samples import (
@@ -39,6 +37,9 @@ from charlstm.inference.texts import TextReader, part_of_stream
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.parts import Part
 from charlstm.text.tokenizer import BOUNDARY_ID, CharTokenizer
+
+if TYPE_CHECKING:
+    from charlstm.inference.bidirectional import BidirectionalModel
 
 COLD_WINDOWS = Range(0, 1_000_000)
 _CHECKED = 1 << 22  # ids checked at once
@@ -81,6 +82,10 @@ class LanguageModel:
         self._one_way: Engine | None = None
         self._bidirectional: BidirectionalModel | None = None
         if config.model.direction == "both":
+            from charlstm.inference.bidirectional import (  # noqa: PLC0415 - when used
+                BidirectionalModel,
+            )
+
             self._bidirectional = BidirectionalModel(weights, config.model, len(tokenizer))
         else:
             self._one_way = Engine(weights, config.model, len(tokenizer), compiled=compiled)
@@ -344,6 +349,11 @@ class LanguageModel:
             DirectionError: the model is not bidirectional.
             UnknownCharacterError: see `unknown`.
         """
+        from charlstm.inference.blanks import (  # noqa: PLC0415 - when used
+            check_has_blank,
+            encode_with_blanks,
+        )
+
         config = FillConfig.from_options(options, config)
         check_count(count)
         check_has_blank(text, config.blank)

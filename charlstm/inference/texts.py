@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from charlstm.errors import (
     quoted,
     show_text,
 )
-from charlstm.text.boundaries import stream_of
-from charlstm.text.document_part import DocumentPart
 from charlstm.text.equivalents import Mapped
 from charlstm.text.normalization import normalize
 from charlstm.text.tokenizer import BOUNDARY_ID, CharTokenizer, Ids
+
+if TYPE_CHECKING:
+    from charlstm.text.document_part import DocumentPart
 
 ESCAPE = re.compile(r"\\[0nrt]")
 """An apparent escape: a backslash and a letter that may mean a newline or a tab."""
@@ -79,6 +81,8 @@ class TextReader:
         Raises:
             CorpusError: the text has no document.
         """
+        from charlstm.text.boundaries import stream_of  # noqa: PLC0415 - when used
+
         stream = stream_of(normalize(text, self.config), self.config)
         stream = self.read(stream, unknown).text
         ids = self.tokenizer.encode(stream, unknown, boundaries=True)
@@ -131,6 +135,8 @@ def part_of_stream(ids: Ids) -> DocumentPart:
     Raises:
         CorpusError: there is no document.
     """
+    from charlstm.text.document_part import DocumentPart  # noqa: PLC0415 - when used
+
     edge = np.array([BOUNDARY_ID], dtype=ids.dtype)
     # Where the stream has boundaries already, these enclose documents without a character.
     whole = DocumentPart.of_stream(np.concatenate([edge, ids, edge]))

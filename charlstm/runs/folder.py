@@ -16,9 +16,8 @@ import shlex
 import shutil
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from charlstm.errors import CheckpointError, RunError
 from charlstm.format.checkpoint import save_checkpoint
@@ -31,8 +30,7 @@ _TEMPORARY = re.compile(r"\.(last|best|metrics|corpus|step-\d{8,})\..*\.tmp")
 _NUMBERED = re.compile(r"step-(\d{8,})\.npz")
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run's folder."""
 
     folder: Path

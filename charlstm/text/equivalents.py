@@ -17,8 +17,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from charlstm.errors import UnknownCharacterError
 
@@ -67,8 +66,7 @@ _LETTERS = {
 _FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
 
 
-@dataclass(frozen=True)
-class Replacement:
+class Replacement(NamedTuple):
     """A replacement of a part of a text.
 
     Attributes:
@@ -83,8 +81,7 @@ class Replacement:
     new: str | None
 
 
-@dataclass(frozen=True)
-class Mapped:
+class Mapped(NamedTuple):
     """A text with unknown characters mapped.
 
     Attributes:

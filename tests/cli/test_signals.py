@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from charlstm.cli.signals import Signals, Stopped
+from charlstm.cli.signals import Signals
+from charlstm.cli.stopped import Stopped
 
 
 class Asked:
