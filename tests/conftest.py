@@ -40,6 +40,9 @@ def pytest_configure() -> None:
     os.environ.pop("CHARLSTM_RUNS_DIR", None)
     # Tiny models gain nothing from threads, and lose much where other programs run, too.
     os.environ["OMP_NUM_THREADS"] = "1"
+    # What is measured and cached here does not go to the user's folder.
+    Programs.cache = tempfile.mkdtemp(prefix="charlstm-tests-cache-")
+    os.environ["XDG_CACHE_HOME"] = Programs.cache
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,7 @@ class Programs:
     """Runs the program, in forks of a process that has imported everything."""
 
     zygote: Zygote | None = None
+    cache = ""
 
 
 def start_program(*arguments: object, cwd: Path, **options: Any) -> Child:
@@ -98,6 +102,7 @@ def pytest_unconfigure() -> None:
         Programs.zygote.__exit__(None, None, None)
         shutil.rmtree(Programs.zygote.folder)
         Programs.zygote = None
+    shutil.rmtree(Programs.cache, ignore_errors=True)
 
 
 @pytest.fixture

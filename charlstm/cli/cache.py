@@ -17,11 +17,12 @@ def command(clear: bool, as_json: bool) -> None:
 
     A text whose ids take more than 32 MB is encoded once. Later runs on it read the cached ids.
     $CHARLSTM_CACHE_LIMIT limits the folder's size (500MB, 20GB, ...; default: 10GB). Above the
-    limit, writing an entry removes the least recently used ones.
+    limit, writing an entry removes the least recently used ones. --clear also removes the
+    measurements of this machine's speed, which train keeps for a week.
     """
     import time
 
-    from charlstm.text.cache import cache_folder
+    from charlstm.text.cache import MEASURED_SUFFIX, cache_folder
     from charlstm.text.cache_limit import cache_limit, entries, shrink
 
     limit, folder = cache_limit(), cache_folder()
@@ -31,6 +32,8 @@ def command(clear: bool, as_json: bool) -> None:
     if clear:
         removed = shrink(folder, 0)
         output.say(f"{len(removed)} removed, {_size(sum(entry.size for entry in removed))}")
+        for path in folder.glob(f"*{MEASURED_SUFFIX}"):
+            path.unlink(missing_ok=True)
     found = entries(folder)
     for entry in found if as_json else ():
         record = {

@@ -96,6 +96,7 @@ def command(
             resume=True if resume == NEWEST_RUN else resume,
             runs_dir=runs_dir,
             begun=begun,
+            cpu_use=cpu_use,
         )
         launcher = None if info is not None else _launcher(plan)
         if launcher is None:
@@ -163,7 +164,8 @@ def _set_up(
     plan: TrainPlan, say: Any, quiet: bool, signals: Signals, verbose: bool = False
 ) -> Training:
     """The trainer of a new or resumed run, in all processes of the group."""
-    # Imported only after all options are checked: torch takes about two seconds.
+    # Imported only after all options are checked: torch takes a second or more.
+    say("starting: loading PyTorch")
     from charlstm.cli.progress import CompileView, reading
     from charlstm.cli.report import explain
     from charlstm.training.session import Callbacks, start

@@ -28,6 +28,8 @@ from charlstm.text.reading import CHUNK_BYTES
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
+MEASURED_SUFFIX = ".measured"
+"""Of the files of `charlstm.training.measured` in the cache folder."""
 _RENAMES_OPEN_FILES = os.name != "nt"
 
 

@@ -12,6 +12,7 @@ from charlstm.config.arguments import check_path
 from charlstm.config.fields import check_type, describe_value
 from charlstm.config.keywords import options_from_keywords
 from charlstm.errors import ArgumentTypeError, ConfigError
+from charlstm.training.load import CpuUse
 from charlstm.training.plan import TrainPlan, plan_training
 
 Path = str | os.PathLike[str]
@@ -31,7 +32,7 @@ def plan_from_keywords(
         ConfigError: an option is out of range, or two contradict each other.
         RunError: there is no such run, or the new run's name is taken.
     """
-    begun = time.monotonic()
+    begun, cpu_use = time.monotonic(), CpuUse.now()
     paths = _paths(texts)
     given = options_from_keywords(options, *SECTIONS.values(), StartConfig, MoreConfig)
     if resume is not None and not isinstance(resume, bool):
@@ -43,7 +44,9 @@ def plan_from_keywords(
         if resume:
             raise ConfigError("text= is for new runs: a resumed run keeps its text. Omit text=.")
     folder = None if runs_dir is None else check_path("runs_dir", runs_dir)
-    return plan_training(paths, given, text=text, resume=resume, runs_dir=folder, begun=begun)
+    return plan_training(
+        paths, given, text=text, resume=resume, runs_dir=folder, begun=begun, cpu_use=cpu_use
+    )
 
 
 def _paths(texts: Path | Iterable[Path]) -> list[str]:

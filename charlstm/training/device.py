@@ -17,6 +17,7 @@ from charlstm.nn.network import CharLSTM
 from charlstm.processors import available_processors
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.events import Notice
+from charlstm.training.measured import Measured
 from charlstm.training.process_group import ProcessGroup
 
 _DEFAULT_THREADS = torch.get_num_threads()  # one for each core, unless OMP_NUM_THREADS is set
@@ -69,7 +70,7 @@ def check_machine(precision: str, kernel: str, device: torch.device) -> None:
         raise DeviceError(f"--kernel compiled needs a CPU; the device is {device.type}. Use auto.")
 
 
-def pick_precision(name: str, device: torch.device) -> str:
+def pick_precision(name: str, device: torch.device, measured: Measured | None = None) -> str:
     """The number format of matrix products; `auto` is bfloat16 if it is measured to be faster.
 
     On processors without bfloat16 instructions, torch's bfloat16 products are many times slower
@@ -77,12 +78,22 @@ def pick_precision(name: str, device: torch.device) -> str:
     formats alternate and the fastest pass of each counts, which limits the effect of other programs
     on the result.
 
+    Args:
+        name: the value of `--precision`.
+        device: the device to train on.
+        measured: earlier results on this machine's processors, used instead of a benchmark; None:
+            there are none.
+
     Raises:
         DeviceError: the device does not support the format.
     """
     check_machine(name, "auto", device)
     if name in ("float32", "tf32"):
         return name
+    if name == "bfloat16" or device.type != "cpu":
+        measured = None
+    if measured and (kept := measured.choice("precision", ("float32", "bfloat16"))):
+        return kept
     if not _has_bfloat16(device):
         if name == "auto":
             return "float32"
@@ -96,7 +107,10 @@ def pick_precision(name: str, device: torch.device) -> str:
     networks = {kind: CharLSTM(shape, 64, dtype=kind).to(device) for kind in kinds}
     times = _benchmark(networks)
     faster = times[torch.bfloat16] < 0.9 * times[torch.float32]
-    return "bfloat16" if faster else "float32"
+    precision = "bfloat16" if faster else "float32"
+    if measured:
+        measured.keep(precision, "precision")
+    return precision
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -116,6 +130,7 @@ def pick_kernel(
     device: torch.device,
     notice: Notice | None = None,
     watch: CompileWatch | None = None,
+    measured: Measured | None = None,
 ) -> str:
     """The implementation of windows, `torch` or `compiled`; `auto` is the one measured as faster.
 
@@ -126,6 +141,8 @@ def pick_kernel(
         cell, precision, device: what the network uses.
         notice: receives the reason if numba is installed but its code cannot be used.
         watch: reports and times the compilation.
+        measured: earlier results on this machine's processors, used instead of a benchmark; None:
+            there are none.
 
     Raises:
         DeviceError: compiled code does not work on this machine, or does not support the device.
@@ -144,13 +161,19 @@ def pick_kernel(
         if notice is not None and not isinstance(error, ImportError | ProcessorError):
             notice(f"compiled code is not used; training takes longer: {_first_line(error)}")
         return "torch"
-    shape = ModelConfig(cell=cell, num_layers=1, hidden_size=512, dropout=0.0)
     kernels = {"torch": False, "compiled": True}
+    what = {"cell": cell, "precision": precision}
+    if measured and (kept := measured.choice("kernel", kernels, **what)):
+        return kept
+    shape = ModelConfig(cell=cell, num_layers=1, hidden_size=512, dropout=0.0)
     networks = {
         kernel: CharLSTM(shape, 64, dtype=product_type(precision), compiled=compiled)
         for kernel, compiled in kernels.items()
     }
-    return min(kernels, key=_benchmark(networks).__getitem__)
+    kernel = min(kernels, key=_benchmark(networks).__getitem__)
+    if measured:
+        measured.keep(kernel, "kernel", **what)
+    return kernel
 
 
 def compiled_fault(precision: str, watch: CompileWatch | None = None) -> str:

@@ -16,6 +16,7 @@ from charlstm.planner import presets
 from charlstm.planner.rules import implied
 from charlstm.runs.find import find_run, runs_dir_from
 from charlstm.runs.folder import Run
+from charlstm.training.load import CpuUse
 
 _Kind = TypeVar("_Kind", bound=Section)
 
@@ -35,6 +36,7 @@ class TrainPlan:
         runs_dir: the folder of runs.
         name: name of the new run; None: derived from the name of the first text.
         begun: when the time budget began, as `time.monotonic()`.
+        cpu_use: processor time when the command began; None: unknown.
     """
 
     texts: tuple[str, ...]
@@ -47,6 +49,7 @@ class TrainPlan:
     runs_dir: Path
     name: str | None
     begun: float = field(default_factory=time.monotonic)
+    cpu_use: CpuUse | None = None
 
 
 def plan_training(
@@ -57,6 +60,7 @@ def plan_training(
     resume: str | bool | None = None,
     runs_dir: str | None = None,
     begun: float | None = None,
+    cpu_use: CpuUse | None = None,
 ) -> TrainPlan:
     """Check the options, and make a plan. Needs neither the text nor torch.
 
@@ -67,6 +71,7 @@ def plan_training(
         resume: folder or name of the run to resume; True: the newest run; None or False: a new run.
         runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
         begun: when the time budget began, as `time.monotonic()`; None: now.
+        cpu_use: processor time when the command began; None: unknown.
 
     Raises:
         ConfigError: an option is out of range, or two contradict each other.
@@ -95,7 +100,7 @@ def plan_training(
             Run.check_free(folder, start.name)
     return TrainPlan(
         tuple(texts), text, given, config, chooses, run, more, folder, start.name,
-        time.monotonic() if begun is None else begun,
+        time.monotonic() if begun is None else begun, cpu_use,
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
             plan.texts, plan.config, runs_dir=plan.runs_dir, name=plan.name, source=source,
             notice=to.notice, details=to.details, progress=to.reading, group=group,
             given=plan.given if plan.chooses else None, on_choice=to.choice,
-            begun=plan.begun, on_ready=to.ready, on_compile=to.compiling,
+            begun=plan.begun, on_ready=to.ready, on_compile=to.compiling, cpu_use=plan.cpu_use,
         )  # fmt: skip
     return Training(trainer)
 

@@ -40,13 +40,15 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.load import CpuUse
 from charlstm.training.loop import Trainer
+from charlstm.training.measured import Measured
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.notices import notice_characters, notice_split
 from charlstm.training.process_group import ProcessGroup
 from charlstm.training.replicate import check_processes, choose_processes, send_run
 from charlstm.training.saving import Saver
-from charlstm.training.speed import reference, speed_of
+from charlstm.training.speed import reference_speed
 from charlstm.training.state import TrainState
 
 # The default number of epochs trains on about six million characters, a few minutes on a laptop's
@@ -77,6 +79,7 @@ def new_run(
     begun: float | None = None,
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
+    cpu_use: CpuUse | None = None,
 ) -> Trainer:
     """Read a text and set up a run on it.
 
@@ -100,6 +103,7 @@ def new_run(
             against `--minutes`.
         on_ready: called with the trainer at the end of the set-up. If it raises, the set-up fails.
         on_compile: receives the progress of compilation, whose time does not count.
+        cpu_use: processor time when the command began, see `charlstm.training.measured`.
 
     Raises:
         CharlstmError: a subclass for the kind of error.
@@ -120,7 +124,10 @@ def new_run(
             config = config.override({"split": corpus.split.method})
         for hint in hints(sources, corpus.tokenizer, config.text):
             notice(hint)
-        config = _configure(config, given, corpus, device, group, notice, on_choice, begun, watch)
+        measured = Measured(cpu_use)
+        config = _configure(
+            config, given, corpus, device, group, notice, on_choice, begun, watch, measured
+        )
         begun += watch.seconds
         kept = any(source.path is None for source in sources)
         corpus_meta = {
@@ -182,6 +189,7 @@ def _configure(
     on_choice: Callable[[Config, Choice], None] | None,
     begun: float,
     watch: CompileWatch,
+    measured: Measured,
 ) -> Config:
     """The complete configuration: machine options, the automatic choice, and fitted sizes.
 
@@ -191,16 +199,16 @@ def _configure(
     fit(corpus.train, config.windows)  # raises for a text that is too short, before compilation
     set_threads(config, notice, group)
     keep_freed_memory()
-    precision = pick_precision(config.train.precision, device)
+    precision = pick_precision(config.train.precision, device, measured)
     cell = config.model.cell
     if given is not None:
         cell = str({**ALWAYS, **implied(given), **given}["cell"])
-    kernel = pick_kernel(config.train.kernel, cell, precision, device, notice, watch)
+    kernel = pick_kernel(config.train.kernel, cell, precision, device, notice, watch, measured)
     begun += watch.seconds
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
-        config, choice = _choose(config, given, corpus, device, group, begun)
+        config, choice = _choose(config, given, corpus, device, group, begun, measured)
         divide_threads(config.train.threads, group)  # the measurement used all threads
     windows = fit(corpus.train, config.windows)
     for old, new, flag in (
@@ -252,13 +260,14 @@ def _choose(
     device: torch.device,
     group: ProcessGroup,
     begun: float,
+    measured: Measured,
 ) -> tuple[Config, Choice]:
     """Choose the fields that were not given, from corpus size, time budget and measured speed."""
     seconds = 60 * (config.train.minutes or DEFAULT_MINUTES)
     by_speed = config.train.minutes or not {"hidden_size", "epochs"} <= set(given)
     speed = 0.0
     if by_speed:
-        speed = speed_of(reference(config.train), len(corpus.tokenizer), device)
+        speed = reference_speed(config.train, len(corpus.tokenizer), device, measured)
     repeated = repeated_fraction(corpus.train, corpus.val)
     corpus.release()
     left = max(1.0, begun + seconds - time.monotonic())

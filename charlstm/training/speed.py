@@ -10,6 +10,7 @@ from charlstm.config import Config, TrainConfig
 from charlstm.nn.network import CharLSTM
 from charlstm.planner.fitted import REFERENCE
 from charlstm.training.device import divide_threads, product_type
+from charlstm.training.measured import Measured
 from charlstm.training.optim import losses, make_optimizer
 from charlstm.training.process_group import ProcessGroup
 
@@ -53,6 +54,28 @@ def reference(train: TrainConfig) -> Config:
     """
     names = ("precision", "kernel", "threads", "optimizer")
     return Config().override({**REFERENCE, **{name: getattr(train, name) for name in names}})
+
+
+def reference_speed(
+    train: TrainConfig, vocab_size: int, device: torch.device, measured: Measured
+) -> float:
+    """Characters per second of the reference model: an earlier result, or measured now.
+
+    Args:
+        train: the machine options.
+        vocab_size: V.
+        device: where to train.
+        measured: earlier results on this machine's processors.
+    """
+    config = reference(train)
+    if device.type != "cpu":
+        return speed_of(config, vocab_size, device)
+    details = {"config": config.to_json(), "vocab_size": vocab_size}
+    speed = measured.speed("speed", **details)
+    if speed is None:
+        speed = speed_of(config, vocab_size, device)
+        measured.keep(speed, "speed", **details)
+    return speed
 
 
 def speed_of(config: Config, vocab_size: int, device: torch.device) -> float:
