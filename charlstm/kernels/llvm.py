@@ -16,7 +16,7 @@ from typing import Any, cast
 import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils as _cgutils
-from numba.core import config as _config
+from numba.core import config as _numba_config
 from numba.core import event as _event
 from numba.core.registry import cpu_target as _cpu_target
 from numba.core.types import CPointer as _CPointer
@@ -29,6 +29,7 @@ __all__ = [
 
 # What numba does not declare the types of.
 cgutils, intrinsic, pointer_to = cast(Any, _cgutils), cast(Any, _intrinsic), cast(Any, _CPointer)
+_config = cast(Any, _numba_config)
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 I32, I64 = ir.IntType(32), ir.IntType(64)
