@@ -4,7 +4,8 @@
 - `jit`: the decorator, and the cache on disk
 - `llvm`: all that is taken from numba's internals and from llvmlite
 - `elementary`: tanh, exp, the logistic function; float32 to and from bfloat16 and bytes
-- `matmul`: the matrix product
+- `matmul`: the matrix product, in tiles that depend on the class of the processor
+- `matmul_transposed`: the same of a transposed matrix, for the gradient of weights
 - `team`: threads that work together
 - `dropout`: dropout that any thread or process can draw again
 - `lstm_windows`: training, windows of LSTM forward and backward

@@ -44,21 +44,13 @@ class _Class:
 
 _AVX512 = _Class(lanes=16, vectors=2, rows=8)  # 16 of 32 registers hold sums
 _AVX2 = _Class(lanes=8, vectors=2, rows=6)  # 12 of 16
-_NEON = _Class(lanes=4, vectors=4, rows=6)  # 24 of 32; and other processors' vectors of 128 bits
-
-
-def _class() -> _Class:
-    """The class that numba compiles for."""
-    if not IS_X86:
-        return _NEON
-    return _AVX512 if "avx512f" in instructions() else _AVX2
-
-
-CLASS = _class()
+_NEON = _Class(lanes=4, vectors=4, rows=5)  # 20 of 32; and other processors' vectors of 128 bits
+CLASS = _NEON if not IS_X86 else _AVX512 if "avx512f" in instructions() else _AVX2
+"""The class that numba compiles for."""
 LANES = CLASS.lanes
 PANEL_WIDTH = CLASS.vectors * LANES
 """Columns in a panel."""
-_ROWS, _VECTORS = CLASS.rows, CLASS.vectors
+TILE_ROWS, _VECTORS = CLASS.rows, CLASS.vectors
 _FLOATS, _WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(I32, LANES)
 
 
@@ -89,8 +81,14 @@ if CLASS is _AVX512:
     }
 
 
-def _tile(rows: int, panels: int = 1) -> Any:
-    """Code for the product of some rows and some consecutive panels."""
+def tile(rows: int, panels: int = 1, *, adds: bool = False) -> Any:
+    """Code for the product of some rows and some consecutive panels.
+
+    Args:
+        rows, panels: how many.
+        adds: whether the product is added to `out`. Then the rows are the columns of a float32
+            matrix (depth, rows).
+    """
     vectors = _VECTORS * panels
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -111,13 +109,12 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 return ir.Constant(I64, value)
 
             def add(total: Any, row: Any, column: Any) -> Any:
-                if (
-                    instruction.values_per_word == 1
-                ):  # LLVM's own function has the sum behind the factors
-                    return b.call(function, [row, column, total])
-                return b.call(function, [total, row, column])
+                # LLVM's own function has the sum behind the factors.
+                has_sum_last = instruction.values_per_word == 1
+                order = [row, column, total] if has_sum_last else [total, row, column]
+                return b.call(function, order)
 
-            lefts = [b.gep(left, [b.mul(lda, number(r))]) for r in range(rows)]
+            firsts = [number(r) if adds else b.mul(lda, number(r)) for r in range(rows)]
             size = b.mul(depth, number(PANEL_WIDTH))
             tops = [b.gep(panel, [b.mul(size, number(p))]) for p in range(panels)]
             before = b.basic_block
@@ -139,7 +136,8 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 columns.append(b.load(pointer, align=align))
             results = []
             for r in range(rows):
-                pointer = b.bitcast(b.gep(lefts[r], [k]), I32.as_pointer())
+                place = b.add(firsts[r], b.mul(k, number(rows)) if adds else k)
+                pointer = b.bitcast(b.gep(left, [place]), I32.as_pointer())
                 word = b.load(pointer, align=align)
                 undefined = ir.Constant(_WORDS, ir.Undefined)
                 one = b.insert_element(undefined, word, ir.Constant(I32, 0))
@@ -157,10 +155,13 @@ def _tile(rows: int, panels: int = 1) -> Any:
             for r in range(rows):
                 row = b.gep(out, [b.mul(ldo, number(r))])
                 for v in range(vectors):
-                    pointer = b.gep(row, [number(v * LANES)])
-                    b.store(
-                        results[r][v], b.bitcast(pointer, instruction.sums.as_pointer()), align=4
+                    pointer = b.bitcast(
+                        b.gep(row, [number(v * LANES)]), instruction.sums.as_pointer()
                     )
+                    result = results[r][v]
+                    if adds:
+                        result = b.fadd(b.load(pointer, align=4), result)
+                    b.store(result, pointer, align=4)
             return context.get_dummy_value()
 
         return types.void(out, ldo, left, lda, panel, depth), generate
@@ -168,8 +169,8 @@ def _tile(rows: int, panels: int = 1) -> Any:
     return multiply
 
 
-_multiply_most, _multiply_4, _multiply_2, _multiply_1 = map(_tile, (_ROWS, 4, 2, 1))
-_multiply_1_by_4 = _tile(1, 4)
+_multiply_most, _multiply_4, _multiply_2, _multiply_1 = map(tile, (TILE_ROWS, 4, 2, 1))
+_multiply_1_by_4 = tile(1, 4)
 
 
 def empty_panels(depth: int, columns: int, like: NDArray[Any]) -> NDArray[Any]:
@@ -270,9 +271,9 @@ def multiply(rows: NDArray[Any], packed: NDArray[Any], out: NDArray[np.float32])
                 element_pointer(rows, np.int64(r * depth)),
                 element_pointer(out, np.int64(r * width + p * PANEL_WIDTH)),
             )
-            if r + _ROWS <= count:
+            if r + TILE_ROWS <= count:
                 _multiply_most(to, ldo, at, lda, panel, deep)
-                r += _ROWS
+                r += TILE_ROWS
             elif r + 4 <= count:
                 _multiply_4(to, ldo, at, lda, panel, deep)
                 r += 4

@@ -134,8 +134,6 @@ def pick_kernel(
 ) -> str:
     """The implementation of windows, `torch` or `compiled`; `auto` is the one measured as faster.
 
-    In float32, `auto` is torch, which is as fast there.
-
     Args:
         name: the value of `--kernel`.
         cell, precision, device: what the network uses.
@@ -154,8 +152,7 @@ def pick_kernel(
             raise DeviceError(f"--kernel compiled does not work here: {why}\nUse --kernel torch.")
     if name != "auto":
         return name
-    fits = cell in TRAINING_KERNEL_CELLS and precision == "bfloat16" and device.type == "cpu"
-    if not fits:
+    if cell not in TRAINING_KERNEL_CELLS or device.type != "cpu":
         return "torch"
     if error := _compiled_error(precision, watch):
         if notice is not None and not isinstance(error, ImportError | ProcessorError):

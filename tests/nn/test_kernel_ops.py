@@ -20,7 +20,7 @@ from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, multiply, pack, p
 from charlstm.nn import threads
 from charlstm.nn.cell import one_hot
 from charlstm.nn.cells import CELL_MODULES
-from charlstm.nn.kernel_ops import dropout
+from charlstm.nn.kernel_ops import dropout, transposed_product
 from charlstm.nn.starts import Starts
 from charlstm.nn.threads import parallel_for
 
@@ -55,6 +55,20 @@ def test_products(dtype: torch.dtype, rows: int, depth: int, columns: int) -> No
         multiply(bits(left), packed, out)
         np.testing.assert_allclose(out[:, :columns], expected, atol=1e-5, rtol=1e-5)
         assert not out[:, columns:].any()
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(
+    ("depth", "rows", "columns"), [(1, 1, 1), (6, 7, 70), (257, 13, 16), (600, 450, 33)]
+)
+def test_transposed_products(dtype: torch.dtype, depth: int, rows: int, columns: int) -> None:
+    torch.manual_seed(depth)
+    left, right = torch.randn(depth, rows).to(dtype), torch.randn(depth, columns).to(dtype)
+    found = transposed_product(left, right)
+    assert (found.dtype, found.is_contiguous()) == (dtype, True)
+    expected = left.double().t() @ right.double()
+    error = 1e-4 if dtype == torch.float32 else 0.5  # of sums that are rounded to bfloat16
+    torch.testing.assert_close(found.double(), expected, atol=error, rtol=1e-5)
 
 
 SOURCES = ["rows", "ids", "vectors"]
