@@ -58,6 +58,9 @@ ENVIRONMENT = {
 
 FOREIGN = {
     "NUMBA_CACHE_DIR": "Folder where numba keeps compiled code (the extra `fast`).",
+    "NUMBA_CPU_NAME": "Processor that compiled code is made for, by LLVM's name, such as `haswell` "
+    "(AVX2) or `skylake-avx512`; the default is this one. With another processor's name, "
+    "`ONEDNN_MAX_CPU_ISA` and `ATEN_CPU_CAPABILITY` do the same for torch.",
     "_CHARLSTM_COMPLETE": "Used by the [shell completion](../how-to/shell-completion.md) scripts.",
 }
 """Variables that libraries read for the package."""

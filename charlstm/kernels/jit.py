@@ -29,7 +29,7 @@ _SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 _DIGEST_LENGTH = 12
 
 # Sums may be reordered and fused, which vectors need; infinities stay what they are.
-_FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
+FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
 def _digest() -> str:
@@ -55,7 +55,7 @@ def jit(function: _Function) -> _Function:
         raise CompiledCodeError("numba's compiler is turned off (NUMBA_DISABLE_JIT).")
     function.__qualname__ += f"_{VERSION}"  # the cache's files are named after it
     try:
-        compiled = numba.njit(cache=True, fastmath=_FAST_MATH, error_model="numpy", nogil=True)(
+        compiled = numba.njit(cache=True, fastmath=FAST_MATH, error_model="numpy", nogil=True)(
             function
         )
     except RuntimeError as error:  # numba raises it where no cache folder can be written

@@ -1,4 +1,4 @@
-"""Prints how many instructions the loops of tiles have, as JSON, one line a tile.
+"""Prints the instructions in the loops of tiles and elementary functions as JSON, one line a loop.
 
 `python assembly.py PROCESSOR`; NUMBA_CPU_NAME names the processor, but for `aarch64`, whose code is
 made from what numba has LLVM's optimizer make for this processor. Nothing of it is run.
@@ -19,6 +19,8 @@ from charlstm.kernels import llvm as target
 if sys.argv[1] == "aarch64":
     target.IS_X86 = False
 
+from charlstm.kernels.elementary import exp, sigmoid, tanh
+from charlstm.kernels.jit import FAST_MATH
 from charlstm.kernels.matmul import TILE_ROWS, tile
 
 FLOATS = target.pointer_to(types.float32)
@@ -30,7 +32,19 @@ TILES = {
 }
 
 
-def assembly(multiply: object) -> str:
+def function_assembly(one: object) -> str:
+    """The code of an elementary function of many numbers."""
+
+    @numba.njit(fastmath=FAST_MATH, error_model="numpy")
+    def function(given, out):  # type: ignore[no-untyped-def]
+        for j in range(len(out)):
+            out[j] = one(given[j])  # type: ignore[operator]
+
+    function.compile((types.float32[::1], types.float32[::1]))
+    return "".join(function.inspect_asm().values())
+
+
+def tile_assembly(multiply: object) -> str:
     """A tile's code."""
 
     @numba.njit
@@ -59,16 +73,25 @@ def loops(code: str) -> list[str]:
     return found
 
 
-for name, multiply in TILES.items():
-    bodies = [body for body in loops(assembly(multiply)) if "ps" in body or "fmla" in body]
-    for body in bodies:
+def report(name: str, code: str) -> None:
+    """Print a line for each loop with products of vectors."""
+    for body in loops(code):
         lines = [line.strip() for line in body.splitlines() if line.startswith("\t")]
-        vectors = {found[1] for line in lines if (found := re.search(r"%([xyz])mm", line))}
-        fused = [line for line in lines if re.match(r"vfmadd\d+ps|fmla", line)]
-        other = [line for line in lines if re.match(r"v(mul|add|fmadd\d+s)[ps]?s|fmul|fadd", line)]
-        stack = [line for line in lines if re.search(r"%rsp|\bsp\b", line)]
+        fused = [line for line in lines if re.match(r"vfn?madd\d+ps|fmla", line)]
         result = {
-            "tile": name, "vectors": sorted(vectors), "fused": len(fused), "other": other,
-            "stack": stack, "code": body,
-        }  # fmt: skip
-        sys.stdout.write(json.dumps(result) + "\n")
+            "name": name,
+            "vectors": sorted(set(re.findall(r"%([xyz])mm", " ".join(fused)))),
+            "fused": len(fused),
+            "other": [line for line in lines if re.match(r"v(mul|add)[ps]s|f(mul|add)", line)],
+            "stack": [line for line in lines if re.search(r"%rsp|\bsp\b", line)],
+            "code": body,
+        }
+        if fused:
+            sys.stdout.write(json.dumps(result) + "\n")
+
+
+for name, multiply in TILES.items():
+    report(name, tile_assembly(multiply))
+if sys.argv[1] != "aarch64":
+    for one in (tanh, sigmoid, exp):
+        report(one.__name__.partition("_")[0], function_assembly(one))
