@@ -9,7 +9,7 @@ Threads share the work. With many streams, each thread computes some streams. Wi
 computes some units of every layer from its own copy of their weights, and all threads wait at a
 barrier once a layer. h is double-buffered, as other threads may still read that of the last step.
 If other programs use the processor, waiting can take longer than the computation. A writer that
-waits too often uses one thread for a while.
+waits too often uses one thread, and tries several again after a second at most.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -85,14 +86,17 @@ class FastWriter:
         )
         self._bounds = [streams * n // groups for n in range(groups + 1)]
         self._parts_by_count: dict[int, list[_Part]] = {}
-        self._alone, self._patience = 0, 1  # blocks with one thread: now, and the next time
+        self._is_alone, self._until = False, 0.0  # with one thread, until when
+        self._patience = _MIN_ALONE  # seconds with one thread, the next time
         self._divide()
 
     def _divide(self) -> None:
         """Choose the number of threads for a layer, and load the session's state into each."""
         engine = self._session.engine
         count = (
-            _unit_threads(engine, self._dtype) if self._has_few_streams and not self._alone else 1
+            _unit_threads(engine, self._dtype)
+            if self._has_few_streams and not self._is_alone
+            else 1
         )
         if count not in self._parts_by_count:
             ends = [engine.hidden_size * n // count for n in range(count + 1)]
@@ -168,17 +172,19 @@ class FastWriter:
         is_sampling: bool,
     ) -> None:
         """Sample into `ids`, or read from it."""
-        if self._alone:
-            self._alone -= 1
-            if not self._alone:
+        done = 0
+        while done < len(ids):
+            if self._is_alone and monotonic() >= self._until:
+                self._is_alone = False
                 self._divide()
-        done = self._advance(numbers, temperature, ids, is_sampling)
-        if done < len(ids):  # other threads kept it waiting
-            self._alone, self._patience = self._patience, min(_MAX_ALONE, 2 * self._patience)
-            self._divide()
-            self._advance(numbers[done:], temperature, ids[done:], is_sampling)
-        elif not self._alone:
-            self._patience = 1
+            end = min(len(ids), done + _PIECE) if self._is_alone else len(ids)
+            done += self._advance(numbers[done:end], temperature, ids[done:end], is_sampling)
+            if done < end:  # other threads kept it waiting
+                self._is_alone, self._until = True, monotonic() + self._patience
+                self._patience = min(_MAX_ALONE, 2 * self._patience)
+                self._divide()
+            elif not self._is_alone:
+                self._patience = _MIN_ALONE
 
     def _advance(
         self,
@@ -229,7 +235,8 @@ def _depth(engine: Engine, dtype: np.dtype[Any]) -> int:
 _MIN_STREAMS = 4  # for each thread
 _MIN_BYTES = 1 << 17  # of weights for each thread: a barrier takes time
 _MAX_PARTS = 4  # that share a layer's units
-_MAX_ALONE = 128  # blocks with one thread before several are tried again
+_MIN_ALONE, _MAX_ALONE = 0.06, 1.0  # seconds with one thread before several are tried again
+_PIECE = 256  # characters in one call with one thread
 
 _parallel_lock, _NO_LOCK = threading.Lock(), nullcontext()
 

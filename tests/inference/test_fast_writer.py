@@ -77,7 +77,7 @@ def test_the_same_bits_by_any_number_of_threads(
         writer = fast_writer.FastWriter(session, precision)
         ids = [writer.write(uniforms[:200], 0.8)]
         monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_, n=counts[1]: n)
-        writer._alone = 0  # as it may be on a busy machine
+        writer._is_alone = False  # as it may be on a busy machine
         writer._divide()
         assert len(writer._parts) == counts[1]
         ids.append(writer.write(uniforms[200:], 0.8))
@@ -97,7 +97,10 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
     session.step(1)
     plain.step(1)
     writer, alone = fast_writer.FastWriter(session), fast_writer.FastWriter(plain)
-    advance, stops = fast_writer.FastWriter._advance, [7, 0, 30, 30, 30, 5, 30]
+    advance, stops = fast_writer.FastWriter._advance, [7, 0, 30, 5, 30]
+    now = 0.0
+    monkeypatch.setattr(fast_writer, "monotonic", lambda: now)
+    monkeypatch.setattr(fast_writer, "_PIECE", 8)
 
     def stopped(self: Any, numbers: Any, temperature: float, ids: Any, draws: bool) -> int:
         """As if it had been late at that step, where it is not alone."""
@@ -109,12 +112,12 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(fast_writer.FastWriter, "_advance", stopped)
     shared = []
-    for _ in range(8):
+    for now in (0.0, 0.05, 0.06, 0.17, 0.18, 0.2, 0.25, 0.27):
         expected, ids = alone.write(uniforms, 0.8), writer.write(uniforms, 0.8)
         assert (ids == expected).all()
         shared.append(len(writer._parts))
-    # Alone to the end of the block; after the next time, for one more.
-    assert shared == [1, 1, 1, 2, 2, 2, 1, 2]
+    # Alone for 60 ms, and twice as long where it is late again; after a whole block, for 60 ms.
+    assert shared == [1, 1, 1, 1, 2, 1, 1, 2]
     assert not stops
 
 
