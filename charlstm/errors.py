@@ -93,16 +93,16 @@ class UnknownCharacterError(CharlstmError):
         )
         if form is None:
             advice = (
-                "Use --unknown skip (from Python: unknown='skip') to omit such characters, or "
-                "replace."
+                "--unknown skip omits such characters, --unknown replace replaces them "
+                "(from Python: unknown='skip')."
             )
         else:
             old, new = form
             text += f"; its text has {show_text(new) if new else 'nothing'} "
             text += "in its place" if old == character else f"for {show_text(old)}"
             advice = (
-                "Use --unknown map (from Python: unknown='map') to write it so, or "
-                "--unknown skip or replace."
+                "--unknown map uses the equivalent (from Python: unknown='map'); --unknown also "
+                "allows skip and replace."
             )
         super().__init__(f"{text}.\n{advice}")
 

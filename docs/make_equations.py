@@ -142,7 +142,7 @@ def worked_example() -> str:
 
 def _inputs(cell: PeepholeCell, xs: Tensor, pull: Tensor) -> list[str]:
     lines = ["Inputs x1 = (1, 0) and x2 = (0, 1): two characters of a vocabulary of two. The state"]
-    lines += ["before them is zero. The loss pulls the outputs by"]
+    lines += ["before them is zero. The gradients of the loss with respect to the outputs are"]
     lines += [f"dL/dh1 = {_shown(pull[0, 0])} and dL/dh2 = {_shown(pull[1, 0])}.", "", "```"]
     lines += _rows("W, rows in the order i, f, g, o", cell.weight_ih.detach())
     lines += _rows("U", cell.weight_hh.detach()) + _rows("b", cell.bias.detach()[None])

@@ -16,7 +16,7 @@ from tests.test_runs import create, save
 
 
 def break_(folder: Path, kind: str) -> None:
-    """Put something into a folder of runs that is no run, and cannot be one."""
+    """Put something into a folder of runs that is not a run, and cannot be one."""
     path = folder / kind
     if kind == "self link":
         path.symlink_to(path)
@@ -56,7 +56,7 @@ def test_a_broken_entry_beside_a_run(tmp_path: Path, kind: str) -> None:
     assert list_runs(tmp_path) == [run]
     assert find_run(None, tmp_path) == run
     assert load_model_checkpoint(None, tmp_path, pytest.fail)[0] == run.last
-    with pytest.raises(RunError, match=r"is no run|is one file"):
+    with pytest.raises(RunError, match=r"is not a run|is one file"):
         find_run(kind, tmp_path)
     if kind != "empty folder":
         with pytest.raises(RunError, match="already"):

@@ -213,14 +213,14 @@ def test_finding_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_run("b", tmp_path).name == "b"
     monkeypatch.chdir(tmp_path)
     assert find_run("b", tmp_path / "elsewhere").name == "b"
-    with pytest.raises(RunError, match="'c' is no run"):
+    with pytest.raises(RunError, match="'c' is not a run"):
         find_run("c", tmp_path)
     assert find_run("a/last.npz", tmp_path).name == "a"
     Path("a/step-00000001.npz").touch()
     with pytest.raises(RunError, match="is one file; a run is its folder"):
         find_run("a/step-00000001.npz", tmp_path)
     for odd in ("", "y" * 5000, "a\0b"):
-        with pytest.raises(RunError, match="is no run"):
+        with pytest.raises(RunError, match="is not a run"):
             find_run(odd, tmp_path)
 
     def chosen(target: str) -> Path:
@@ -243,7 +243,7 @@ def test_a_run_that_is_being_set_up(
     with pytest.raises(RunError, match="another process is setting up the run in runs/new"):
         find_run(target, Path("runs"))
     lock.release()
-    with pytest.raises(RunError, match=r"is no run|no run in runs yet"):
+    with pytest.raises(RunError, match=r"is not a run|no run in runs yet"):
         find_run(target, Path("runs"))
 
 
@@ -275,7 +275,7 @@ def test_the_nearest_run_is_suggested(
     for name in ("hamlet", "hamlet-2", "lear"):
         save(create(Path("runs"), name), 0, -1)
     (tmp_path / "runs" / "hamlte-no-run").mkdir()
-    with pytest.raises(RunError, match="is no run") as caught:
+    with pytest.raises(RunError, match="is not a run") as caught:
         find_run(target, Path("runs"))
     assert ("Did you mean" in str(caught.value)) == (meant is not None)
     if meant is not None:

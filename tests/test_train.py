@@ -113,7 +113,7 @@ def test_a_training_is_stopped_and_resumed_to_the_bit(text: str) -> None:
         (["x"], {"layers": 1, "num_layers": 1}, ArgumentTypeError, "one option"),
         (["no.txt"], {}, SourceError, "cannot read"),
         (["x"], {"processes": 2}, ConfigError, "torchrun"),
-        ([], {"resume": "x"}, RunError, "'x' is no run"),
+        ([], {"resume": "x"}, RunError, "'x' is not a run"),
         ([], {"resume": True, "name": "x"}, ConfigError, "for new runs"),
         ([], {"resume": 3}, ArgumentTypeError, "resume must be a path"),
         (["x"], {"runs_dir": 3}, ArgumentTypeError, "runs_dir must be a path"),

@@ -51,7 +51,9 @@ def command(clear: bool, as_json: bool) -> None:
             rows.append([name, _size(entry.size), used, "in use" if entry.in_use else ""])
         output.data_line(output.table(rows))
     total = _size(sum(entry.size for entry in found))
-    output.say(f"{folder}: {total}, {len(found)} text(s); the limit is {_size(limit)}")
+    output.say(
+        f"{folder}: {total}, {output.counted(len(found), 'text')}; the limit is {_size(limit)}"
+    )
 
 
 def _size(count: int) -> str:

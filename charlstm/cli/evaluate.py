@@ -64,7 +64,7 @@ def command(
     text_config = TextConfig(**given(options, [TextConfig]))
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
-        raise ConfigError("--split is for the run's own text: omit it, or omit TEXTS.")
+        raise ConfigError("--split applies to the run's own text: omit it, or omit TEXTS.")
     how = dynamic_config(config.dynamic, options)
 
     from charlstm.inference.language_model import LanguageModel

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from charlstm.format.progress import Progress
 
 
-_LINE = 58  # characters: what 80 columns leave
+_LINE = 58  # characters beside the labels, in 80 columns
+_LABELS = {
+    "sources": "text files", "num_sources": "number of files", "skipped": "skipped files",
+    "num_chars": "text length", "sha256": "text SHA-256", "kept": "text saved in run",
+    "unigram_nats": "unigram entropy", "seconds": "training seconds",
+}  # fmt: skip
+"""Labels of facts that differ from their keys in JSON."""
+_ONLY_JSON = frozenset({"folder_rules"})
 
 
 @click.command("info", cls=GroupedCommand)
@@ -40,7 +47,11 @@ def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
     if as_json:
         output.json_line(facts)
         return
-    rows = [[key.replace("_", " "), _shown(value)] for key, value in _flat(facts)]
+    rows = [
+        [_LABELS.get(key, key.replace("_", " ")), _shown(value)]
+        for key, value in _flat(facts)
+        if key not in _ONLY_JSON
+    ]
     output.data_line(output.table(rows))
 
 

@@ -47,13 +47,13 @@ def explain(
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = as_options(config, overrides)
     if overrides:
-        budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else ", the default")
+        budget = f"{minutes or DEFAULT_MINUTES:g} minutes" + ("" if minutes else " (the default)")
         say(f"chosen for {budget}: {chosen}")
     reads = f"about {_count(choice.chars)} characters, {choice.epochs:,.1f} epochs"
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of the validation part also occurs in the training part)"
     if choice.epochs >= changes.get("epochs", math.inf):
-        say(f"expected: {reads}, from --epochs")
+        say(f"expected: {reads} (--epochs)")
     elif choice.epochs >= choice.most_epochs:
         say(f"expected: {reads}; more epochs gain little, so the run may end earlier")
     else:

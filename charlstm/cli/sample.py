@@ -132,7 +132,7 @@ def _write_all(
 
 def _separator(separator: str | None, escapes: bool | None, as_json: bool) -> str | None:
     if separator is not None and as_json:
-        raise ConfigError("--separator has no meaning with --json: omit one.")
+        raise ConfigError("--separator does not apply to --json: omit one.")
     return None if separator is None else read_escapes(separator, "--separator", escapes)
 
 

@@ -74,10 +74,10 @@ def option(
         chosen: whether `train` without a recipe chooses the value automatically if it is not
             given. Otherwise `default` applies.
         short: a second name of one letter, such as `-n`.
-        metavar: what stands for the value in help; FILE makes the value a path, and RUN in it
+        metavar: placeholder of the value in help; FILE makes the value a path, and RUN in it
             completes the names of runs.
         negatable: whether a flag has a negative form, `--no-...`.
-        shown_default: what help shows as the default in place of None.
+        shown_default: what help shows as the default instead of None.
         bare: the value if the option is given without one; empty: a value is required.
     """
     meta = {

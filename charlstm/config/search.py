@@ -38,7 +38,7 @@ class SearchConfig(Section):
     )
     trial_epochs: int = option(
         0,
-        "Number of epochs of each trial, in place of a time budget: results do not depend on the "
+        "Number of epochs of each trial, instead of a time budget: results do not depend on the "
         "machine's speed (0: with neither --minutes nor --trial-minutes, as many as `train` "
         "chooses).",
         group="Search",

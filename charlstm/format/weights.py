@@ -1,7 +1,8 @@
 """Names and shapes of a model's weights in a checkpoint, from its configuration.
 
-With H = hidden size, V = vocabulary, I = V, or the embedding's size, for the first layer and H
-for the others, and the G gates of a cell in the order of its record in `charlstm.cells`:
+H is the hidden size and V the size of the vocabulary. I is the size of a layer's input: V, or the
+size of the embedding, for the first layer, and H for the others. The G gates of a cell are in the
+order of its specification in `charlstm.cells`.
 
 - `layers.l.weight_ih` (G*H, I), `layers.l.weight_hh` (G*H, H)
 - `layers.l.bias` (G*H,), followed by the cell's `extra_biases`

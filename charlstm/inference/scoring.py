@@ -22,7 +22,7 @@ from charlstm.text.tokenizer import Ids
 
 WARM_UP = 512
 _MAX_STREAMS = 64
-_MAX_ROWS = 128  # streams side by side, where a part has many segments
+_MAX_ROWS = 128  # streams in parallel, if a part has many segments
 _MAX_COLD = 256
 _MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
 
@@ -111,9 +111,9 @@ class Streams:
             Positions (T, N), clipped to each stream's segment, and a mask (T, N).
         """
         time = np.arange(first, last)[:, None]
-        places = time + self.starts[None, :]
-        counted = (time >= 0) & (places < self.stops)
-        return np.clip(places, self.segments, self.stops - 1), counted
+        positions = time + self.starts[None, :]
+        counted = (time >= 0) & (positions < self.stops)
+        return np.clip(positions, self.segments, self.stops - 1), counted
 
 
 def plan_streams(part: Part) -> list[Streams]:
@@ -171,11 +171,11 @@ def score_ids(
             if time == 0 and plan.start:
                 for stream in plan.first.tolist():
                     session.reset(stream)  # it has no warm-up and starts here
-            places, counted = (rows[0] for rows in plan.positions(time, time + 1))
-            read = ids[places].astype(np.int64)
+            positions, counted = (rows[0] for rows in plan.positions(time, time + 1))
+            read = ids[positions].astype(np.int64)
             logits = session.step(read if plan.count > 1 else int(read[0]))
             if time >= 0:
-                targets = ids[places + 1].astype(np.int64)
+                targets = ids[positions + 1].astype(np.int64)
                 loss = cross_entropy(logits.reshape(plan.count, -1), targets)
                 nats += float(loss[counted].sum())
                 if progress is not None:
@@ -214,12 +214,12 @@ def score_cold(
         own, ends = (rows[first : first + _MAX_COLD] for rows in (starts, stops))
         session = engine.session(len(own))
         for time in range(steps):
-            places = own + time
-            counted = places < ends  # the last window of a segment may be shorter
-            places = np.minimum(places, ends - 1)
-            read = ids[places].astype(np.int64)
+            positions = own + time
+            counted = positions < ends  # the last window of a segment may be shorter
+            positions = np.minimum(positions, ends - 1)
+            read = ids[positions].astype(np.int64)
             logits = session.step(read if len(own) > 1 else int(read[0]))
-            loss = cross_entropy(logits.reshape(len(own), -1), ids[places + 1].astype(np.int64))
+            loss = cross_entropy(logits.reshape(len(own), -1), ids[positions + 1].astype(np.int64))
             nats += float(loss[counted].sum())
         if progress is not None:
             progress(min(predictions, (first + len(own)) * window))

@@ -154,6 +154,6 @@ def _unwritable(stop: str, error: UnknownCharacterError) -> ConfigError:
         old, new = error.form
         return ConfigError(
             f"{what}; its text has {show_text(new)} for {show_text(old)}.\n"
-            "Use --unknown map (from Python: unknown='map') to write it so."
+            "--unknown map uses the equivalent (from Python: unknown='map')."
         )
     return ConfigError(f"{what}.\nNo text would end there: omit it.")

@@ -41,7 +41,7 @@ def packed_window(run: Run, xs: Tensor, state: State, starts: Starts) -> tuple[T
         )[None]
         for part in state
     )
-    packed = xs.flatten(0, 1).index_select(0, segments.places)
+    packed = xs.flatten(0, 1).index_select(0, segments.positions)
     outputs, *final = run(packed, segments.batch_sizes, first)
     outputs = outputs.index_select(0, segments.rows).view(steps, batch, -1)
     return outputs, tuple(part[0].index_select(0, segments.last) for part in final)

@@ -1,4 +1,4 @@
-"""Rows of a table, with a fast backward pass."""
+"""Row lookup in a matrix, with a fast backward pass."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def rows_of(table: Tensor, ids: Tensor) -> Tensor:
     return rows
 
 
-_MOST_COLUMNS = 1024  # of a one-hot matrix that is faster than a sum row by row
+_MOST_COLUMNS = 1024  # of a one-hot matrix; with more, a sum row by row is faster
 
 
 def _d_rows(gradients: Tensor, ids: Tensor, size: int) -> Tensor:
     """The gradient (V, N) of a table, from gradients (R, N) of its rows `ids` (R,).
 
-    It is one product with one-hot columns, which runs in parallel, or a sum row by row.
+    Computed as a product with a one-hot matrix, which runs in parallel, or as a sum row by row.
     """
     if size <= _MOST_COLUMNS:
         one_hot = torch.zeros(len(ids), size, dtype=gradients.dtype, device=gradients.device)

@@ -1,9 +1,9 @@
-"""Where streams start from a zero state inside a window, as packed documents do.
+"""Positions inside a window where streams start from the zero state, such as document boundaries.
 
-With k = 0 for a stream that starts at a step and 1 for the others, a step reads k h and k c in
-place of h and c. Row masks commute with the recurrent product: (k h) U^T = k (h U^T), and in the
-backward pass dh = k (da U). So windows multiply all streams as before and clear rows of what
-results. The gradient of U takes the cleared h.
+Let k be 0 for a stream that starts at a time step, otherwise 1. The step reads k h and k c instead
+of h and c. Row masks commute with the recurrent product: (k h) U^T = k (h U^T), and in the backward
+pass dh = k (da U). Windows therefore compute the product for all streams, and set rows of its
+result to zero. The gradient of U uses the masked h.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from torch import Tensor
 class Segments:
     """The parts of a window between starts, as packed sequences (`torch.nn.utils.rnn`).
 
-    The S segments are ordered by length, the longest first. Packed rows are ordered by the step
-    within the segment, then by segment.
+    The S segments are ordered by length, the longest first. Packed rows are ordered by the time
+    step within the segment, then by segment.
 
     Attributes:
-        places: the position t * B + b of each packed row, (T * B,).
+        positions: the position t * B + b of each packed row, (T * B,).
         rows: the packed row of each position, (T * B,).
-        batch_sizes: how many segments have each step, on the CPU; the first is S.
-        carried: segments that go on with a stream's carried state, (C,).
-        streams: their streams, (C,).
+        batch_sizes: number of segments with each time step, on the CPU; the first is S.
+        carried: segments that start from the carried state of a stream, (C,).
+        streams: the streams of these segments, (C,).
         last: the last segment of each stream, (B,).
     """
 
-    places: Tensor
+    positions: Tensor
     rows: Tensor
     batch_sizes: Tensor
     carried: Tensor
@@ -44,7 +44,7 @@ class Starts:
 
     Args:
         mask: (T, B), bool, on the CPU.
-        device: where the window is computed.
+        device: the device of the window.
     """
 
     def __init__(self, mask: Tensor, device: torch.device | None = None) -> None:
@@ -65,10 +65,10 @@ class Starts:
         return (~self.mask).to(self.device, torch.float32)[:, :, None]
 
     def before_the_end(self) -> Starts:
-        """The same window read from its end: targets T-1 to 1, (T - 1, B).
+        """The starts for the backward stack, which reads targets T-1 to 1: (T - 1, B).
 
-        The target at t is the input at t + 1. So it starts a stream where that input does; the
-        last one is read from a zero state in any case.
+        The target at t is the input at t + 1, so it is a start if that input is one. The last
+        target is always read from the zero state.
         """
         mask = torch.zeros_like(self.mask[1:])
         mask[1:] = self.mask[2:].flip(0)
@@ -89,13 +89,13 @@ class Starts:
         rank[order] = torch.arange(len(order))
         step = torch.arange(steps)[None, :] - times[segment]  # within the segment
         key = (step * len(order) + rank[segment]).t().flatten()  # (T * B,)
-        places = key.argsort()
-        rows = torch.empty_like(places)
-        rows[places] = torch.arange(len(places))
+        positions = key.argsort()
+        rows = torch.empty_like(positions)
+        rows[positions] = torch.arange(len(positions))
         goes_on = (times == 0) & ~self.mask[0, streams]
         device = self.device
         return Segments(
-            places=places.to(device),
+            positions=positions.to(device),
             rows=rows.to(device),
             batch_sizes=torch.bincount(step.flatten()),
             carried=rank[goes_on].to(device),

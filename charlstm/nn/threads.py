@@ -1,11 +1,10 @@
-"""Calls of kernels by torch's own threads, each for a part of the rows.
+"""Parallel calls of kernels on torch's threads, each for a part of the rows.
 
-torch's threads (OpenMP's) spin while they wait for work. Threads of another pool would compete with
-them for the processor's cores. So the work goes to the same threads, through the entry that
-compilers use: `GOMP_parallel` of the library that torch has loaded. Compiled code calls it
-(`charlstm.kernels.team`), so that no thread waits for the interpreter's lock: a thread that waits
-sleeps, and to wake it takes longer than many a call. Without such a library, Python's threads do
-the work.
+torch's OpenMP threads spin while they wait for work. Threads of another pool would compete with
+them for the processor's cores. Kernels therefore run on the same threads, through `GOMP_parallel`
+of the library that torch has loaded. Compiled code calls it (`charlstm.kernels.team`), so that no
+thread waits for Python's global interpreter lock: waking a waiting thread can take longer than the
+kernel. Without such a library, Python's threads are used.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def parallel_for(kernel: Callable[..., None], rows: int, *arguments: Any) -> Non
 
     Args:
         kernel: one of `charlstm.kernels.team.IN_TEAM`.
-        rows: how many there are.
+        rows: number of rows.
         arguments: the kernel's arguments before `first` and `last`.
     """
     count = max(1, min(torch.get_num_threads(), rows))

@@ -67,7 +67,7 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
         if not runs:
             _check_set_up(sorted(runs_dir.iterdir()) if runs_dir.is_dir() else [])
             raise RunError(
-                f"there is no run in {runs_dir} yet.\nTrain one first: charlstm train corpus.txt"
+                f"there is not a run in {runs_dir} yet.\nTrain one first: charlstm train corpus.txt"
             )
         return runs[0]
     if target:
@@ -84,10 +84,14 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
                 "Give the folder: its last.npz is used, or the newest intact checkpoint."
             )
         _check_set_up((place, runs_dir / target))
-    where = f" here or in {runs_dir}" if runs_dir.is_dir() else f" here, and no {runs_dir} at all"
+    where = (
+        f" here or in {runs_dir}"
+        if runs_dir.is_dir()
+        else f" here; the folder {runs_dir} does not exist"
+    )
     near = _similar_run(target, runs_dir)
     raise RunError(
-        f"{_short(target)!r} is no run: there is no folder of that name with a checkpoint{where}."
+        f"{_short(target)!r} is not a run: no folder of that name has a checkpoint{where}."
         + ("\n" if near is None else f"\nDid you mean {near!r}? ")
         + "`charlstm runs` lists all runs; --runs-dir gives another folder."
     )

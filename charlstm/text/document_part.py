@@ -38,7 +38,7 @@ class DocumentPart(Part):
 
     @property
     def groupable(self) -> NDArray[np.int64]:
-        """The spans, those of equal length side by side."""
+        """The spans, ordered by length."""
         return self.spans[np.argsort(self.lengths, kind="stable")]
 
     def shortened(self, num_chars: int, *, end: bool = False) -> DocumentPart:

@@ -61,7 +61,7 @@ class Part:
 
     @property
     def groupable(self) -> NDArray[np.int64]:
-        """The spans in an order in which they are read side by side: the text's."""
+        """The spans in the order of grouping for parallel reading: that of the text."""
         return self.spans
 
     def arrays(self, most: int) -> Iterator[Ids]:
@@ -82,7 +82,7 @@ class Part:
 
         Args:
             num_chars: number of characters.
-            end: keep the ends of the segments in place of their starts.
+            end: keep the ends of the segments instead of their starts.
         """
         total = len(self)
         if num_chars >= total:

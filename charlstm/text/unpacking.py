@@ -79,7 +79,7 @@ class _Unpacked(io.RawIOBase):
         """Go to the start, or stay.
 
         Raises:
-            io.UnsupportedOperation: another position is asked for.
+            io.UnsupportedOperation: another position is requested.
         """
         if whence == io.SEEK_SET and offset == 0:
             self._rewind()

@@ -34,7 +34,7 @@ from charlstm.training.schedule import Due
 
 # A process that ends is noticed at once; a machine that no longer answers, after this time.
 _TIMEOUT = datetime.timedelta(minutes=30)
-_SLOW_SECONDS = 10.0  # until a notice tells what start-up waits for
+_SLOW_SECONDS = 10.0  # until a notice shows what start-up waits for
 CHUNK_BYTES = 16 << 20  # sent at a time
 _MAX_SYNC_STEPS = 32
 _SYNC_WORK = 5e10  # floating point operations: about a third of a second on two cores

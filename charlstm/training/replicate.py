@@ -102,7 +102,7 @@ def check_processes(windows: WindowConfig, processes: int, text: Part) -> None:
     if fit(text, replace(windows, batch_size=processes)).batch_size == processes:
         raise ConfigError(
             f"--batch-size {streams} cannot be divided among {processes} processes.\n"
-            f"Use --batch-size {processes} or more, or at most {streams} (--processes)."
+            f"Use --batch-size {processes} or more, or at most --processes {streams}."
         )
     raise ConfigError(
         f"the text is too short for {processes} processes: with --maxlen {windows.maxlen}, a batch "

@@ -190,7 +190,7 @@ class TrainState:
         if windows.batch_size < group.size:
             raise ConfigError(
                 f"--batch-size {windows.batch_size} cannot be divided among {group.size} "
-                f"processes.\nUse at most {windows.batch_size} (--processes)."
+                f"processes.\nUse at most --processes {windows.batch_size}."
             )
         self.group = group
         shard = process_shard(group, self.streams)

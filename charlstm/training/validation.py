@@ -80,8 +80,8 @@ def _carried_nats(network: CharLSTM, part: Part, asked_to_stop: Callable[[], boo
                 rows = torch.from_numpy(plan.first).to(network.device)
                 for array in (array for layer in state for array in layer):
                     array[rows] = 0.0  # these streams have no warm-up
-            places, counted = plan.positions(first, last)
-            inputs, targets = _tensor(ids[places], network), _tensor(ids[places + 1], network)
+            positions, counted = plan.positions(first, last)
+            inputs, targets = _tensor(ids[positions], network), _tensor(ids[positions + 1], network)
             logits, state = network(inputs, state)
             loss = nn.functional.cross_entropy(
                 logits.flatten(0, 1), targets.flatten(), reduction="none"

@@ -17,7 +17,7 @@ from tests.test_architecture import loaded_by
 
 @pytest.fixture
 def runs(tmp_path: Path, trained: Path) -> Path:
-    """A folder of runs: hamlet, hamburg, a folder that is no run, and a file."""
+    """A folder of runs: hamlet, hamburg, a folder that is not a run, and a file."""
     folder = tmp_path / "checkpoints"
     for name in ("hamlet", "hamburg"):
         shutil.copytree(trained / "checkpoints" / "play", folder / name)

@@ -51,7 +51,7 @@ def test_fill(both_ways: Path) -> None:
     assert_clear(call(), 2, "charlstm fill RUN")
     assert_clear(call("a", "b", "c"), 2, "charlstm fill RUN")
     assert_clear(call("play", "a_", "--sweeps", -1), 2, "--sweeps -1")
-    assert_clear(call("nowhere", "a_"), 1, "'nowhere' is no run")
+    assert_clear(call("nowhere", "a_"), 1, "'nowhere' is not a run")
 
 
 def test_both_ways_is_reported_as_what_it_is(both_ways: Path) -> None:

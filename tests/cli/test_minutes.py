@@ -110,7 +110,7 @@ def test_without_minutes_a_default_is_stated(program: Program, tmp_path: Path) -
     options = ["--size", "tiny", "--maxlen", 8, "--sample-every", 0, "--stop-after", 1]
     done = program("train", "x.txt", *options)
     assert done.returncode == 0, done.stderr
-    assert "chosen for 5 minutes, the default" in done.stderr
+    assert "chosen for 5 minutes (the default)" in done.stderr
     train = json.loads(program("info", "--json").stdout)["config"]["train"]
     assert train["minutes"] == 0
     assert f"--epochs {train['epochs']}" in done.stderr

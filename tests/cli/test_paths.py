@@ -65,5 +65,5 @@ def test_no_such_user(home: Path) -> None:
         runs_dir_from(f"{name}/r")
     assert_clear(run_program("train", "x", f"--runs-dir={name}/r", cwd=home), 2, f"./{name}/r")
     assert runs_dir_from(f"./{name}/r") == Path(f"{name}/r")
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         find_run(f"{name}/r", home)

@@ -16,10 +16,10 @@ from charlstm.planner.rules import choose
 @pytest.mark.parametrize(
     ("given", "speed", "words"),
     [
-        ({"epochs": 100_000}, 1e4, "100,000.0 epochs, from --epochs"),
-        ({"epochs": 1}, 1e4, "from --epochs"),
-        ({"epochs": 1, "minutes": 60.0}, 1e6, "from --epochs"),
-        ({"epochs": 1000, "minutes": 600.0}, 1e6, "from --epochs"),
+        ({"epochs": 100_000}, 1e4, "100,000.0 epochs (--epochs)"),
+        ({"epochs": 1}, 1e4, "(--epochs)"),
+        ({"epochs": 1, "minutes": 60.0}, 1e6, "(--epochs)"),
+        ({"epochs": 1000, "minutes": 600.0}, 1e6, "(--epochs)"),
         ({"epochs": 1000, "minutes": 1.0}, 1e3, "at this machine"),
         ({"minutes": 1.0}, 1e3, "at this machine"),
         ({"minutes": 600.0}, 1e6, "may end earlier"),
@@ -37,7 +37,7 @@ def test_what_limits_a_run_is_what_is_reported(
     explain(["play.txt"], given, config, choice, lines.append, runs_dir=Path("checkpoints"))
     reads = next(line for line in lines if line.startswith("expected: "))
     assert words in reads
-    ends = ["from --epochs", "at this machine", "may end earlier"]
+    ends = ["(--epochs)", "at this machine", "may end earlier"]
     assert sum(end in reads for end in ends) == 1
 
 

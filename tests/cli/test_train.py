@@ -116,7 +116,7 @@ def test_a_terminal_gets_a_bar(corpus_file: Path, tmp_path: Path) -> None:
         (["play.txt", "--nonsense"], 2, ["--nonsense", "charlstm train -h"]),
         ([], 2, ["give a text"]),
         (["--resume"], 1, ["no run in checkpoints yet", "charlstm train"]),
-        (["--resume", "nowhere"], 1, ["'nowhere' is no run"]),
+        (["--resume", "nowhere"], 1, ["'nowhere' is not a run"]),
     ],
     ids=str,
 )
