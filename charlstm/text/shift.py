@@ -133,9 +133,9 @@ def _novelties(ids: Ids, vocab_size: int, tail: int) -> tuple[float, tuple[float
         for sample in half:
             predicted.add(sample)
         chars = sum(sample.count for sample in half)
-        rest_only, with_other = total - own, total - predicted
-        nats = [
-            rest_only.nats(sample, vocab_size) - with_other.nats(sample, vocab_size)
+        nats = [  # by counts of the rest alone, and of the rest and the other half
+            total.nats(sample, vocab_size, without=own)
+            - total.nats(sample, vocab_size, without=predicted)
             for sample in half
         ]
         found.append(sum(nats) / chars)
@@ -179,29 +179,41 @@ class _NGrams:
 class _Counts:
     """Counts of n-grams, by order and hash."""
 
-    def __init__(self, tables: list[NDArray[np.int64]] | None = None) -> None:
-        self.tables = tables or [np.zeros(1 << _BITS, dtype=np.int64) for _ in range(_ORDERS)]
+    def __init__(self) -> None:
+        self.tables = [np.zeros(1 << _BITS, dtype=np.int64) for _ in range(_ORDERS)]
+        self.chars = 0
 
     def add(self, sample: _NGrams) -> None:
         """Count the n-grams of a sample."""
+        self.chars += sample.count
         for table, grams in zip(self.tables, sample.grams, strict=True):
             np.add.at(table, grams, 1)
 
     def merge(self, other: _Counts) -> None:
         """Add the counts of other samples."""
+        self.chars += other.chars
         for table, more in zip(self.tables, other.tables, strict=True):
             np.add(table, more, out=table)
 
-    def __sub__(self, other: _Counts) -> _Counts:
-        return _Counts([a - b for a, b in zip(self.tables, other.tables, strict=True)])
+    def nats(self, sample: _NGrams, vocab_size: int, *, without: _Counts) -> float:
+        """Negative log-likelihood of a sample, each order smoothed by the one below.
 
-    def nats(self, sample: _NGrams, vocab_size: int) -> float:
-        """Negative log-likelihood of a sample, each order smoothed by the one below."""
-        first, *longer = self.tables
-        p = (first[sample.grams[0]] + 0.5) / (first.sum() + 0.5 * vocab_size)
-        tables = zip(self.tables, longer, sample.contexts, sample.grams[1:], strict=False)
-        for below, table, contexts, grams in tables:
-            p = (table[grams] + _SMOOTHING * p) / (below[contexts] + _SMOOTHING)
+        Args:
+            sample: the sample.
+            vocab_size: V.
+            without: counts that are subtracted. Only those of the sample are: to subtract whole
+                tables takes ten times as long.
+        """
+
+        def counts(order: int, grams: NDArray[np.int64]) -> NDArray[np.int64]:
+            return self.tables[order][grams] - without.tables[order][grams]
+
+        chars = self.chars - without.chars
+        p = (counts(0, sample.grams[0]) + 0.5) / (chars + 0.5 * vocab_size)
+        for order, (contexts, grams) in enumerate(
+            zip(sample.contexts, sample.grams[1:], strict=True), start=1
+        ):
+            p = (counts(order, grams) + _SMOOTHING * p) / (counts(order - 1, contexts) + _SMOOTHING)
         return float(-np.log(p).sum())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from charlstm.config import TrainConfig
 from charlstm.errors import CheckpointError
 
+_DYNAMO = "__dynamo_disable"
+
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The configured optimizer.
@@ -21,6 +24,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     Its first parameter group has the matrices. The second group (biases, peepholes, norms) has no
     weight decay. AdamW implements the decay; for other optimizers `shrink` does.
     """
+    _skip_dynamo()
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     decay = config.weight_decay if config.optimizer == "adamw" else 0.0
@@ -41,6 +45,31 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
         case "sgd":
             return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1, fused=fused)
     raise AssertionError(config.optimizer)
+
+
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """`optimizer.step()`, without its wrappers, the first of which imports torch._dynamo.
+
+    That import takes more than a second, and only torch.compile needs it. What the wrappers do for
+    other programs is to turn gradients off, to call hooks and to name the step in a profile.
+    """
+    step = inspect.unwrap(type(optimizer).step)
+    with torch.no_grad():
+        step(optimizer)
+
+
+def _skip_dynamo() -> None:
+    """Keep the other methods of optimizers from importing torch._dynamo.
+
+    Their wrapper (`torch._compile`) imports it at the first call, to hide the method from
+    torch.compile, and keeps the hidden method as an attribute of the method. Nothing here is
+    compiled by torch, so the method itself can stand there. Where torch does this in another way,
+    the attribute has no effect.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        hidden = getattr(method, "__wrapped__", None)
+        if hidden is not None and not hasattr(hidden, _DYNAMO):
+            setattr(hidden, _DYNAMO, hidden)
 
 
 def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:

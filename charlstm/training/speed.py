@@ -11,7 +11,7 @@ from charlstm.nn.network import CharLSTM
 from charlstm.planner.fitted import REFERENCE
 from charlstm.training.device import divide_threads, product_type
 from charlstm.training.measured import Measured
-from charlstm.training.optim import losses, make_optimizer
+from charlstm.training.optim import losses, make_optimizer, take_step
 from charlstm.training.process_group import ProcessGroup
 
 _CPU = torch.device("cpu")
@@ -115,7 +115,7 @@ def _seconds_of_steps(
         logits, _ = learner(text[:-1], state, targets=text[1:])
         loss, _ = losses(logits.flatten(0, 1), text[1:].flatten(), 0.0)
         torch.autograd.backward(loss)
-        optimizer.step()
+        take_step(optimizer)
         optimizer.zero_grad(set_to_none=True)
         loss.item()  # waits for a GPU
         # The mean of all clocks, so that all processes stop at the same step.

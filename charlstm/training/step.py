@@ -14,7 +14,7 @@ from charlstm.nn.starts import Starts
 from charlstm.text.batches import Batch
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.optim import losses as cross_entropies
-from charlstm.training.optim import shrink
+from charlstm.training.optim import shrink, take_step
 from charlstm.training.state import TrainState, process_shard
 
 
@@ -76,7 +76,7 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     chars = targets.numel()
     total_chars = int(chars // ids.shape[1] * streams)
     losses.add(state.progress.step + 1, loss.detach(), norm, chars if weight else 0, total_chars)
-    state.optimizer.step()
+    take_step(state.optimizer)
     shrink(state.optimizer, train)
     state.optimizer.zero_grad(set_to_none=True)
     state.carry = [tuple(part.detach() for part in layer) for layer in carry]
