@@ -139,6 +139,10 @@ class DeviceError(CharlstmError):
     """A requested device is not available."""
 
 
+class MemoryLimitError(CharlstmError):
+    """A training does not fit in the available memory."""
+
+
 class CompiledCodeError(CharlstmError):
     """Compiled code cannot be used on this machine."""
 

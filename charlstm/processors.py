@@ -22,7 +22,7 @@ def available_processors() -> int:
     A quota is rounded down: with more threads than it allows, all are suspended for part of each
     period.
     """
-    return allowed_processors(_affinity(), cpu_quota() if sys.platform == "linux" else None)
+    return allowed_processors(affinity(), cpu_quota() if sys.platform == "linux" else None)
 
 
 def allowed_processors(affinity: int, quota: float | None) -> int:
@@ -37,7 +37,7 @@ def limit_library_threads() -> None:
     value set by the user is kept.
     """
     processors = available_processors()
-    if processors < _affinity():
+    if processors < affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(processors))
 
 
@@ -51,7 +51,8 @@ def cpu_quota(root: str | os.PathLike[str] = ROOT) -> float | None:
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
-def _affinity() -> int:
+def affinity() -> int:
+    """The number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     if sys.version_info >= (3, 13):

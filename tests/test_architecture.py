@@ -24,6 +24,7 @@ ALLOWED = {
     "layers": {"cells", "config"},
     "cgroups": set[str](),
     "processors": {"cgroups"},
+    "memory": {"cgroups"},
     "planner": {"config", "planner"},
     "kernels": {"errors", "kernels"},
     "format": {"errors", "config", "layers", "format", "text.tokenizer", "version"},
@@ -35,17 +36,18 @@ ALLOWED = {
     },
     "nn": {"errors", "config", "cells", "layers", "kernels", "nn"},
     "training": {
-        "errors", "config", "cells", "layers", "processors", "planner", "kernels", "format", "runs",
-        "text", "inference", "nn", "training", "version",
+        "errors", "config", "cells", "layers", "processors", "memory", "planner", "kernels",
+        "format", "runs", "text", "inference", "nn", "training", "version", "doctor",
     },
+    "doctor": {"doctor", "kernels", "memory", "processors", "text.cache", "version"},
     "search": {
         "errors", "config", "cells", "processors", "planner", "format", "runs", "text", "inference",
         "training", "search", "start_training",
     },
 }  # fmt: skip
 NUMPY_ONLY = {
-    "errors", "config", "cells", "layers", "cgroups", "processors", "planner", "kernels", "format",
-    "runs", "text", "inference",
+    "errors", "config", "cells", "layers", "cgroups", "processors", "memory", "planner", "kernels",
+    "format", "runs", "text", "inference", "doctor",
 }  # fmt: skip
 
 FREE = {"cli", "__init__", "__main__"}  # the command line and the front door import anything

@@ -119,12 +119,12 @@ def test_a_machine_without_cgroups(tmp_path: Path) -> None:
     ("affinity", "quota", "expected"),
     [(8, None, 8), (8, 2.5, 2), (8, 0.5, 1), (2, 4.0, 2), (1, 1.0, 1)],
 )
-def test_affinity_and_quota(affinity: int, quota: float | None, expected: int) -> None:
+def testaffinity_and_quota(affinity: int, quota: float | None, expected: int) -> None:
     assert allowed_processors(affinity, quota) == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity here")
-def test_affinity_counts() -> None:
+def testaffinity_counts() -> None:
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
@@ -144,7 +144,7 @@ def test_everything_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     from charlstm.training.process_group import ProcessGroup
     from charlstm.training.rank import RankInfo
 
-    monkeypatch.setattr(processors, "_affinity", lambda: 64)
+    monkeypatch.setattr(processors, "affinity", lambda: 64)
     monkeypatch.setattr(processors, "cpu_quota", lambda: 3.9)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr("charlstm.training.device._DEFAULT_THREADS", 64)

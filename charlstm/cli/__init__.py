@@ -32,6 +32,7 @@ COMMANDS = {
     "rename": ("charlstm.cli.rename", "Give a run another name."),
     "delete": ("charlstm.cli.delete", "Delete runs."),
     "cache": ("charlstm.cli.cache", "Show or clear the cache of large texts."),
+    "doctor": ("charlstm.cli.doctor", "Check this machine, and show what could be better."),
 }
 
 

@@ -90,9 +90,12 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     """Report the text, the model, the device and the length of a run before it trains."""
     import torch
 
+    from charlstm.training.footprint import process_bytes
+
     config, corpus = trainer.config, trainer.corpus
     model, windows, train = config.model, config.windows, config.train
     weights = sum(p.numel() for p in trainer.state.parameters)
+    memory = process_bytes(config, len(corpus.tokenizer)) / 1e9
     count = torch.get_num_threads()
     device = trainer.state.device.type
     threads = f", {counted(count, 'thread')}" if device == "cpu" else ""
@@ -107,7 +110,8 @@ def announce(trainer: Trainer, say: Any, *, resumed: bool) -> None:
     say(
         f"{model.cell} {model.num_layers}x{model.hidden_size}"
         f"{' bidirectional' if model.direction == 'both' else ''}, {weights:,} weights, "
-        f"{device} {train.precision}{kernel}{threads}; {_length(train)} of "
+        f"{device} {train.precision}{kernel}{threads}; "
+        f"{memory:.1f} GB of memory; {_length(train)} of "
         f"{counted(trainer.windows.batches_per_epoch, 'window' if windows.grow else 'step')}, "
         f"{counted(windows.batch_size, plan)} of {'up to ' if windows.grow else ''}"
         f"{counted(windows.maxlen, 'character')}"

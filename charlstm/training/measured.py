@@ -128,7 +128,7 @@ def _machine() -> list[Any]:
     variables = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(_VARIABLES) and name != "NUMBA_CACHE_DIR"
+        if name.startswith(_VARIABLES) and not name.endswith("_CACHE_DIR")
     }
     return [charlstm.__version__, _sources(), versions, variables, _processor()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,8 +65,10 @@ def _skip_dynamo() -> None:
     Their wrapper (`torch._compile`) imports it at the first call, to hide the method from
     torch.compile, and keeps the hidden method as an attribute of the method. Nothing here is
     compiled by torch, so the method itself can stand there. Where torch does this in another way,
-    the attribute has no effect.
+    the attribute has no effect. A process that has already imported torch._dynamo is left as it is.
     """
+    if "torch._dynamo" in sys.modules:
+        return
     for method in vars(torch.optim.Optimizer).values():
         hidden = getattr(method, "__wrapped__", None)
         if hidden is not None and not hasattr(hidden, _DYNAMO):

@@ -31,6 +31,7 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.footprint import check_memory
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.process_group import ProcessGroup
@@ -128,6 +129,7 @@ def _resume(
     keep_freed_memory()
     corpus = text.corpus
     group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
+    check_memory(config, len(corpus.tokenizer), device, group, notice)
     try:
         state = restore_state(checkpoint, config, corpus, device)
     except CheckpointError as error:

@@ -40,6 +40,7 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.footprint import check_memory
 from charlstm.training.load import CpuUse
 from charlstm.training.loop import Trainer
 from charlstm.training.measured import Measured
@@ -147,6 +148,7 @@ def new_run(
             _keep_text(run, sources, config)
         group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
         check_processes(config.windows, group.size, corpus.train)
+        check_memory(config, len(corpus.tokenizer), device, group, notice)
         state = TrainState.new(config, len(corpus.tokenizer), device)
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds

@@ -1,0 +1,1 @@
+"""What this machine offers for training and sampling, and what could be better."""
