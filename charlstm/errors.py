@@ -101,8 +101,8 @@ class UnknownCharacterError(CharlstmError):
             text += f"; its text has {show_text(new) if new else 'nothing'} "
             text += "in its place" if old == character else f"for {show_text(old)}"
             advice = (
-                "--unknown map uses the equivalent (from Python: unknown='map'); --unknown also "
-                "allows skip and replace."
+                "--unknown map uses the equivalent (from Python: unknown='map'); --unknown skip "
+                "omits such characters."
             )
         super().__init__(f"{text}.\n{advice}")
 

@@ -67,7 +67,7 @@ def find_run(target: str | None, runs_dir: Path) -> Run:
         if not runs:
             _check_set_up(sorted(runs_dir.iterdir()) if runs_dir.is_dir() else [])
             raise RunError(
-                f"there is not a run in {runs_dir} yet.\nTrain one first: charlstm train corpus.txt"
+                f"there is no run in {runs_dir} yet.\nTrain one first: charlstm train corpus.txt"
             )
         return runs[0]
     if target:

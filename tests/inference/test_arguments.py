@@ -145,7 +145,7 @@ def refusal(function: Callable[..., Any], arguments: dict[str, Any]) -> Charlstm
 def test_every_argument_takes_its_types_and_names_itself_otherwise(
     call: str, argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where there is not a run
+    monkeypatch.chdir(tmp_path)  # where there is no run
     function, valid, wanted = CALLS[call]
     for kind, values in VALUES.items():
         for value in values:
