@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
+from typing import Any
 
 import numpy as np
 from common import machine, markdown
@@ -32,17 +33,10 @@ SHARE, RECENT = 0.95, 0.5
 class FixedWriter(FastWriter):
     """A writer that keeps its number of threads."""
 
-    def _run(
-        self,
-        numbers: NDArray[np.float64],
-        temperature: float,
-        ids: NDArray[np.int64],
-        *,
-        is_sampling: bool,
-    ) -> None:
+    def _run(self, temperature: float, *arrays: NDArray[Any]) -> None:
         done = 0
-        while done < len(ids):
-            done += self._advance(numbers[done:], temperature, ids[done:], is_sampling)
+        while done < len(arrays[1]):
+            done += self._advance(temperature, *(array[done:] for array in arrays))
 
 
 @contextmanager

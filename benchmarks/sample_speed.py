@@ -134,8 +134,10 @@ def has_fast() -> bool:
     return bool(find_spec("numba"))
 
 
-def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str, Entry]:
-    """Those who can write so many streams."""
+def entries(
+    layers: int, hidden: int, streams: int, seconds: float, wanted: set[str]
+) -> dict[str, Entry]:
+    """Those of the wanted who can write so many streams."""
     base = {
         "vocab": VOCAB, "layers": layers, "hidden": hidden, "streams": streams,
         "seconds": seconds,
@@ -149,22 +151,26 @@ def entries(layers: int, hidden: int, streams: int, seconds: float) -> dict[str,
         arguments = {**base, "forms": forms, "int8": int8}
         return enter(rival("onnx_step.py"), {"": arguments}, needs=("onnxruntime",))
 
-    found = {"charlstm": own("engine")}
-    found["onnx"] = onnx(int8=False)
     jax = {"": {**base, "job": "write", "flat": True, "unrolls": [1, 4, 16]}}
-    found["jax"] = enter(rival("jax_scan.py"), jax, needs=("jax",))
+    made: dict[str, Callable[[], Entry]] = {
+        "charlstm": lambda: own("engine"),
+        "onnx": lambda: onnx(int8=False),
+        "jax": lambda: enter(rival("jax_scan.py"), jax, needs=("jax",)),
+    }
     for name in ("fast", *LOW):
-        found[name] = own(name) if has_fast() else Entry(None, "not installed")
-    if streams > 1:
-        return found
-    found["int8"] = onnx(int8=True)
-    found["reading"], found["large"] = own("reading"), own("large")
-    torch = rival("torch_loop.py")
-    cells = {f"{n} threads": {**base, "job": "cell", "threads": n, "warm": 20} for n in (1, 2)}
-    found["cell"] = enter(torch, cells)
-    for name, threads in (("single", 1), ("default", 0)):
-        found[name] = fresh(torch, {**base, "job": "lstm", "threads": threads, "warm": 20})
-    return found
+        made[name] = functools.partial(own, name) if has_fast() else (
+            lambda: Entry(None, "not installed")
+        )  # fmt: skip
+    if streams == 1:
+        torch = rival("torch_loop.py")
+        cells = {f"{n} threads": {**base, "job": "cell", "threads": n, "warm": 20} for n in (1, 2)}
+        made["int8"] = lambda: onnx(int8=True)
+        made["reading"], made["large"] = lambda: own("reading"), lambda: own("large")
+        made["cell"] = lambda: enter(torch, cells)
+        for name, threads in (("single", 1), ("default", 0)):
+            arguments = {**base, "job": "lstm", "threads": threads, "warm": 20}
+            made[name] = functools.partial(fresh, torch, arguments)
+    return {name: make() for name, make in made.items() if name in wanted}
 
 
 def main() -> None:
@@ -174,17 +180,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="of a round")
     parser.add_argument("--sizes", default=SIZES, help="LxH,LxH,...")
     parser.add_argument("--streams", default=",".join(map(str, STREAMS)), help="N,N,...")
+    parser.add_argument("--contestants", default=",".join(ONE), help=f"of {', '.join(ONE)}")
     options = parser.parse_args()
+    wanted = {"charlstm", "reading", "large", *options.contestants.split(",")}
+    columns = {name: label for name, label in ONE.items() if name in wanted}
     streams = [int(n) for n in options.streams.split(",") if n]
     one_rows, many_rows, floor_rows = [], [], []
     for size in options.sizes.split(","):
         layers, hidden = map(int, size.split("x"))
-        found = entries(layers, hidden, 1, options.seconds)
+        found = entries(layers, hidden, 1, options.seconds, wanted)
         times = race(found, options.rounds)
         mine = times["charlstm"].median
         best = min(times[name].median for name in ("charlstm", "fast") if name in times)
         one = [size]
-        for name in ONE:
+        for name in columns:
             timing, note = times.get(name), found[name].note
             if timing is None:
                 one.append(note)
@@ -203,10 +212,10 @@ def main() -> None:
         floor_rows.append(floor)
         speeds: dict[str, list[float]] = {
             name: [1 / times[name].median] if name in times else []
-            for name in ("charlstm", "fast", *LOW, "jax", "onnx")
-        }
+            for name in ("charlstm", "fast", *LOW, "jax", "onnx") if name in wanted
+        }  # fmt: skip
         for count in streams:
-            many = entries(layers, hidden, count, options.seconds)
+            many = entries(layers, hidden, count, options.seconds, wanted)
             for name, timing in race(many, max(1, options.rounds - 2)).items():
                 speeds[name].append(count / timing.median)
         for name, values in speeds.items():
@@ -225,7 +234,7 @@ def main() -> None:
     print(
         "## Sampling, one stream: microseconds per character\n\n"
         f"`python benchmarks/sample_speed.py`. {machine()}. {rivals_line()}.\n\n"
-        + markdown(["model", *ONE.values()], one_rows)
+        + markdown(["model", *columns.values()], one_rows)
         + "\n\n## Sampling, many streams: characters per second in all\n\n"
         + markdown(["model", "program", "1", *map(str, streams), "64 against 1"], many_rows)
         + "\n\n## Sampling, one stream: against reading the weights from memory\n\n"

@@ -1,9 +1,10 @@
 """Text generation by the kernels of `charlstm.kernels.lstm_sampling` (extra `charlstm[fast]`).
 
-A `FastWriter` computes what `Sampler.choose` and `Session.step` compute, for a stack of LSTM layers
-whose input gate may be coupled. Importing this module imports numba, which takes most of a second,
-and compiles where nothing compiled is cached. `charlstm.inference.generation` imports it only for
-texts that are long enough. A test holds both loops equal.
+A `FastWriter` computes what `Sampler.choose`, `Session.step` and `cross_entropy` compute, for a
+stack of LSTM layers whose input gate may be coupled. Importing this module imports numba, which
+takes most of a second, and compiles where nothing compiled is cached.
+`charlstm.inference.generation` imports it only for texts that are long enough. A test holds both
+loops equal.
 
 Threads share the work. With many streams, each thread computes some streams. With few, each thread
 computes some units of every layer from its own copy of their weights, and all threads wait at a
@@ -34,11 +35,12 @@ from charlstm.inference.engine import Engine, Session
 from charlstm.inference.number_formats import quantize, to_float32, to_type
 from charlstm.kernels.lstm_sampling import generate
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, pack
+from charlstm.kernels.products import BYTE_TYPE
 from charlstm.processors import available_processors
 
 _TYPES = {
     name: np.dtype(dtype)
-    for name, dtype in (("float32", np.float32), ("bfloat16", np.uint16), ("int8", np.uint8))
+    for name, dtype in (("float32", np.float32), ("bfloat16", np.uint16), ("int8", BYTE_TYPE))
 }
 """The dtype of h for each precision."""
 
@@ -66,7 +68,7 @@ class FastWriter:
     """Continues the streams of a session.
 
     Args:
-        session: has read at least one character; updated.
+        session: updated. It has read at least one character before `write`.
         precision: of the products; sums, gates and c are float32.
     """
 
@@ -123,8 +125,8 @@ class FastWriter:
             chosen = products[layer]
             matrix = np.zeros((self._h.shape[3], len(chosen)), dtype=np.float32)
             matrix[: hidden + 1] = columns[:, chosen]
-            if dtype == np.uint8:
-                converted, scales[layer, :, : len(chosen)] = quantize(matrix, hidden)
+            if dtype.itemsize == 1:
+                converted, scales[layer, :, : len(chosen)] = quantize(matrix, hidden, dtype)
             else:
                 converted = to_type(matrix, dtype)
             room = empty_panels(len(matrix), len(chosen), converted)
@@ -155,30 +157,33 @@ class FastWriter:
 
     def write(self, uniforms: NDArray[np.float64], temperature: float) -> NDArray[np.int64]:
         """Sample a character for each uniform number (n, N), and read it."""
+        none = _nothing(uniforms)
         ids = np.empty(uniforms.shape, dtype=np.int64)
-        self._run(np.ascontiguousarray(uniforms), temperature, ids, is_sampling=True)
+        self._run(temperature, np.ascontiguousarray(uniforms), ids, none.astype(np.int64), none)
         return ids
 
     def read(self, ids: NDArray[np.int64]) -> None:
         """Read characters (n, N)."""
-        self._run(np.empty((0, ids.shape[1])), 1.0, np.ascontiguousarray(ids), is_sampling=False)
+        none = _nothing(ids)
+        self._run(1.0, none, np.ascontiguousarray(ids), none.astype(np.int64), none)
 
-    def _run(
-        self,
-        numbers: NDArray[np.float64],
-        temperature: float,
-        ids: NDArray[np.int64],
-        *,
-        is_sampling: bool,
-    ) -> None:
-        """Sample into `ids`, or read from it."""
+    def score(self, ids: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Read characters (n, N); returns the cross-entropy of the targets, in nats (n, N)."""
+        nats = np.empty(ids.shape)
+        rows = np.ascontiguousarray(ids), np.ascontiguousarray(targets)
+        self._run(1.0, _nothing(ids), *rows, nats)
+        return nats
+
+    def _run(self, temperature: float, *arrays: NDArray[Any]) -> None:
+        """Compute all steps: uniforms, ids, targets and nats, as for `generate`."""
+        steps = len(arrays[1])
         done = 0
-        while done < len(ids):
+        while done < steps:
             if self._is_alone and monotonic() >= self._until:
                 self._is_alone = False
                 self._divide()
-            end = min(len(ids), done + _PIECE) if self._is_alone else len(ids)
-            done += self._advance(numbers[done:end], temperature, ids[done:end], is_sampling)
+            end = min(steps, done + _PIECE) if self._is_alone else steps
+            done += self._advance(temperature, *(array[done:end] for array in arrays))
             if done < end:  # other threads kept it waiting
                 self._is_alone, self._until = True, monotonic() + self._patience
                 self._patience = min(_MAX_ALONE, 2 * self._patience)
@@ -186,18 +191,12 @@ class FastWriter:
             elif not self._is_alone:
                 self._patience = _MIN_ALONE
 
-    def _advance(
-        self,
-        numbers: NDArray[np.float64],
-        temperature: float,
-        ids: NDArray[np.int64],
-        is_sampling: bool,
-    ) -> int:
-        """`_run` until other threads delay it; returns the number of characters done."""
+    def _advance(self, temperature: float, *arrays: NDArray[Any]) -> int:
+        """`_run` until other threads delay it; returns the number of steps done."""
         calls = [
             (
                 part.table, part.packed, part.scales, self._h, part.c, part.outs,
-                np.float32(temperature), numbers, ids, is_sampling, self._counter, part.units.start,
+                np.float32(temperature), *arrays, self._counter, part.units.start,
                 len(self._parts), first, last,
             )
             for part in self._parts for first, last in pairwise(self._bounds)
@@ -224,6 +223,11 @@ def _rows(values: Floats, streams: int) -> Floats:
     """A view of a session's values as (rows, N)."""
     view: Floats = values.reshape(-1, streams)
     return view
+
+
+def _nothing(like: NDArray[Any]) -> NDArray[np.float64]:
+    """No steps of N streams."""
+    return np.empty((0, like.shape[1]))
 
 
 def _depth(engine: Engine, dtype: np.dtype[Any]) -> int:

@@ -136,6 +136,9 @@ class Writes(Protocol):
     def read(self, ids: NDArray[np.int64], /) -> None:
         """Read characters (n, N)."""
 
+    def score(self, ids: NDArray[np.int64], targets: NDArray[np.int64], /) -> NDArray[np.float64]:
+        """Read characters (n, N) -> cross-entropy of the targets (n, N), in nats."""
+
 
 @cache
 def load_writer(precision: str) -> Callable[[Session], Writes] | None:
@@ -193,5 +196,5 @@ def check_precision(engine: Engine, config: SampleConfig) -> None:
     if load_writer(config.precision) is None:
         raise DeviceError(
             f"--precision {config.precision} needs numba (pip install 'charlstm[fast]') and a "
-            "processor with AVX-512 instructions for it.\nOmit it."
+            "processor with AVX2 (int8) or AVX-512 bfloat16 instructions (bfloat16).\nOmit it."
         )

@@ -4,6 +4,8 @@ The state is carried over the whole text, or over each segment of a part of a te
 divided into parallel streams for speed. A stream that does not begin with its segment reads the
 `WARM_UP` characters before its own without counting them, so that its state no longer depends on
 the start.
+
+Where it saves time, compiled code computes the steps, see `charlstm.inference.fast_writer`.
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import CorpusError
-from charlstm.inference.engine import Engine, no_underflow
+from charlstm.inference.engine import Engine, Session, no_underflow
+from charlstm.inference.generation import load_writer
 from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 
@@ -24,6 +29,9 @@ WARM_UP = 512
 _MAX_STREAMS = 64
 _MAX_ROWS = 128  # streams in parallel, if a part has many segments
 _MAX_COLD = 256
+_AT_A_TIME = 4096  # characters, in all streams
+WORTH_COMPILING = 10**11
+"""Number of multiplications from which compiled code saves more time than loading numba takes."""
 _MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
 
 
@@ -165,21 +173,21 @@ def score_ids(
     part = as_part(ids)
     ids = part.ids
     nats, done = 0.0, 0
+    by_compiled = _is_worth_compiling(engine, part.predictions)
     for plan in plan_streams(part):
         session = engine.session(plan.count)
-        for time in range(plan.start, plan.length):
+        losses = _losses(session, by_compiled=by_compiled)
+        most = max(1, _AT_A_TIME // plan.count)
+        bounds = [*range(plan.start, 0, most), *range(0, plan.length, most), plan.length]
+        for time, end in pairwise(bounds):
             if time == 0 and plan.start:
                 for stream in plan.first.tolist():
                     session.reset(stream)  # it has no warm-up and starts here
-            positions, counted = (rows[0] for rows in plan.positions(time, time + 1))
-            read = ids[positions].astype(np.int64)
-            logits = session.step(read if plan.count > 1 else int(read[0]))
-            if time >= 0:
-                targets = ids[positions + 1].astype(np.int64)
-                loss = cross_entropy(logits.reshape(plan.count, -1), targets)
-                nats += float(loss[counted].sum())
-                if progress is not None:
-                    progress(done + min(plan.predictions, (time + 1) * plan.count))
+                losses = _losses(session, by_compiled=by_compiled)
+            positions, counted = plan.positions(time, end)
+            nats += float(losses(ids[positions], ids[positions + 1])[counted].sum())
+            if progress is not None and end > 0:
+                progress(done + min(plan.predictions, end * plan.count))
         done += plan.predictions
     return Score(nats, done)
 
@@ -210,20 +218,46 @@ def score_cold(
     stops = np.repeat(part.spans[:, 1] - 1, [len(own) for own in windows])
     steps = min(window, int(part.lengths.max()) - 1)
     nats = 0.0
+    by_compiled = _is_worth_compiling(engine, predictions)
     for first in range(0, len(starts), _MAX_COLD):
         own, ends = (rows[first : first + _MAX_COLD] for rows in (starts, stops))
-        session = engine.session(len(own))
-        for time in range(steps):
-            positions = own + time
+        losses = _losses(engine.session(len(own)), by_compiled=by_compiled)
+        most = max(1, _AT_A_TIME // len(own))
+        for time, end in pairwise([*range(0, steps, most), steps]):
+            positions = own + np.arange(time, end)[:, None]
             counted = positions < ends  # the last window of a segment may be shorter
             positions = np.minimum(positions, ends - 1)
-            read = ids[positions].astype(np.int64)
-            logits = session.step(read if len(own) > 1 else int(read[0]))
-            loss = cross_entropy(logits.reshape(len(own), -1), ids[positions + 1].astype(np.int64))
-            nats += float(loss[counted].sum())
+            nats += float(losses(ids[positions], ids[positions + 1])[counted].sum())
         if progress is not None:
             progress(min(predictions, (first + len(own)) * window))
     return Score(nats, predictions)
+
+
+def _is_worth_compiling(engine: Engine, predictions: int) -> bool:
+    """Whether compiled code computes this model, and saves time."""
+    if not engine.has_sampling_kernel or engine.compiled is False:
+        return False
+    return bool(engine.compiled) or engine.columns.size * predictions >= WORTH_COMPILING
+
+
+def _losses(
+    session: Session, *, by_compiled: bool
+) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
+    """A function that reads characters (T, N) and returns the losses of their targets, in nats."""
+    writer = load_writer("float32") if by_compiled else None
+    if writer is not None:
+        score = writer(session).score
+        return lambda read, targets: score(read.astype(np.int64), targets.astype(np.int64))
+
+    def by_numpy(read: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+        nats = np.empty(read.shape)
+        rows = zip(nats, read.astype(np.int64), targets.astype(np.int64), strict=True)
+        for row, chars, following in rows:
+            logits = session.step(chars if session.streams > 1 else int(chars[0]))
+            row[:] = cross_entropy(logits.reshape(session.streams, -1), following)
+        return nats
+
+    return by_numpy
 
 
 def cross_entropy(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float64]:

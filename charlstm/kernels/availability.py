@@ -10,7 +10,7 @@ from charlstm.errors import CompiledCodeError, ProcessorError
 _FEATURES = {
     "float32": frozenset({"fma", "avx2"}),
     "bfloat16": frozenset({"avx512bf16"}),
-    "int8": frozenset({"avx512vnni"}),
+    "int8": frozenset({"fma", "avx2"}),
 }
 
 

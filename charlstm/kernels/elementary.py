@@ -66,7 +66,7 @@ def to_float32(x: Any) -> Any:
 
 
 BYTE_ZERO, BYTE_SCALE = 128, 127
-"""The byte of a number x is x * BYTE_SCALE, rounded, plus BYTE_ZERO."""
+"""The byte of a number x is x * BYTE_SCALE, rounded, plus BYTE_ZERO where it is uint8."""
 
 
 def from_float32(x: Any, like: Any) -> Any:
@@ -74,7 +74,7 @@ def from_float32(x: Any, like: Any) -> Any:
 
     Args:
         x: between -1 and 1 where `like` is a byte.
-        like: a float32, or bfloat16's bits (uint16), or a byte (uint8).
+        like: a float32, or bfloat16's bits (uint16), or a byte (uint8 or int8).
     """
     raise NotImplementedError
 
@@ -100,12 +100,15 @@ def _implement_from_float32(x: Any, like: Any) -> Any:
         half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))  # ties to even
         return np.uint16((bits + half) >> np.uint32(16))
 
-    def to_byte(x: Any, like: Any) -> Any:
+    def to_uint8(x: Any, like: Any) -> Any:
         return np.uint8(np.int32(x * _SCALE + _ABOVE))
+
+    def to_int8(x: Any, like: Any) -> Any:
+        return np.int8(np.int32(x * _SCALE + _ABOVE) - np.int32(BYTE_ZERO))
 
     def same(x: Any, like: Any) -> Any:
         return x
 
     if not isinstance(like, types.Integer):
         return same
-    return to_byte if like == types.uint8 else to_bfloat16
+    return {types.uint8: to_uint8, types.int8: to_int8}.get(like, to_bfloat16)

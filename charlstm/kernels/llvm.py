@@ -23,8 +23,8 @@ from numba.core.types import CPointer as _CPointer
 from numba.extending import intrinsic as _intrinsic
 
 __all__ = [
-    "BFLOAT", "I32", "I64", "IS_X86", "cgutils", "instructions", "intrinsic", "ir", "pointer_to",
-    "report_compilation", "use_features_of_named_processor",
+    "BFLOAT", "I8", "I16", "I32", "I64", "IS_X86", "cgutils", "instructions", "intrinsic", "ir",
+    "pointer_to", "report_compilation", "use_features_of_named_processor",
 ]  # fmt: skip
 
 # What numba does not declare the types of.
@@ -32,7 +32,7 @@ cgutils, intrinsic, pointer_to = cast(Any, _cgutils), cast(Any, _intrinsic), cas
 _config = cast(Any, _numba_config)
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
-I32, I64 = ir.IntType(32), ir.IntType(64)
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite is not typed
@@ -86,6 +86,7 @@ _SIGNS = {
     "fma": r"vfmadd\w*ps",
     "avx2": r"vp\w+\b.*%[yz]mm",
     "avx512f": r"vfmadd\w*ps.*zmm",
+    "avx512bw": r"(vpmovzxbw|vpdpbusd)\b.*zmm",
     "avx512bf16": r"vcvtneps2bf16\b.*, %ymm",
     "avx512vnni": r"vpdpbusd\b.*zmm",
     "avxvnni": r"\{vex\}\s*vpdpbusd\b",

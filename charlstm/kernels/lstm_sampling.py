@@ -1,7 +1,8 @@
 """Sampling from a stack of LSTM layers, without the interpreter between two characters.
 
-It computes the same as `charlstm.inference.engine.Session.step` and
-`charlstm.inference.sampling.Sampler.choose`, for LSTM layers with or without a coupled input gate.
+It computes the same as `charlstm.inference.engine.Session.step`,
+`charlstm.inference.sampling.Sampler.choose` and `charlstm.inference.scoring.cross_entropy`, for
+LSTM layers with or without a coupled input gate.
 Products are made in float32, bfloat16 or bytes. `charlstm.inference.fast_writer` lays out the
 weights and starts the threads.
 
@@ -75,6 +76,30 @@ def _sample(logits: Floats, divisor: np.float32, uniform: float, powers: Floats)
 
 
 @jit
+def _cross_entropy(
+    logits: Floats, targets: NDArray[np.int64], nats: NDArray[np.float64], powers: Floats
+) -> None:
+    """-log softmax(logits)[target] of N streams, in nats.
+
+    Args:
+        logits: (N, V).
+        targets: (N,).
+        nats: (N,), filled.
+        powers: scratch memory, (V,).
+    """
+    for b in range(len(logits)):
+        row, top = logits[b], logits[b, 0]
+        for logit in row:
+            top = max(top, logit)
+        for j in range(len(row)):
+            powers[j] = exp(row[j] - top)
+        total = np.float32(0)
+        for power in powers:
+            total += power
+        nats[b] = np.log(np.float64(total)) + np.float64(top - row[targets[b]])
+
+
+@jit
 def _dequantize(outs: Floats, scales: Floats, width: int) -> None:
     """Products of bytes, int32's bits in (N, width), to float32; scales (2, width)."""
     factors, offsets = scales[0], scales[1]
@@ -84,8 +109,18 @@ def _dequantize(outs: Floats, scales: Floats, width: int) -> None:
             out[j] = np.float32(sums[j]) * factors[j] + offsets[j]
 
 
-# A thread stops early after so many waits, if they are also one of so many barriers.
-_TOO_MANY_WAITS = 16
+@jit
+def _multiply(
+    h: NDArray[Any], packed: NDArray[Any], scales: Floats, width: int, outs: Floats
+) -> None:
+    """The first `width` columns of a product, as float32."""
+    multiply(h, packed, outs)
+    if packed.itemsize == 1:
+        _dequantize(outs, scales, width)
+
+
+# A thread stops early after so many waits, if they are also more than one of so many barriers.
+_TOO_MANY_WAITS, _RARELY = 8, 16
 
 
 @jit
@@ -99,7 +134,8 @@ def generate(
     divisor: np.float32,
     uniforms: NDArray[np.float64],
     ids: NDArray[np.int64],
-    is_sampling: bool,
+    targets: NDArray[np.int64],
+    nats: NDArray[np.float64],
     counter: NDArray[np.int64],
     first_unit: int,
     parts: int,
@@ -108,7 +144,7 @@ def generate(
 ) -> int:
     """One thread's part of drawing a character for each uniform number, and reading it.
 
-    Or of reading characters that are given.
+    Or of reading characters that are given, with the cross-entropy of those that follow.
 
     Args:
         table: W x + b of the first layer for each character, (V, GU) for G gates of U units.
@@ -120,9 +156,10 @@ def generate(
         c: (L, N, U).
         outs: results of the last step's products, (L, N, width), a whole number of panels.
         divisor: the temperature.
-        uniforms: (n, N).
+        uniforms: (n, N) when sampling, otherwise (0, N).
         ids: (n, N), filled when sampling, otherwise read.
-        is_sampling: whether characters are drawn.
+        targets: the characters to predict, (n, N), or (0, N).
+        nats: the cross-entropy of the targets, of the same shape, filled.
         counter: two zeros: the count of `barrier`, and the step at which all threads stop.
         first_unit: of this thread's U units.
         parts: how many threads share a layer's units.
@@ -137,7 +174,7 @@ def generate(
     _, layers, _, depth = h.shape
     units = c.shape[2]
     gates, powers = np.empty(rows, np.float32), np.empty(vocab, np.float32)
-    waits = 0
+    waits, is_sampling = 0, len(uniforms) > 0
     for n in range(len(ids)):
         start = 0
         for layer in range(layers):
@@ -146,8 +183,8 @@ def generate(
                 out = outs[layer, b]
                 if layer == 0:
                     if is_sampling:
-                        logits = outs[layers - 1, b, rows : rows + vocab]
-                        chosen = _sample(logits, divisor, uniforms[n, b], powers)
+                        own_logits = outs[layers - 1, b, rows : rows + vocab]
+                        chosen = _sample(own_logits, divisor, uniforms[n, b], powers)
                         if first_unit == 0:
                             ids[n, b] = chosen
                     else:
@@ -159,17 +196,18 @@ def generate(
                 _advance(x, out[:rows], gates, c[layer, b], own)
             if parts > 1:
                 barriers = n * layers + layer + 1
-                if waits >= _TOO_MANY_WAITS and waits > barriers // _TOO_MANY_WAITS:
+                if waits >= _TOO_MANY_WAITS and waits > barriers // _RARELY:
                     counter[1] = n + 1  # visible to all after the barrier: they stop at this step
                 waits += barrier(counter, barriers * parts)
             width = 2 * rows if layer + 1 < layers else rows + vocab
             count = (width + PANEL_WIDTH - 1) // PANEL_WIDTH
             end = start + count * depth * PANEL_WIDTH
             panels = packed[start:end].reshape(count, depth, PANEL_WIDTH)
-            multiply(now[first:last], panels, outs[layer, first:last])
+            _multiply(now[first:last], panels, scales[layer], width, outs[layer, first:last])
             start = end
-            if packed.itemsize == 1:
-                _dequantize(outs[layer, first:last], scales[layer], width)
+        if len(targets) > 0 and first_unit == 0:
+            logits = outs[layers - 1, first:last, rows : rows + vocab]
+            _cross_entropy(logits, targets[n, first:last], nats[n, first:last], powers)
         if counter[1] == n + 1:  # another thread may be a step ahead
             return n + 1
     return len(ids)

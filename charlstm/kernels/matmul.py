@@ -3,12 +3,8 @@
 The product of some rows and the columns of a panel is summed at a time, or of one row and the
 columns of four panels, all in registers: a tile, whose size depends on the processor's class. The
 matrix is laid out once (`pack`), so that the loop reads the columns of a panel one after the
-other. One instruction multiplies a word of 32 bits:
-
-- float32: one number, by a fused multiply-add;
-- bfloat16: the numbers of two consecutive k, by x86's `vdpbf16ps`, which adds to a float32;
-- bytes, for sampling only: the numbers of four consecutive k, by `vpdpbusd`, which adds to an
-  int32. The matrix is int8; rows are uint8 as in `charlstm.kernels.elementary`.
+other. One instruction multiplies a word of 32 bits: one float32, or bfloat16's numbers of two
+consecutive k, or bytes of four (see `charlstm.kernels.products`).
 
 So a panel holds the numbers that share a word side by side.
 """
@@ -23,7 +19,8 @@ from numba import types
 from numpy.typing import NDArray
 
 from charlstm.kernels.jit import jit
-from charlstm.kernels.llvm import BFLOAT, I32, I64, IS_X86, cgutils, instructions, intrinsic, ir
+from charlstm.kernels.llvm import I32, I64, IS_X86, instructions, intrinsic, ir
+from charlstm.kernels.products import PRODUCTS
 from charlstm.kernels.team import element_pointer, in_team, run_in_team
 
 
@@ -45,40 +42,21 @@ class _Class:
 _AVX512 = _Class(lanes=16, vectors=2, rows=8)  # 16 of 32 registers hold sums
 _AVX2 = _Class(lanes=8, vectors=2, rows=6)  # 12 of 16
 _NEON = _Class(lanes=4, vectors=4, rows=5)  # 20 of 32; and other processors' vectors of 128 bits
-CLASS = _NEON if not IS_X86 else _AVX512 if "avx512f" in instructions() else _AVX2
-"""The class that numba compiles for."""
+
+
+def _class() -> _Class:
+    """The class that numba compiles for."""
+    if not IS_X86:
+        return _NEON
+    return _AVX512 if "avx512bw" in instructions() else _AVX2
+
+
+CLASS = _class()
 LANES = CLASS.lanes
 PANEL_WIDTH = CLASS.vectors * LANES
 """Columns in a panel."""
 TILE_ROWS, _VECTORS = CLASS.rows, CLASS.vectors
-_FLOATS, _WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(I32, LANES)
-
-
-@dataclass(frozen=True)
-class _Instruction:
-    """How numbers of a format are multiplied.
-
-    Attributes:
-        values_per_word: how many numbers make a word of 32 bits.
-        name: LLVM's function of sums, the row's word in each lane, and the columns' words.
-        sums, factors: the types of its vectors.
-    """
-
-    values_per_word: int
-    name: str
-    sums: Any
-    factors: Any
-
-
-_INSTRUCTIONS = {32: _Instruction(1, f"llvm.fma.v{LANES}f32", _FLOATS, _FLOATS)}
-"""By the size of a row's numbers in bits."""
-if CLASS is _AVX512:
-    _INSTRUCTIONS |= {
-        16: _Instruction(
-            2, "llvm.x86.avx512bf16.dpbf16ps.512", _FLOATS, ir.VectorType(BFLOAT, 2 * LANES)
-        ),
-        8: _Instruction(4, "llvm.x86.avx512.vpdpbusd.512", _WORDS, _WORDS),
-    }
+_WORDS = ir.VectorType(I32, LANES)
 
 
 def tile(rows: int, panels: int = 1, *, adds: bool = False) -> Any:
@@ -94,25 +72,16 @@ def tile(rows: int, panels: int = 1, *, adds: bool = False) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def multiply(_: Any, out: Any, ldo: Any, left: Any, lda: Any, panel: Any, depth: Any) -> Any:
         """out[r, :columns] = left[r, :depth] times the panels; ldo, lda: their rows' strides."""
-        instruction = _INSTRUCTIONS[left.dtype.bitwidth]
+        product = PRODUCTS[left.dtype]
+        sum_type, factor_type = product.sums(LANES), product.factors(LANES)
 
         def generate(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
             out, ldo, left, lda, panel, depth = arguments
-            fused = ir.FunctionType(
-                instruction.sums, [instruction.sums, instruction.factors, instruction.factors]
-            )
-            function = cgutils.get_or_insert_function(b.module, fused, instruction.name)
-            zeros = ir.Constant(instruction.sums, [0] * LANES)
-            align = 4 // instruction.values_per_word
+            zeros = ir.Constant(sum_type, [0] * LANES)
+            align = 4 // product.values_per_word
 
             def number(value: int) -> Any:
                 return ir.Constant(I64, value)
-
-            def add(total: Any, row: Any, column: Any) -> Any:
-                # LLVM's own function has the sum behind the factors.
-                has_sum_last = instruction.values_per_word == 1
-                order = [row, column, total] if has_sum_last else [total, row, column]
-                return b.call(function, order)
 
             firsts = [number(r) if adds else b.mul(lda, number(r)) for r in range(rows)]
             size = b.mul(depth, number(PANEL_WIDTH))
@@ -123,16 +92,14 @@ def tile(rows: int, panels: int = 1, *, adds: bool = False) -> Any:
             b.position_at_end(loop)
             k = b.phi(I64)
             k.add_incoming(number(0), before)
-            sums = [[b.phi(instruction.sums) for _ in range(vectors)] for _ in range(rows)]
+            sums = [[b.phi(sum_type) for _ in range(vectors)] for _ in range(rows)]
             columns = []
             for v in range(vectors):
                 place = b.add(
                     b.mul(k, number(PANEL_WIDTH)),
-                    number(v % _VECTORS * LANES * instruction.values_per_word),
+                    number(v % _VECTORS * LANES * product.values_per_word),
                 )
-                pointer = b.bitcast(
-                    b.gep(tops[v // _VECTORS], [place]), instruction.factors.as_pointer()
-                )
+                pointer = b.bitcast(b.gep(tops[v // _VECTORS], [place]), factor_type.as_pointer())
                 columns.append(b.load(pointer, align=align))
             results = []
             for r in range(rows):
@@ -142,9 +109,11 @@ def tile(rows: int, panels: int = 1, *, adds: bool = False) -> Any:
                 undefined = ir.Constant(_WORDS, ir.Undefined)
                 one = b.insert_element(undefined, word, ir.Constant(I32, 0))
                 words = b.shuffle_vector(one, undefined, ir.Constant(_WORDS, [0] * LANES))
-                row = b.bitcast(words, instruction.factors)
-                results.append([add(sums[r][v], row, columns[v]) for v in range(vectors)])
-            following = b.add(k, number(instruction.values_per_word))
+                row = b.bitcast(words, factor_type)
+                results.append(
+                    [product.add(b, sums[r][v], row, columns[v]) for v in range(vectors)]
+                )
+            following = b.add(k, number(product.values_per_word))
             k.add_incoming(following, loop)
             for r in range(rows):
                 for v in range(vectors):
@@ -155,9 +124,7 @@ def tile(rows: int, panels: int = 1, *, adds: bool = False) -> Any:
             for r in range(rows):
                 row = b.gep(out, [b.mul(ldo, number(r))])
                 for v in range(vectors):
-                    pointer = b.bitcast(
-                        b.gep(row, [number(v * LANES)]), instruction.sums.as_pointer()
-                    )
+                    pointer = b.bitcast(b.gep(row, [number(v * LANES)]), sum_type.as_pointer())
                     result = results[r][v]
                     if adds:
                         result = b.fadd(b.load(pointer, align=4), result)

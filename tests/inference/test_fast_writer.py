@@ -18,6 +18,7 @@ from charlstm.config import SampleConfig
 from charlstm.inference import generation
 from charlstm.inference.generation import generate_ids
 from charlstm.inference.sampling import Sampler
+from charlstm.kernels.availability import unavailable
 from tests.inference.writers import NO_NUMBA, NUMBA_S, make_engine, written
 
 
@@ -63,8 +64,8 @@ def test_the_same_bits_by_any_number_of_threads(
 ) -> None:
     """However they are shared, and from wherever on others come too late: one seed is one text."""
     fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
-    if generation.load_writer(precision) is None:
-        pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
+    if unavailable(precision) is not None:
+        pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx2)")
     monkeypatch.setattr(fast_writer, "_max_threads", lambda: 3)
     fast_writer._pool.cache_clear()
     uniforms = np.random.default_rng(4).random((400, 1))
@@ -98,21 +99,21 @@ def test_it_goes_on_alone_where_others_are_late(monkeypatch: pytest.MonkeyPatch)
     plain.step(1)
     writer, alone = fast_writer.FastWriter(session), fast_writer.FastWriter(plain)
     advance, stops = fast_writer.FastWriter._advance, [7, 0, 30, 5, 30]
-    now = 0.0
-    monkeypatch.setattr(fast_writer, "monotonic", lambda: now)
+    clock = [0.0]
+    monkeypatch.setattr(fast_writer, "monotonic", lambda: clock[0])
     monkeypatch.setattr(fast_writer, "_PIECE", 8)
 
-    def stopped(self: Any, numbers: Any, temperature: float, ids: Any, draws: bool) -> int:
+    def stopped(self: Any, temperature: float, *arrays: Any) -> int:
         """As if it had been late at that step, where it is not alone."""
-        most = stops.pop(0) if len(self._parts) > 1 and self is writer else len(numbers)
+        most = stops.pop(0) if len(self._parts) > 1 and self is writer else len(arrays[1])
         done = 0
         while done < most:  # whether or not it was
-            done += advance(self, numbers[done:most], temperature, ids[done:most], draws)
+            done += advance(self, temperature, *(array[done:most] for array in arrays))
         return done
 
     monkeypatch.setattr(fast_writer.FastWriter, "_advance", stopped)
     shared = []
-    for now in (0.0, 0.05, 0.06, 0.17, 0.18, 0.2, 0.25, 0.27):
+    for clock[0] in (0.0, 0.05, 0.06, 0.17, 0.18, 0.2, 0.25, 0.27):
         expected, ids = alone.write(uniforms, 0.8), writer.write(uniforms, 0.8)
         assert (ids == expected).all()
         shared.append(len(writer._parts))

@@ -10,6 +10,7 @@ import pytest
 from charlstm.config import SampleConfig
 from charlstm.errors import ConfigError, DeviceError
 from charlstm.inference import generation
+from charlstm.kernels.availability import unavailable
 from tests.inference.writers import NO_NUMBA, make_engine
 
 # How far logits and their mean may be off, for weights as lively as these.
@@ -23,8 +24,8 @@ NEAR = {"bfloat16": (0.25, 0.03), "int8": (0.5, 0.08)}
 def test_low_precision_comes_near(precision: str, streams: int, hidden: int) -> None:
     """Logits stay within rounding of those of float32, over the same characters."""
     fast_writer = pytest.importorskip(generation.FAST_WRITER, reason=NO_NUMBA)
-    if generation.load_writer(precision) is None:
-        pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx512_vnni)")
+    if unavailable(precision) is not None:
+        pytest.skip(f"this processor has no {precision} products (avx512_bf16, avx2)")
     engine = make_engine(2, hidden, 20, compiled=None)
     session, plain = engine.session(streams), engine.session(streams)
     start: Any = 1 if streams == 1 else np.arange(streams) % 20

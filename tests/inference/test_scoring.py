@@ -5,12 +5,15 @@ import math
 import numpy as np
 import pytest
 
+from charlstm.cells import SAMPLING_KERNEL_CELLS
 from charlstm.config import ModelConfig
 from charlstm.errors import CorpusError
 from charlstm.format.weights import weight_shapes
 from charlstm.inference import scoring
 from charlstm.inference.engine import Engine
+from charlstm.inference.generation import FAST_WRITER
 from charlstm.inference.scoring import Score, cross_entropy, plan_streams, score_cold, score_ids
+from charlstm.kernels.availability import unavailable
 from charlstm.text.parts import Part
 
 CONFIG = ModelConfig(num_layers=1, hidden_size=6)
@@ -66,6 +69,47 @@ def test_parallel_streams_score_as_one_does(monkeypatch: pytest.MonkeyPatch) -> 
     assert plan_streams(Part.whole(ids))[0].count == 4
     monkeypatch.setattr(scoring, "_MAX_STREAMS", 1)
     assert score_ids(engine(), ids).nats_per_char == pytest.approx(many.nats_per_char, abs=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", SAMPLING_KERNEL_CELLS)
+def test_compiled_code_scores_as_numpy_does(
+    cell: str, layers: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stream, whose units threads share; streams with a warm-up; and cold windows."""
+    fast_writer = pytest.importorskip(FAST_WRITER, reason="numba is not installed")
+    if (fault := unavailable("float32")) is not None:
+        pytest.skip(str(fault))
+    monkeypatch.setattr(fast_writer, "_unit_threads", lambda *_: parts)
+    monkeypatch.setattr(fast_writer, "_max_threads", lambda: 2)
+    fast_writer._pool.cache_clear()
+    config = ModelConfig(num_layers=layers, hidden_size=33, cell=cell)
+    rng = np.random.default_rng(0)
+    weights = {
+        name: (0.3 * rng.normal(size=shape)).astype(np.float32)
+        for name, shape in weight_shapes(config, 70).items()
+    }
+    plain, compiled = (Engine(weights, config, 70, compiled=own) for own in (False, True))
+    ids = rng.integers(70, size=25_000).astype(np.uint8)
+    for text in (ids[:700], ids):
+        expected, found = score_ids(plain, text), score_ids(compiled, text)
+        assert found.count == expected.count
+        assert found.nats_per_char == pytest.approx(expected.nats_per_char, abs=2e-7)
+    expected, found = (score_cold(model, ids[:5000], 40) for model in (plain, compiled))
+    assert found.nats_per_char == pytest.approx(expected.nats_per_char, abs=2e-7)
+
+
+@pytest.mark.parametrize("work", [-1, 0])
+def test_compiled_code_scores_where_it_is_worth_it(
+    work: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(scoring, "load_writer", asked.append)  # none is loaded: numpy goes on
+    model = engine()
+    monkeypatch.setattr(scoring, "WORTH_COMPILING", 99 * model.columns.size - work)
+    score_ids(model, np.zeros(100, dtype=np.uint8))
+    assert asked == ["float32"] * (work == 0)
 
 
 @pytest.mark.parametrize("size", [0, 1])
