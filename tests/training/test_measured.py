@@ -139,7 +139,7 @@ def test_probes_run_once(folder: Path, kept: Measured, monkeypatch: pytest.Monke
         return {kind: 0.5 if kind in (torch.bfloat16, "compiled") else 1.0 for kind in networks}
 
     monkeypatch.setattr("charlstm.training.device._has_bfloat16", lambda _device: True)
-    monkeypatch.setattr("charlstm.training.device._probe", probe)
+    monkeypatch.setattr("charlstm.training.device._benchmark", probe)
     monkeypatch.setattr("charlstm.training.device._compiled_error", lambda *_: None)
     for _ in range(2):
         assert pick_precision("auto", CPU, kept) == "bfloat16"
