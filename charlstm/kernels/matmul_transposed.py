@@ -3,8 +3,8 @@
 It is the gradient of the recurrent weights: k counts all steps of all streams, so the matrices do
 not fit into a processor's caches. The product is therefore made in blocks, as by Goto and van de
 Geijn (2008): some tiles' part of `left` for a block of k is laid out in the order in which it is
-read, and stays in the second-level cache while all panels of `right` are multiplied by it. The
-part of a panel stays in the first-level cache while the tiles are.
+read, and stays in the second-level cache with their sums while all panels of `right` are multiplied
+by it. The part of a panel stays in the first-level cache while these tiles are.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def multiply_transposed(
     panels, width = packed.shape[0], out.shape[1]
     block = np.empty((_CHUNK, _BLOCK, TILE_ROWS), np.float32)
     out[first * TILE_ROWS : last * TILE_ROWS] = 0
-    for k in range(0, depth, _BLOCK):
-        deep = min(_BLOCK, depth - k)
-        for chunk in range(first, last, _CHUNK):
-            tiles = min(_CHUNK, last - chunk)
+    for chunk in range(first, last, _CHUNK):
+        tiles = min(_CHUNK, last - chunk)
+        for k in range(0, depth, _BLOCK):
+            deep = min(_BLOCK, depth - k)
             _copy_tiles(left[k : k + deep], block, chunk, tiles)
             for p in range(panels):
                 panel = element_pointer(packed, np.int64((p * depth + k) * PANEL_WIDTH))
