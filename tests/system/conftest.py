@@ -25,7 +25,7 @@ _MARK = "<!-- written by make test-long -->\n"
 _ROWS = pytest.StashKey[dict[int, list[str]]]()
 SHAPE = [
     "--hidden-size", "16", "--maxlen", "8", "--batch-size", "4", "--sample-every", "0",
-    "--precision", "float32",
+    "--precision", "float32", "--kernel", "torch",
 ]  # fmt: skip
 MANY_STEPS = [*TINY, "--batch-size", "4"]
 """A tiny model, in steps enough to be stopped between any two."""

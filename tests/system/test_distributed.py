@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 BASE: dict[str, Any] = {
     "hidden_size": 12, "maxlen": 8, "batch_size": 6, "epochs": 2, "sample_every": 0,
     "log_every": 5, "eval_every": 13, "dropout": 0.25, "precision": "float32", "lr": 0.01,
+    "kernel": "torch",
 }  # fmt: skip
 CASES: list[dict[str, Any]] = [
     {"name": "plain", "options": {}},

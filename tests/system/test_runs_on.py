@@ -29,6 +29,7 @@ from tests.zygote import Zygote
 BASE: dict[str, Any] = {
     "hidden_size": 8, "maxlen": 8, "batch_size": 3, "epochs": 2, "sample_every": 0, "log_every": 1,
     "dropout": 0.2, "precision": "float32", "save_every": 10**6, "keep": 0,
+    "kernel": "torch",
 }  # fmt: skip
 PLANS: list[dict[str, Any]] = [
     {},

@@ -20,7 +20,7 @@ from tests.zygote import Zygote
 
 START = [
     "train", "play.txt", "--name", "x", "--hidden-size", "16", "--maxlen", "8", "--batch-size", "4",
-    "--sample-every", "0", "--epochs", "2", "--precision", "float32",
+    "--sample-every", "0", "--epochs", "2", "--precision", "float32", "--kernel", "torch",
 ]  # fmt: skip
 
 

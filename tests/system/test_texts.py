@@ -33,7 +33,7 @@ from tests.zygote import Zygote, wait_until
 
 TINY = Config().override(
     {"hidden_size": 4, "maxlen": 5, "batch_size": 2, "epochs": 1, "precision": "float32",
-     "sample_every": 0, "threads": 1}
+     "kernel": "torch", "sample_every": 0, "threads": 1}
 )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def test_a_second_ctrl_c_stops_at_once(corpus_file: Path, tmp_path: Path) -> Non
     # Steps of some seconds each, so that the second signal comes before the first step's end.
     process = begin(
         tmp_path, "train", corpus_file.name, "--layers", 2, "--hidden-size", 1000, "--maxlen",
-        1000, "--batch-size", 5, "--precision", "float32", "--keep", 0,
+        1000, "--batch-size", 5, "--precision", "float32", "--kernel", "torch", "--keep", 0,
     )  # fmt: skip
     wait_until((tmp_path / "checkpoints" / "play" / "last.npz").exists)
     time.sleep(0.3)

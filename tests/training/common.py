@@ -19,6 +19,7 @@ from charlstm.training.setup import new_run
 BASE: dict[str, Any] = {
     "hidden_size": 12, "maxlen": 8, "batch_size": 3, "epochs": 3, "sample_every": 0,
     "log_every": 7, "eval_every": 20, "dropout": 0.25, "precision": "float32",
+    "kernel": "torch",
 }  # fmt: skip
 
 Start = Callable[..., Trainer]
