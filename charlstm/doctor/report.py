@@ -155,6 +155,7 @@ def _memory(findings: list[Finding]) -> dict[str, int | None]:
 def _kernels(findings: list[Finding]) -> dict[str, str | None]:
     """For each precision, why there is no compiled code for it; None where there is."""
     why: dict[str, str | None] = {}
+    advice: dict[str, str] = {}  # by reason
     for precision in PRECISIONS:
         try:
             error = unavailable(precision)
@@ -162,9 +163,10 @@ def _kernels(findings: list[Finding]) -> dict[str, str | None]:
             error = fault
         why[precision] = None if error is None else _first_line(error)
         if error is not None and not isinstance(error, ImportError):
-            what = f"no compiled code for {precision}: {why[precision]}"
-            if all(finding.what != what for finding in findings):
-                findings.append(Finding(what, _kernel_advice(precision, error)))
+            advice.setdefault(_first_line(error), _kernel_advice(precision, error))
+    for reason, what_to_do in advice.items():
+        lacking = ", ".join(precision for precision in PRECISIONS if why[precision] == reason)
+        findings.append(Finding(f"no compiled code for {lacking}: {reason}", what_to_do))
     return why
 
 
