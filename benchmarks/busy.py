@@ -113,7 +113,7 @@ def rows(size: str, precision: str, rounds: int, seconds: float) -> Iterator[lis
         line = [size, precision, str(others), *(f"{middle[name]:,.0f}" for name in found)]
         line.append(f"{100 * middle['automatic'] / best:.0f}%")
         if others:
-            line.append(f"{recovery(found['automatic'], idle, others, 6.0):.1f}")
+            line.append(f"{recovery(found['automatic'], idle, others, 3.0):.1f}")
         else:
             idle = middle["automatic"]
             line.append("")

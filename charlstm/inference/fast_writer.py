@@ -9,8 +9,9 @@ loops equal.
 Threads share the work. With many streams, each thread computes some streams. With few, each thread
 computes some units of every layer from its own copy of their weights, and all threads wait at a
 barrier once a layer. h is double-buffered, as other threads may still read that of the last step.
-If other programs use the processor, waiting can take longer than the computation. A writer that
-waits too often uses one thread, and tries several again after a second at most.
+If other programs use the processor, a few waits can take longer than the computation. A writer
+whose threads had to wait uses one thread if that is faster, and tries several again after a second
+at most.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class FastWriter:
         self._parts_by_count: dict[int, list[_Part]] = {}
         self._is_alone, self._until = False, 0.0  # with one thread, until when
         self._patience = _MIN_ALONE  # seconds with one thread, the next time
+        self._alone_rate = float("inf")  # steps per second with one thread, the last time
         self._divide()
 
     def _divide(self) -> None:
@@ -183,13 +185,19 @@ class FastWriter:
                 self._is_alone = False
                 self._divide()
             end = min(steps, done + _PIECE) if self._is_alone else steps
-            done += self._advance(temperature, *(array[done:end] for array in arrays))
-            if done < end:  # other threads kept it waiting
-                self._is_alone, self._until = True, monotonic() + self._patience
+            start = monotonic()
+            count = self._advance(temperature, *(array[done:end] for array in arrays))
+            now = monotonic()
+            rate = count / max(now - start, 1e-9)
+            done += count
+            if self._is_alone:
+                self._alone_rate = rate
+            elif done == end:
+                self._patience = _MIN_ALONE
+            elif rate < self._alone_rate:  # threads had to wait for each other
+                self._is_alone, self._until = True, now + self._patience
                 self._patience = min(_MAX_ALONE, 2 * self._patience)
                 self._divide()
-            elif not self._is_alone:
-                self._patience = _MIN_ALONE
 
     def _advance(self, temperature: float, *arrays: NDArray[Any]) -> int:
         """`_run` until other threads delay it; returns the number of steps done."""

@@ -119,8 +119,8 @@ def _multiply(
         _dequantize(outs, scales, width)
 
 
-# A thread stops early after so many waits, if they are also more than one of so many barriers.
-_TOO_MANY_WAITS, _RARELY = 8, 16
+# All threads stop after so many waits of one, which then take more time than anything else.
+_TOO_MANY_WAITS = 8
 
 
 @jit
@@ -195,10 +195,9 @@ def generate(
                 own = now[b, first_unit : first_unit + units]
                 _advance(x, out[:rows], gates, c[layer, b], own)
             if parts > 1:
-                barriers = n * layers + layer + 1
-                if waits >= _TOO_MANY_WAITS and waits > barriers // _RARELY:
+                if waits >= _TOO_MANY_WAITS:
                     counter[1] = n + 1  # visible to all after the barrier: they stop at this step
-                waits += barrier(counter, barriers * parts)
+                waits += barrier(counter, (n * layers + layer + 1) * parts)
             width = 2 * rows if layer + 1 < layers else rows + vocab
             count = (width + PANEL_WIDTH - 1) // PANEL_WIDTH
             end = start + count * depth * PANEL_WIDTH
