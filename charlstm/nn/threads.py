@@ -9,18 +9,16 @@ kernel. Without such a library, Python's threads are used.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from charlstm.kernels.team import IN_TEAM
+from charlstm.nn.openmp import parallel_entry
 
 
 def parallel_for(kernel: Callable[..., None], rows: int, *arguments: Any) -> None:
@@ -32,26 +30,12 @@ def parallel_for(kernel: Callable[..., None], rows: int, *arguments: Any) -> Non
         arguments: the kernel's arguments before `first` and `last`.
     """
     count = max(1, min(torch.get_num_threads(), rows))
-    if entry := _openmp():
+    if entry := parallel_entry():
         IN_TEAM[kernel](entry, count, rows, *arguments)
     else:
         parts = [(rows * part // count, rows * (part + 1) // count) for part in range(count)]
         for waiting in [_pool().submit(kernel, *arguments, *part) for part in parts]:
             waiting.result()
-
-
-@cache
-def _openmp() -> int:
-    """The address of `GOMP_parallel`, or 0."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
-        if not re.match(r"lib[gi]?omp", path.name):
-            continue
-        try:
-            entry = ctypes.CDLL(str(path)).GOMP_parallel
-        except (OSError, AttributeError):  # another library, or one without that entry
-            continue
-        return ctypes.cast(entry, ctypes.c_void_p).value or 0
-    return 0
 
 
 @cache

@@ -22,7 +22,8 @@ class CpuUse:
 
     Attributes:
         at: the moment, as `time.monotonic()`.
-        system: CPU time of all processes since the system started; None if unknown.
+        system: CPU time of the processors that this process may use, since the system started; None if
+            unknown.
         process: CPU time of this process and of the child processes that it has waited for.
         load: the load average of the last minute; None if unknown.
     """
@@ -44,6 +45,13 @@ class CpuUse:
         return cls(time.monotonic(), _system_seconds(), process, load)
 
 
+def processors() -> int:
+    """How many processors this process may run on, whatever its quota of their time."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def used_by_others(before: CpuUse, after: CpuUse) -> float | None:
     """The mean number of processors that other programs used between two moments; None: unknown."""
     seconds = after.at - before.at
@@ -63,20 +71,25 @@ def busy_notice(others: float | None, processors: int, threads: int) -> str:
     """
     if others is None or others + threads < processors + _MARGIN or others < _MARGIN:
         return ""
-    advice = "; --threads 1 may be faster" if threads > 1 else ""
     used = min(others, processors)  # rounding of the system's counters may give more
-    return f"other programs use {used:.1f} of {processors} processors; training is slower{advice}."
+    return f"other programs use {used:.1f} of {processors} processors; training is slower."
 
 
 def _system_seconds() -> float | None:
-    """CPU time of all processes since the system started, in seconds.
+    """CPU time of the processors that this process may use, since the system started, in seconds.
 
-    The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, ... in
-    clock ticks (proc_stat(5)). user includes guest; steal is the time of other virtual machines.
+    Lines `cpu0`, `cpu1`, ... of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal,
+    ... in clock ticks (proc_stat(5)). user includes guest; steal is the time of other virtual
+    machines.
     """
     try:
-        words = _STAT.read_text("ascii").partition("\n")[0].split()
-        user, nice, system, _idle, _iowait, irq, softirq = map(int, words[1:8])
-        return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+        names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        lines = [line.split() for line in _STAT.read_text("ascii").splitlines()]
+        ticks = []
+        for name, *words in lines:
+            if name in names:
+                user, nice, system, _idle, _iowait, irq, softirq = map(int, words[:7])
+                ticks.append(user + nice + system + irq + softirq)
+        return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
     except (OSError, ValueError, AttributeError):
         return None

@@ -20,6 +20,7 @@ from charlstm.training.saving import Saver
 from charlstm.training.schedule import Due, TrainSchedule, chars_per_step
 from charlstm.training.state import TrainState
 from charlstm.training.step import train_step
+from charlstm.training.waiting import LoadWatch, end_sleep
 
 _GPU_SYNC_STEPS = 32  # that a GPU may be ahead of the losses that are read
 
@@ -80,7 +81,8 @@ class Trainer:
             config, self.windows.batches_per_epoch, len(corpus.val), self.stopwatch
         )
         self.evaluator = Evaluator(corpus.val, all_threads=not config.train.threads)
-        self.logger = MetricsLogger(self.run.metrics)
+        self.load = LoadWatch()
+        self.logger = MetricsLogger(self.run.metrics, self.load)
         on_gpu = state.device.type == "cuda"
         self.losses = DeferredLosses(config.train, late=on_gpu)
         work = 6.0 * sum(p.numel() for p in state.parameters) * chars_per_step(config.windows)
@@ -120,6 +122,7 @@ class Trainer:
         try:
             yield from self._train()
         finally:
+            end_sleep()
             if self._lock is not None:
                 self._lock.release()
 
@@ -172,6 +175,7 @@ class Trainer:
         return self.schedule.stop_reason(self.progress, first_epoch)
 
     def _step(self) -> Stepped:
+        self.load.check()
         self.logger.begin_step()
         state, progress, schedule = self.state, self.progress, self.schedule
         if progress.chunk == 0:
@@ -206,7 +210,7 @@ class Trainer:
     def _evaluate(self) -> Evaluated | None:
         """Evaluate, and save the weights if they are the best; None if asked to stop."""
         self._count_losses()
-        measured = self.evaluator.evaluate(self.state, lambda: self._stop_requested)
+        measured = self.evaluator.evaluate(self.state, self._asked_to_stop)
         if measured is None:
             return None
         self.schedule.record_evaluation(measured.seconds)
@@ -220,6 +224,11 @@ class Trainer:
         if evaluated.is_best and self.schedule.may_decay_early:
             self.state.keep_best()
         return evaluated
+
+    def _asked_to_stop(self) -> bool:
+        """Whether to end an evaluation, which asks now and then."""
+        self.load.check()
+        return self._stop_requested
 
     def _decay_early(self) -> DecayedEarly:
         """Restore the best weights, and begin the decay that ends the run."""

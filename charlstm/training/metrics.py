@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from charlstm.runs.metrics import MetricsLog
 from charlstm.training.evaluation import Evaluation
 from charlstm.training.state import TrainState
+from charlstm.training.waiting import LoadWatch
 
 _NO_EVALUATION = Evaluation(None, None, 0.0)
 
@@ -16,10 +19,12 @@ class MetricsLogger:
 
     Args:
         log: the run's log.
+        load: measures what other programs use.
     """
 
-    def __init__(self, log: MetricsLog) -> None:
+    def __init__(self, log: MetricsLog, load: LoadWatch) -> None:
         self._log = log
+        self._load = load
         self._begun = 0.0
         self._seconds = 0.0  # in steps since the last line
         self._chars = 0
@@ -56,6 +61,8 @@ class MetricsLogger:
             "average_nats": evaluation.average_nats,
             "chars_per_second": round(self._chars / self._seconds, 1) if self._seconds else None,
             "seconds": round(seconds, 3),
+            "threads": torch.get_num_threads(),
+            "others": None if self._load.others is None else round(self._load.others, 2),
         }
         if state.group.is_leader:
             self._log.append(line)

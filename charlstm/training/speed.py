@@ -13,6 +13,7 @@ from charlstm.training.device import divide_threads, product_type
 from charlstm.training.measured import Measured
 from charlstm.training.optim import losses, make_optimizer, take_step
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.waiting import LoadWatch
 
 _CPU = torch.device("cpu")
 _MEASURE_SECONDS = 0.7  # for each number of processes
@@ -110,7 +111,9 @@ def _seconds_of_steps(
     text = torch.randint(vocab_size, shape, generator=generator).to(device)
     state = network.initial_state(shape[1])
     times: list[float] = []
+    load = LoadWatch()
     while len(times) < 2 or (sum(times[1:]) < _MEASURE_SECONDS and len(times) < 50):
+        load.check()
         start = time.perf_counter()
         logits, _ = learner(text[:-1], state, targets=text[1:])
         loss, _ = losses(logits.flatten(0, 1), text[1:].flatten(), 0.0)

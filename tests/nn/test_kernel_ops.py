@@ -17,7 +17,7 @@ from charlstm.cells import TRAINING_KERNEL_CELLS
 from charlstm.kernels.llvm import instructions
 from charlstm.kernels.lstm_windows import add_rows
 from charlstm.kernels.matmul import PANEL_WIDTH, empty_panels, multiply, pack, pack_transposed
-from charlstm.nn import threads
+from charlstm.nn import openmp, threads
 from charlstm.nn.cell import one_hot
 from charlstm.nn.cells import CELL_MODULES
 from charlstm.nn.kernel_ops import dropout, transposed_product
@@ -145,7 +145,7 @@ def test_the_same_bits_by_any_number_of_threads(
                 assert torch.equal(found, expected)
     finally:
         torch.set_num_threads(usual)
-    monkeypatch.setattr(threads, "_openmp", lambda: 0)  # as where torch has another library
+    monkeypatch.setattr(threads, "parallel_entry", lambda: 0)  # as where torch has another library
     for found, expected in zip(run("lstm", shape, dtype, source), once, strict=True):
         assert torch.equal(found, expected)
 
@@ -223,7 +223,7 @@ def test_every_row_is_done_once(
     monkeypatch: pytest.MonkeyPatch, openmp: bool, count: int, rows: int
 ) -> None:
     if not openmp:
-        monkeypatch.setattr(threads, "_openmp", lambda: 0)
+        monkeypatch.setattr(threads, "parallel_entry", lambda: 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: count)
     given = np.arange(3 * rows, dtype=np.float32).reshape(3, rows)
     sums = np.zeros((2, rows), dtype=np.float32)
@@ -233,4 +233,4 @@ def test_every_row_is_done_once(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems' torch may have another library")
 def test_torch_s_threads_are_found() -> None:
-    assert threads._openmp()
+    assert openmp.parallel_entry()

@@ -31,7 +31,6 @@ def test_busy(others: float | None, processors: int, threads: int, busy: bool) -
     notice = busy_notice(others, processors, threads)
     assert bool(notice) == busy
     assert len(notice.splitlines()) == busy
-    assert ("--threads 1" in notice) == (busy and threads > 1)
 
 
 def test_what_others_use() -> None:

@@ -179,7 +179,7 @@ def test_the_log(start: Start) -> None:
     for line in lines:
         assert set(line) == {
             "step", "epoch", "train_nats", "val_nats", "average_nats", "chars_per_second",
-            "seconds",
+            "seconds", "threads", "others",
         }  # fmt: skip
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps))
