@@ -22,8 +22,8 @@ class CpuUse:
 
     Attributes:
         at: the moment, as `time.monotonic()`.
-        system: CPU time of the processors that this process may use, since the system started; None if
-            unknown.
+        system: CPU time of the processors that this process may use, since the system started;
+            None if unknown.
         process: CPU time of this process and of the child processes that it has waited for.
         load: the load average of the last minute; None if unknown.
     """

@@ -36,9 +36,9 @@ class LoadWatch:
             return
         before, self._before = self._before, CpuUse.now()
         after = self._before
-        if before.everyone is None or after.everyone is None:
+        if before.system is None or after.system is None:
             return
-        used = (after.everyone - before.everyone) - (after.own - before.own)
+        used = (after.system - before.system) - (after.process - before.process)
         self.others = max(0.0, used / (after.at - before.at))
         threads = torch.get_num_threads()
         sleep_while_waiting(
