@@ -16,7 +16,7 @@ from charlstm.training import waiting
 from charlstm.training.events import Stepped
 from charlstm.training.load import CpuUse, processors
 from charlstm.training.waiting import LoadWatch, must_sleep
-from tests.training.test_trainer import Start, assert_same_end, start  # noqa: F401 - a fixture
+from tests.training.common import Start, assert_same_end
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="others have no /proc/stat")
 
