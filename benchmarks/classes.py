@@ -195,8 +195,9 @@ def main() -> None:
         print(table(options.rounds))
         return
     print(
-        "## Training in float32 by class of processor: characters per second, batch 32 x 64\n\n"
-        f"{machine()}. `python benchmarks/classes.py`; one table alone with `--classes NAME`."
+        "## How fast is training in float32 in each class of processor?\n\n"
+        f"{machine()}. `python benchmarks/classes.py`, batches of 32 windows of 64; one table "
+        "alone with `--classes NAME`. Characters per second of whole steps, optimizer included."
     )
     for name in options.classes.split(","):
         title, mask = CLASSES[name]
