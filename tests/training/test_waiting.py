@@ -96,7 +96,7 @@ def test_nothing_is_adapted_where_the_load_is_not_known(
 @pytest.mark.skipif(processors() < 2, reason="needs two processors")
 @pytest.mark.parametrize("kernel", ["torch", "compiled"])
 def test_a_run_beside_busy_programs(
-    start: Start,  # noqa: F811
+    start: Start,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
     kernel: str,
