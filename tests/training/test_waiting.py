@@ -32,9 +32,9 @@ def two_threads() -> Iterator[None]:
 
 @pytest.fixture
 def busy_processes() -> Iterator[None]:
-    """As many endless loops as processors, and one more."""
+    """An endless loop for each processor but one."""
     code = "while True: pass"
-    loops = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(processors() + 1)]
+    loops = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(processors() - 1)]
     yield
     for loop in loops:
         loop.kill()
@@ -94,16 +94,14 @@ def test_nothing_is_adapted_where_the_load_is_not_known(
 
 @linux
 @pytest.mark.skipif(processors() < 2, reason="needs two processors")
-@pytest.mark.parametrize("kernel", ["torch", "compiled"])
 def test_a_run_beside_busy_programs(
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-    kernel: str,
     two_threads: None,
 ) -> None:
     """The log shows the load, threads sleep, and the bits are those of a run that spins."""
-    options = {"threads": 2, "kernel": kernel, "hidden_size": 16, "log_every": 1}
+    options = {"threads": 2, "kernel": "compiled", "hidden_size": 16, "log_every": 1, "epochs": 1}
     with monkeypatch.context() as patch:
         patch.setattr(LoadWatch, "check", lambda _self: None)
         alone = start("alone", **options)
@@ -122,5 +120,5 @@ def test_a_run_beside_busy_programs(
     assert not sleeps_while_waiting()
     lines = list(beside.run.metrics.read())
     assert {line["threads"] for line in lines} == {2}
-    assert max(line["others"] or 0.0 for line in lines) > 0.5
+    assert max(line["others"] or 0.0 for line in lines) > 0.3
     assert_same_end(alone, beside)
