@@ -95,7 +95,7 @@ def test_eval_shows_the_progress_of_all_its_parts(
     shown = capsys.readouterr().err
     for words in (
         "encoding: 100 characters",
-        "evaluating: 50 of",
+        "evaluating: 99 of",
         "evaluating with --dynamic: 33 of",
     ):
         assert words in shown

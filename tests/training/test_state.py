@@ -123,7 +123,7 @@ def test_more_processes_than_streams() -> None:
 @pytest.mark.parametrize(
     ("num_chars", "windows", "said"),
     [
-        (1000, {"batch_size": 1}, "Use --batch-size 3 or more, or at most 1"),
+        (1000, {"batch_size": 1}, "Use --batch-size 3 or more, or at most --processes 1"),
         (17, {"maxlen": 8}, r"text is too short for 3 processes: with --maxlen 8, .* 2 window"),
         (5, {}, r"too short for 3 processes: .*\nUse --processes 1, a smaller --maxlen"),
     ],
