@@ -13,6 +13,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -172,6 +173,7 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
             spool.write(data)
         spool.flush()
     except OSError as error:
-        spool.close()
+        with suppress(OSError):  # closing writes the buffer once more
+            spool.close()
         raise cannot(error) from error
     return spool

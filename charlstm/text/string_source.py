@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 
 from charlstm.config import TextConfig
 from charlstm.errors import SourceError
@@ -28,5 +29,7 @@ def source_from_text(text: str, config: TextConfig) -> Source:
         spool.write(text.encode("utf-8", "surrogatepass"))
         spool.flush()
     except OSError as error:
+        with suppress(OSError):  # closing writes the buffer once more
+            spool.close()
         raise SourceError(f"cannot copy the text: {error.strerror or error}.") from error
     return Source("text", None, spool, exact=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -119,8 +120,9 @@ def test_a_file_in_place_of_the_runs_folder_is_named(program: Program, notes: Pa
 
 
 def test_a_full_disk_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = io.FileIO("/dev/full", "r+")
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+    """The text is short: writing its buffer fails, and closing the file writes it again."""
+    full = functools.partial(open, "/dev/full", "w+b")
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the light\n")))
     with pytest.raises(SourceError, match=r"standard input .*No space.*\n.*TMPDIR"):
         find_sources(["-"])

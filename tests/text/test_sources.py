@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import io
 import lzma
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from charlstm.text import reading as module
 from charlstm.text.normalization import normalize
 from charlstm.text.reading import read_text, read_whole
 from charlstm.text.sources import find_sources
+from charlstm.text.string_source import source_from_text
 
 
 def read(*arguments: Path | str, **options: object) -> str:
@@ -218,3 +221,11 @@ def test_a_text_in_memory_is_normalized_as_a_file_is(text: str) -> None:
     assert normalize(text, TextConfig(keep_newlines=True)) == text
     folded = text.replace("B", "b").replace("Σ", "σ")  # each by itself: no final sigma
     assert normalize(text, TextConfig(keep_newlines=True, lowercase=True)) == folded
+
+
+def test_a_text_in_memory_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text is copied to a temporary file; /dev/full is a disk without space."""
+    full = functools.partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(SourceError, match="cannot copy the text: No space left"):
+        source_from_text("The light", TextConfig())
