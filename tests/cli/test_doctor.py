@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from charlstm.cli.doctor import command
 from charlstm.doctor import report as doctor
 from charlstm.doctor.report import Report, examine
 from charlstm.doctor.speeds import KNOWN_MACHINES, Speed, nearest
@@ -44,6 +46,36 @@ def test_json(program: Program, tmp_path: Path) -> None:
     assert facts["folders"]["runs"] == {"path": "here", "writable": True}
     assert not (tmp_path / "here").exists()
     assert all(set(finding) == {"what", "advice"} for finding in facts["findings"])
+
+
+def test_the_speed_is_shown_beside_known_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    speed = Speed("float32", "torch", 1, 1234.5)
+    report = examine(tmp_path, lambda: speed)
+    asked: list[Path] = []
+
+    def find(folder: Path, speed_test: object) -> Report:
+        asked.append(folder)
+        assert speed_test is not None
+        return report._replace(findings=found)
+
+    monkeypatch.setattr(doctor, "examine", find)
+    found = [doctor.Finding("a tab\tis here", "Remove it.")]
+    shown = CliRunner().invoke(command, ["--runs-dir", "here"])
+    assert shown.exit_code == 0
+    assert shown.stderr == "examining this machine; the speed test takes a few seconds\n"
+    lines = shown.stdout.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("training speed"))
+    assert lines[first].endswith("1,234 characters/s (coupled 1x512, float32, 1 thread)")
+    for line, machine in zip(lines[first + 1 :], KNOWN_MACHINES, strict=False):
+        end = f"{machine.speed:,.0f} on {machine.name} ({machine.precision} compiled)"
+        assert line.split(maxsplit=1) == ["compare", end]
+    assert lines[-2:] == ["- a tab is here", "  Remove it."]
+    found = []
+    shown = CliRunner().invoke(command, ["--runs-dir", "here"])
+    assert shown.stdout.splitlines()[-1] == "Nothing to do."
+    assert asked == [Path("here")] * 2
 
 
 def test_the_speed_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

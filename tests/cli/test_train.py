@@ -213,6 +213,20 @@ def test_a_full_disk(program: Program, corpus_file: Path, tmp_path: Path) -> Non
     assert program("train", "--resume", "play", "--epochs", 2).returncode == 0
 
 
+def test_ctrl_c_saves_and_says_how_to_resume(
+    program: Program, corpus_file: Path, tmp_path: Path
+) -> None:
+    die = ["charlstm.training.loop.Trainer._step", 3, False, signal.SIGINT]
+    result = program("train", corpus_file.name, *TINY, "--epochs", 2, "--json", die=die)
+    assert result.returncode == 130, result.stderr
+    assert result.stderr.splitlines()[-2:] == [
+        "stopped at step 3, everything saved. To resume:",
+        "charlstm train --resume checkpoints/play",
+    ]
+    assert json.loads(result.stdout)["stopped"] == "interrupted"
+    assert load_checkpoint(tmp_path / "checkpoints/play/last.npz").meta["progress"]["step"] == 3
+
+
 def test_a_folder_that_is_moved_during_training(corpus_file: Path, tmp_path: Path) -> None:
     child = start_program("train", corpus_file.name, *TINY, "--epochs", 100000, cwd=tmp_path)
     run = tmp_path / "checkpoints" / "play"
