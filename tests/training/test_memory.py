@@ -41,3 +41,18 @@ def test_freed_memory_is_not_fetched_anew() -> None:
 def test_a_users_own_settings_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize("library", [OSError("no such library"), object()], ids=["none", "other"])
+def test_another_c_library(library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no library of that name; others have no mallopt. Nothing is changed."""
+
+    def load(_name: None) -> object:
+        if isinstance(library, OSError):
+            raise library
+        return library
+
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("charlstm.training.memory.ctypes.CDLL", load)
+    assert not keep_freed_memory()
