@@ -22,3 +22,12 @@ def test_its_tanh() -> None:
     found = np.array([elementary.tanh(value) for value in values])
     np.testing.assert_allclose(found, np.tanh(values.astype(np.float64)), atol=5e-7)
     assert elementary.tanh(np.float32(np.inf)) == pytest.approx(1)
+
+
+def test_conversions_have_no_meaning_without_compilation() -> None:
+    """Which of them runs depends on the array's type, which Python's numbers do not have."""
+    elementary = pytest.importorskip("charlstm.kernels.elementary", reason=NO_NUMBA)
+    with pytest.raises(NotImplementedError):
+        elementary.to_float32(1)
+    with pytest.raises(NotImplementedError):
+        elementary.from_float32(1.0, 1)
