@@ -112,7 +112,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _train(training: Training, progress: Progress, report: Report | None) -> bool:
-    """Train to the end; returns whether `report` stopped the trial."""
+    """Train to the end; returns whether `report` stopped the trial before it."""
     trainer, pruned = training.trainer, False
     for event in training:
         if isinstance(event, Stepped):
@@ -120,9 +120,12 @@ def _train(training: Training, progress: Progress, report: Report | None) -> boo
         if not isinstance(event, Evaluated) or event.val_nats is None or report is None:
             continue
         # Losses are compared only after whole epochs, when all trials have read the same text.
-        if trainer.progress.index == 0 and report(event.epoch, event.val_nats):
+        whole = trainer.progress.index == 0
+        if whole and report(event.epoch, event.val_nats):
+            # At the end, the trial has its loss, and a stop would count as the user's.
             pruned = not trainer.schedule.is_at_end(trainer.progress)
-            training.stop()
+            if pruned:
+                training.stop()
     return pruned
 
 
