@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,23 @@ def test_the_same_command_continues(done: tuple[Path, dict[str, Any], str], tmp_
     again = run_program(*ARGUMENTS, "--trials", "2", cwd=tmp_path)
     assert json.loads(again.stdout) == result  # the test part is not read again, either
     assert "search continued in" in again.stderr
-    more = run_program(*ARGUMENTS, "--trials", "3", "--sampler", "random", cwd=tmp_path)
+
+
+def test_ctrl_c_saves_and_the_same_command_continues(
+    done: tuple[Path, dict[str, Any], str], tmp_path: Path
+) -> None:
+    folder, result, _ = done
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    arguments = [*ARGUMENTS, "--trials", "3", "--sampler", "random"]
+    die = ["charlstm.training.loop.Trainer._step", 3, False, signal.SIGINT]
+    stopped = run_program(*arguments, cwd=tmp_path, die=die)
+    assert (stopped.returncode, stopped.stdout) == (130, ""), stopped.stderr
+    assert stopped.stderr.splitlines()[-2:] == [
+        "stopped; everything is saved. To continue, run the same command:",
+        shlex.join(["charlstm", *arguments]),
+    ]
+    more = run_program(*arguments, cwd=tmp_path)
+    assert "trial-0002 is resumed" in more.stderr
     after = json.loads(more.stdout)
     assert losses(result).items() <= losses(after).items()
     assert [row["number"] for row in after["trials"] if row["seed"] is None] == [0, 1, 2]
