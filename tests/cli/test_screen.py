@@ -26,6 +26,9 @@ from charlstm.training.events import (
     Stepped,
     Stopped,
 )
+from tests.conftest import read_terminal
+
+_END = "<end>"
 
 
 @dataclass
@@ -36,10 +39,11 @@ class Terminal:
     primary: int
 
     def shown(self) -> str:
-        """Everything that it has shown so far, without colours and movements."""
+        """What it has shown since the last call, without movements of the cursor."""
+        self.stream.write(_END)  # what is written arrives a moment later
         self.stream.flush()
-        os.set_blocking(self.primary, False)
-        return re.sub(r"\x1b\[\w*", "", os.read(self.primary, 1 << 16).decode())
+        data = read_terminal(self.primary, until=_END.encode()).decode()
+        return re.sub(r"\x1b\[\w*", "", data.removesuffix(_END))
 
 
 @contextmanager
