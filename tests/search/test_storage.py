@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,11 @@ from charlstm.search.record import Record
 from charlstm.search.space import Space, parse_space
 from charlstm.search.storage import (
     JOURNAL,
+    load_optuna,
     open_storage,
     remove_incomplete_line,
     shown_storage,
+    storage_errors,
 )
 from charlstm.search.study import SharedStudy
 
@@ -191,6 +196,25 @@ def test_a_storage_that_cannot_be_reached(tmp_path: Path, url: str, shown: str, 
     assert "secret" not in text
     assert len(text.splitlines()) == 2
     assert shown_storage(tmp_path, url) == shown
+
+
+def test_a_driver_that_is_not_installed(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"driver of .*:\*\*\*@host.*not installed.*\n.*psycopg"):
+        open_storage(tmp_path, "oracle+oracledb://me:secret@host/x", alone=True)
+
+
+def test_optuna_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SearchError, match=r"not installed.\n.*pip install 'charlstm\[search\]'"):
+        load_optuna()
+
+
+def test_a_full_disk_under_the_journal(tmp_path: Path) -> None:
+    with (
+        pytest.raises(SearchError, match=r"journal\.log cannot be used: No space left.*\n.*saved"),
+        storage_errors(tmp_path, None),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_record_of_a_newer_version() -> None:
