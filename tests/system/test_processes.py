@@ -206,7 +206,7 @@ def test_torchrun_starts_it_too(corpus_file: Path, tmp_path: Path) -> None:
     assert meta["config"]["train"]["processes"] == 2
     wrong = standalone(corpus_file.name, *MANY_STEPS, "--processes", 3, "--name", "wrong")
     assert wrong.returncode != 0
-    assert "--processes 3: torchrun started 2" in wrong.stderr
+    assert "--processes 3 contradicts torchrun, which started 2" in wrong.stderr
 
 
 def test_auto_measures_and_says_what_it_chose(corpus_file: Path, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_22_sigterm_stops_all_workers(zygote: Zygote, folder: Path) -> None:
     wait_until((folder / PLACE / "trial-0001" / "last.npz").exists)
     child.signal(signal.SIGTERM)
     assert child.wait() == 128 + signal.SIGTERM, child.errors
-    assert "everything saved" in child.errors
+    assert "everything is saved" in child.errors
     assert SearchFolder(folder / PLACE).alone
 
 
