@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +156,17 @@ def assert_clear(result: subprocess.CompletedProcess[str], code: int, *words: st
 def names(paths: Sequence[Path]) -> list[str]:
     """The files' names, sorted."""
     return sorted(path.name for path in paths)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Torch uses two threads, which wait as usual after the test."""
+    import torch
+
+    from charlstm.nn.openmp import sleep_while_waiting
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    sleep_while_waiting(False)
+    torch.set_num_threads(usual)

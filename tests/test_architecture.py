@@ -39,7 +39,7 @@ ALLOWED = {
         "errors", "config", "cells", "layers", "processors", "memory", "planner", "kernels",
         "format", "runs", "text", "inference", "nn", "training", "version", "doctor",
     },
-    "doctor": {"doctor", "kernels", "memory", "processors", "text.cache", "version"},
+    "doctor": {"doctor", "errors", "kernels", "memory", "processors", "text.cache", "version"},
     "search": {
         "errors", "config", "cells", "processors", "planner", "format", "runs", "text", "inference",
         "training", "search", "start_training",

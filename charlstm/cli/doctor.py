@@ -56,13 +56,14 @@ def _measure() -> Speed:
 
 def _rows(report: Report) -> list[list[str]]:
     """The report's facts, a line for each section."""
+    from charlstm.doctor.report import PACKAGES
+
     facts = report.facts
     versions, cores, memory = facts["versions"], facts["cores"], facts["memory"]
-    packages = ("torch", "numpy", "click", "tqdm", "numba", "llvmlite", "optuna")
     quota = "no CPU quota" if cores["quota"] is None else f"a CPU quota of {cores['quota']:g}"
     rows = [
         ["charlstm", f"{versions['charlstm']}, Python {versions['python']}, {versions['system']}"],
-        ["packages", ", ".join(f"{name} {versions[name] or 'missing'}" for name in packages)],
+        ["packages", ", ".join(f"{name} {versions[name] or 'missing'}" for name in PACKAGES)],
         [
             "processor",
             " ".join([f"{facts['processor']['model']};", *facts["processor"]["features"]]),

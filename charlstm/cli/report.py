@@ -14,8 +14,9 @@ from charlstm.cli.verdict import verdict
 from charlstm.config import Config
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
+from charlstm.processors import affinity
 from charlstm.runs.maturity import MORE, hardly_trained
-from charlstm.training.load import CpuUse, busy_notice, processors, used_by_others
+from charlstm.training.load import CpuUse, busy_notice, used_by_others
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
@@ -81,7 +82,7 @@ def notice_load(trainer: Trainer, before: CpuUse, say: Any) -> None:
     if trainer.state.device.type != "cpu" or trainer.group.size > 1:
         return
     others = used_by_others(before, CpuUse.now())
-    if notice := busy_notice(others, processors(), torch.get_num_threads()):
+    if notice := busy_notice(others, affinity(), torch.get_num_threads()):
         say(notice)
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from charlstm import __version__
 from charlstm.doctor.speeds import KNOWN_MACHINES, Speed, nearest
+from charlstm.errors import ProcessorError
 from charlstm.kernels.availability import unavailable
 from charlstm.memory import available_memory, total_memory
 from charlstm.processors import affinity, available_processors, cpu_quota
@@ -31,7 +32,7 @@ _EXTRAS = {
     "numba": ("fast", "training and long samples are faster with it"),
     "optuna": ("search", "`charlstm search` needs it"),
 }
-_PACKAGES = ("torch", "numpy", "click", "tqdm", "numba", "llvmlite", "optuna")
+PACKAGES = ("torch", "numpy", "click", "tqdm", "numba", "llvmlite", "optuna")
 
 # Features of a processor that torch or the kernels use, by their names in /proc/cpuinfo.
 _FEATURES = (
@@ -91,7 +92,7 @@ def _versions(findings: list[Finding]) -> dict[str, str | None]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
-    for package in _PACKAGES:
+    for package in PACKAGES:
         versions[package] = None
         with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
@@ -171,7 +172,7 @@ def _kernels(findings: list[Finding]) -> dict[str, str | None]:
 
 
 def _kernel_advice(precision: str, error: Exception) -> str:
-    if type(error).__name__ == "ProcessorError":
+    if isinstance(error, ProcessorError):
         slower = "sampling in" if precision == "int8" else "training in"
         return f"Nothing to do: torch or numpy is used instead, and {slower} {precision} is slower."
     if "NUMBA_" in str(error):

@@ -45,20 +45,20 @@ class CpuUse:
         return cls(time.monotonic(), _system_seconds(), process, load)
 
 
-def processors() -> int:
-    """How many processors this process may run on, whatever its quota of their time."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def used_by_others(before: CpuUse, after: CpuUse) -> float | None:
     """The mean number of processors that other programs used between two moments; None: unknown."""
-    seconds = after.at - before.at
-    if before.system is None or after.system is None or seconds < _MIN_SECONDS:
+    if after.at - before.at < _MIN_SECONDS:
         return before.load
+    others = others_by_system(before, after)
+    return before.load if others is None else others
+
+
+def others_by_system(before: CpuUse, after: CpuUse) -> float | None:
+    """The same by the system's counters alone; None if it has none."""
+    if before.system is None or after.system is None:
+        return None
     others = (after.system - before.system) - (after.process - before.process)
-    return max(0.0, others / seconds)
+    return max(0.0, others / (after.at - before.at))
 
 
 def busy_notice(others: float | None, processors: int, threads: int) -> str:

@@ -11,7 +11,8 @@ import time
 import torch
 
 from charlstm.nn.openmp import sleep_while_waiting, sleeps_while_waiting
-from charlstm.training.load import CpuUse, processors
+from charlstm.processors import affinity
+from charlstm.training.load import CpuUse, others_by_system
 
 _INTERVAL = 0.25  # seconds; the system counts in ticks of 0.01
 # Processors that threads and other programs want beyond those there are. About half a processor is
@@ -35,14 +36,13 @@ class LoadWatch:
         if time.monotonic() - self._before.at < _INTERVAL:
             return
         before, self._before = self._before, CpuUse.now()
-        after = self._before
-        if before.system is None or after.system is None:
+        others = others_by_system(before, self._before)
+        if others is None:
             return
-        used = (after.system - before.system) - (after.process - before.process)
-        self.others = max(0.0, used / (after.at - before.at))
+        self.others = others
         threads = torch.get_num_threads()
         sleep_while_waiting(
-            must_sleep(self.others, processors(), threads, sleeping=sleeps_while_waiting())
+            must_sleep(others, affinity(), threads, sleeping=sleeps_while_waiting())
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,16 +13,8 @@ from charlstm.nn import openmp
 from charlstm.nn.network import CharLSTM
 from charlstm.nn.openmp import sleep_while_waiting, sleeps_while_waiting
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 gnu = pytest.mark.skipif(not openmp._is_gnu(), reason="torch has no OpenMP library of GNU's here")
-
-
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    sleep_while_waiting(False)
-    torch.set_num_threads(usual)
 
 
 def _threads() -> set[str]:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from charlstm.nn import openmp
-from charlstm.nn.openmp import sleep_while_waiting, sleeps_while_waiting
+from charlstm.nn.openmp import sleeps_while_waiting
+from charlstm.processors import affinity
 from charlstm.training import waiting
 from charlstm.training.events import Stepped
-from charlstm.training.load import CpuUse, processors
+from charlstm.training.load import CpuUse
 from charlstm.training.waiting import LoadWatch, must_sleep
 from tests.training.common import Start, assert_same_end
 
@@ -22,19 +22,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="others have no /proc
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    sleep_while_waiting(False)
-    torch.set_num_threads(usual)
-
-
-@pytest.fixture
 def busy_processes() -> Iterator[None]:
     """An endless loop for each processor but one."""
     code = "while True: pass"
-    loops = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(processors() - 1)]
+    loops = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(affinity() - 1)]
     yield
     for loop in loops:
         loop.kill()
@@ -66,7 +57,7 @@ def test_threads_sleep_while_others_are_busy(
     use = {0.0: 0.0, 1.0: 0.1, 1.1: 9.9, 2.0: 1.1, 3.0: 1.2}
     clock = iter(use)
     now = 0.0
-    monkeypatch.setattr(waiting, "processors", lambda: 2)
+    monkeypatch.setattr(waiting, "affinity", lambda: 2)
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr(CpuUse, "now", lambda: CpuUse(now, use[now], 0.0, None))
     watch = LoadWatch()
@@ -93,7 +84,7 @@ def test_nothing_is_adapted_where_the_load_is_not_known(
 
 
 @linux
-@pytest.mark.skipif(processors() < 2, reason="needs two processors")
+@pytest.mark.skipif(affinity() < 2, reason="needs two processors")
 def test_a_run_beside_busy_programs(
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
