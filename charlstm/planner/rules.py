@@ -15,6 +15,7 @@ from typing import Any
 from charlstm.config.model import ZONEOUT_CELL
 from charlstm.planner.fitted import (
     ALWAYS,
+    FEW_OCCURRENCES,
     GROW_CHARS,
     GROW_COST,
     MAX_COUNTED_EPOCHS,
@@ -24,6 +25,7 @@ from charlstm.planner.fitted import (
     MAX_REPEATED,
     MAX_USEFUL_EPOCHS,
     MUCH_REPEATED,
+    RARE_WEIGHT_DECAY,
     REFERENCE,
     REGULARISATION_LEVELS,
     REGULARISED_HIDDEN_SIZE,
@@ -106,7 +108,8 @@ def choose(
         repeated: the fraction of the validation text that also occurs in the training text.
             Memorising it takes more epochs and a larger model.
         processes: number of processes; the batch has at least as many windows.
-        vocab_size: V. The speed is measured with it.
+        vocab_size: V. The speed is measured with it. Many distinct characters in a short text need
+            more weight decay.
     """
     needed = implied(given)
     settled = {**needed, **given}
@@ -152,6 +155,8 @@ def choose(
     }
     if given.get("minutes") and settled.get("schedule", "linear") in ("linear", "cosine"):
         chosen["on_overfit"] = "decay"
+    if vocab_size > SMALL_VOCABULARY and num_chars < FEW_OCCURRENCES * vocab_size:
+        chosen["weight_decay"] = RARE_WEIGHT_DECAY
     if given.get("stateless"):
         del chosen["reset"]  # each window starts from a zero state
     overrides = {name: value for name, value in chosen.items() if name not in given}

@@ -192,3 +192,21 @@ def test_many_distinct_characters_make_a_larger_model_cost_less() -> None:
     # A cost of 2.2, and the mean of 2.2 and 1.5.
     ratio = (chars(512, few) / chars(768, few), chars(512, many) / chars(768, many))
     assert ratio == pytest.approx((2.2, 1.85), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("num_chars", "vocab_size", "weight_decay"),
+    [
+        (29_900, 300, 0.3),
+        (30_000, 300, 0.1),  # 100 for each distinct character
+        (20_000, 256, 0.1),  # few distinct characters
+    ],
+)
+def test_a_short_text_with_many_distinct_characters_has_more_weight_decay(
+    num_chars: int, vocab_size: int, weight_decay: float
+) -> None:
+    given = {"minutes": 1.0}
+    chosen = choose(given, num_chars, 60, 30_000, vocab_size=vocab_size).overrides
+    assert chosen["weight_decay"] == weight_decay
+    kept = choose({**given, "weight_decay": 0.2}, num_chars, 60, 30_000, vocab_size=vocab_size)
+    assert "weight_decay" not in kept.overrides
