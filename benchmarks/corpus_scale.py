@@ -69,7 +69,7 @@ def first_step(text: Path) -> Seen:
             "--layers", "1", "--hidden-size", "8", "--batch-size", "8", "--maxlen", "8",
             "--precision", "float32", "--epochs", "1", "--log-every", "1", "--sample-every", "0",
         ]  # fmt: skip
-        return until(command, Path(folder))
+        return until(command, "step", Path(folder))
 
 
 def load(path: str) -> None:

@@ -1,7 +1,7 @@
 """How long until something is seen, and how much memory does it take?
 
-Of `sample`, its first character; of `train`, its first step, which is the first line in
-metrics.jsonl with `--log-every 1`; of the others, their end.
+Of `sample`, its first character; of `train`, its first message and its first step, which is the
+first line in metrics.jsonl with `--log-every 1`; of the others, their end.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def save_model(path: Path) -> None:
     save_checkpoint(path, meta, weights)
 
 
-def first_step() -> Seen:
-    """`train` until its first step."""
+def training(sign: str) -> Seen:
+    """`train` until a first sign."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *CHARLSTM, "train", str(ROOT / "corpora" / "lighthouse.txt"), "--runs-dir", folder,
             "--layers", str(LAYERS), "--hidden-size", str(HIDDEN), "--log-every", "1",
         ]  # fmt: skip
-        return until(command, Path(folder))
+        return until(command, sign, Path(folder))
 
 
 def main() -> None:
@@ -67,7 +67,8 @@ def main() -> None:
             "`charlstm --help`": functools.partial(until, [*CHARLSTM, "--help"]),
             "`charlstm train --help`": functools.partial(until, [*CHARLSTM, "train", "--help"]),
             f"`charlstm sample`, {size}, first character": functools.partial(until, sample),
-            f"`charlstm train`, {size}, first step": first_step,
+            f"`charlstm train`, {size}, first message": functools.partial(training, "message"),
+            f"`charlstm train`, {size}, first step": functools.partial(training, "step"),
         }
         seen: dict[str, list[Seen]] = {name: [] for name in works}
 

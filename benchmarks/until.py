@@ -1,8 +1,9 @@
 """Run a command until it shows a first sign, and measure: seconds until then, and peak memory.
 
-`python until.py '{"command": [...], "folder": "RUNS" or null}'` waits for the first line of
-metrics.jsonl in a run below the folder, then ends the command by SIGTERM; without a folder, for
-the first byte on stdout, and lets it finish. It prints JSON. A process of its own, and a small
+`python until.py '{"command": [...], "sign": SIGN, "folder": "RUNS" or null}'` waits for the first
+byte on stdout and lets the command finish (`output`); or it waits for the first byte on stderr
+(`message`), or for the first line of metrics.jsonl in a run below the folder (`step`), and ends the
+command by SIGTERM. It prints JSON. A process of its own, and a small
 one: what the system calls a child's peak is never less than its parent's size.
 """
 
@@ -32,9 +33,10 @@ class Seen:
     peak_mb: float
 
 
-def until(command: list[str], folder: Path | None = None) -> Seen:
+def until(command: list[str], sign: str = "output", folder: Path | None = None) -> Seen:
     """Have a fresh, small process run the command."""
-    arguments = json.dumps({"command": command, "folder": str(folder) if folder else None})
+    path = str(folder) if folder else None
+    arguments = json.dumps({"command": command, "sign": sign, "folder": path})
     result = subprocess.run(
         [sys.executable, "-S", __file__, arguments], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -49,12 +51,15 @@ def has_line(folder: Path) -> bool:
 def main() -> None:
     """Run, watch, and print."""
     arguments = json.loads(sys.argv[1])
+    sign = arguments["sign"]
     start = time.perf_counter()
     process = subprocess.Popen(
-        arguments["command"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        arguments["command"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if sign == "message" else subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    if arguments["folder"]:
+    if sign == "step":
         folder = Path(arguments["folder"])
         while process.poll() is None and not has_line(folder):
             time.sleep(0.002)
@@ -62,6 +67,11 @@ def main() -> None:
         if process.returncode is not None:
             sys.exit(f"{arguments['command']} ended with {process.returncode}")
         process.terminate()
+    elif process.stderr is not None:
+        os.read(process.stderr.fileno(), 1)
+        seconds = time.perf_counter() - start
+        process.terminate()
+        process.stderr.read()
     else:
         os.read(process.stdout.fileno(), 1)
         seconds = time.perf_counter() - start
