@@ -45,6 +45,10 @@ def train(
     texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     *,
     text: str | None = None,
+    val: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    test: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    val_text: str | None = None,
+    test_text: str | None = None,
     resume: str | os.PathLike[str] | bool | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -56,6 +60,8 @@ def train(
     Args:
         texts: paths of files and folders, joined in order; one or several.
         text: the text itself, instead of paths.
+        val, test: paths of separate texts for validation and testing; None: parts of the text.
+        val_text, test_text: these texts themselves, instead of paths.
         resume: folder or name of a run to resume exactly where it stopped; True: the newest run.
         runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
         on_event: receives each event, see `charlstm.training.events`.
@@ -77,8 +83,9 @@ def train(
         CheckpointError: a checkpoint cannot be written.
     """
     training = start_training(
-        texts, text=text, resume=resume, runs_dir=runs_dir, on_notice=on_notice, **options
-    )
+        texts, text=text, val=val, test=test, val_text=val_text, test_text=test_text,
+        resume=resume, runs_dir=runs_dir, on_notice=on_notice, **options,
+    )  # fmt: skip
     for event in training:
         if on_event is not None:
             on_event(event)
@@ -89,6 +96,10 @@ def start_training(
     texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     *,
     text: str | None = None,
+    val: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    test: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    val_text: str | None = None,
+    test_text: str | None = None,
     resume: str | os.PathLike[str] | bool | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -99,7 +110,8 @@ def start_training(
     Under torchrun, all processes use the options of the process with rank 0.
 
     Args:
-        texts, text, resume, runs_dir, on_notice, **options: as for `train`.
+        texts, text, val, test, val_text, test_text, resume, runs_dir, on_notice, **options: as for
+            `train`.
 
     Returns:
         An iterator of events. `stop()` ends training after the current step and saves everything.
@@ -110,7 +122,8 @@ def start_training(
     """
     from charlstm.training.api import plan_from_keywords
 
-    plan = plan_from_keywords(texts, text, resume, runs_dir, options)
+    separate = {"val": (val, val_text), "test": (test, test_text)}
+    plan = plan_from_keywords(texts, text, resume, runs_dir, options, separate)
     from charlstm.training.session import start_any  # imports torch, after the check of options
 
     return start_any(plan, on_notice)

@@ -87,6 +87,8 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     corpus = meta.get("corpus")
     text = dict(corpus) if isinstance(corpus, dict) else {}
     text.pop("split", None)
+    separate = text.pop("separate", {})
+    separate = separate if isinstance(separate, dict) else {}
     size = text.get("num_chars")
     split = recorded_split(path, meta, config.text, size) if type(size) is int else None
     return {
@@ -96,6 +98,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "vocabulary": len(tokenizer),
         "characters": tokenizer.writable,
         "text": text,
+        "separate_texts": separate,
         "held_out": None if split is None else split.to_json(),
         "config": config.to_json(),
         "progress": progress_facts(planned, progress)
@@ -127,6 +130,8 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
                 rows += ((section, line) for line in _lines(fields))
         elif key == "held_out":
             rows += _held_out(value)
+        elif key == "separate_texts":
+            rows += _separate(value)
         elif key == "history":
             losses = [entry.get("val_nats") or entry.get("train_nats") for entry in value[-12:]]
             numbers = [loss for loss in losses if isinstance(loss, float)]
@@ -136,6 +141,19 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         else:
             rows.append((key, value))
     return rows
+
+
+def _separate(texts: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The separate texts of parts: their files, digests and unknown characters."""
+    from charlstm.text.separate import NAMES
+
+    facts = (("sources", "files"), ("sha256", "SHA-256"), ("unknown", "unknown characters"))
+    return [
+        (f"{name} {label}", texts[part].get(key))
+        for part, name in NAMES.items()
+        if isinstance(texts.get(part), dict)
+        for key, label in facts
+    ]
 
 
 def _held_out(split: dict[str, Any] | None) -> list[tuple[str, Any]]:

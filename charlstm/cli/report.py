@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,28 +20,19 @@ from charlstm.training.load import CpuUse, busy_notice, used_by_others
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
     from charlstm.training.loop import Trainer
+    from charlstm.training.plan import TrainPlan
 
 _MUCH = 0.05  # repeated fraction to report; less changes the choice by an epoch or two
 
 
-def explain(
-    texts: Sequence[str],
-    changes: Mapping[str, Any],
-    config: Config,
-    choice: Choice,
-    say: Any,
-    *,
-    runs_dir: Path,
-) -> None:
+def explain(plan: TrainPlan, config: Config, choice: Choice, say: Any) -> None:
     """Report the automatic choice, the expected length, and the full command.
 
     Args:
-        texts: the files given.
-        changes: the options given.
+        plan: the plan of the run.
         config: the complete configuration.
         choice: the automatic choice.
         say: writes a line.
-        runs_dir: the folder of runs.
     """
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = as_options(config, overrides)
@@ -52,16 +42,19 @@ def explain(
     reads = f"about {_count(choice.chars)} characters, {choice.epochs:,.1f} epochs"
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of the validation part also occurs in the training part)"
-    if choice.epochs >= changes.get("epochs", math.inf):
+    if choice.epochs >= plan.given.get("epochs", math.inf):
         say(f"expected: {reads} (--epochs)")
     elif choice.epochs >= choice.most_epochs:
         say(f"expected: {reads}; more epochs gain little, so the run may end earlier")
     else:
         say(f"expected: {reads}, at this machine's speed")
     # Included because their automatic choice may differ while the machine is busy.
-    settled = {"precision", "kernel", "split"}
-    given = as_options(config, (changes.keys() | settled) - overrides.keys())
-    say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
+    settled = {"precision", "kernel"}
+    if config.text.val_fraction or config.text.test_fraction:
+        settled.add("split")
+    given = as_options(config, (plan.given.keys() | settled) - overrides.keys())
+    command = full_command(plan.texts, plan.runs_dir, given, chosen, separate=plan.separate)
+    say(f"full command: {command}")
 
 
 def _count(chars: float) -> str:

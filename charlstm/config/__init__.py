@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from charlstm.config.runs import RunsConfig
     from charlstm.config.sample import SampleConfig
     from charlstm.config.search import SearchConfig
-    from charlstm.config.start import StartConfig
+    from charlstm.config.start import SeparateConfig, StartConfig
     from charlstm.config.text import TextConfig
     from charlstm.config.train import TrainConfig
     from charlstm.config.windows import WindowConfig
@@ -42,6 +42,7 @@ __all__ = [
     "RunsConfig",
     "SampleConfig",
     "SearchConfig",
+    "SeparateConfig",
     "StartConfig",
     "TextConfig",
     "TrainConfig",
@@ -65,6 +66,7 @@ _MODULES = {
     "check_values": "run",
     "SampleConfig": "sample",
     "SearchConfig": "search",
+    "SeparateConfig": "start",
     "StartConfig": "start",
     "TextConfig": "text",
     "TrainConfig": "train",

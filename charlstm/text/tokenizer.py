@@ -267,6 +267,11 @@ class CharTokenizer:
         return BOUNDARY_ID + 1 if self.boundary else 0
 
     @property
+    def replacement(self) -> str:
+        """The character as which an unknown one is read under `replace`."""
+        return self.characters[self.replacement_id]
+
+    @property
     def writable(self) -> str:
         """The characters without the boundary."""
         return self.characters[1:] if self.boundary else self.characters

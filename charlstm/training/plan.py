@@ -16,6 +16,7 @@ from charlstm.planner import presets
 from charlstm.planner.rules import implied
 from charlstm.runs.find import find_run, runs_dir_from
 from charlstm.runs.folder import Run
+from charlstm.text.separate import GivenText, check_separate, no_fractions
 from charlstm.training.load import CpuUse
 
 _Kind = TypeVar("_Kind", bound=Section)
@@ -37,6 +38,7 @@ class TrainPlan:
         name: name of the new run; None: derived from the name of the first text.
         begun: when the time budget began, as `time.monotonic()`.
         cpu_use: processor time when the command began; None: unknown.
+        separate: separate texts for validation and testing, by part.
     """
 
     texts: tuple[str, ...]
@@ -50,6 +52,7 @@ class TrainPlan:
     name: str | None
     begun: float = field(default_factory=time.monotonic)
     cpu_use: CpuUse | None = None
+    separate: Mapping[str, GivenText] = field(default_factory=dict)
 
 
 def plan_training(
@@ -57,6 +60,7 @@ def plan_training(
     options: Mapping[str, Any],
     *,
     text: str | None = None,
+    separate: Mapping[str, GivenText] | None = None,
     resume: str | bool | None = None,
     runs_dir: str | None = None,
     begun: float | None = None,
@@ -68,6 +72,7 @@ def plan_training(
         texts: files, folders, or `-` for standard input.
         options: fields of the configuration's sections, of `StartConfig` and of `MoreConfig`.
         text: the text itself, instead of `texts`.
+        separate: separate texts, by part.
         resume: folder or name of the run to resume; True: the newest run; None or False: a new run.
         runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
         begun: when the time budget began, as `time.monotonic()`; None: now.
@@ -83,6 +88,8 @@ def plan_training(
     if not resumes and not texts and text is None:
         raise ConfigError("give a text to train on, such as: charlstm train corpus.txt")
     _check_contradictions(given, more, start, resumes=resumes)
+    separate = separate or {}
+    check_separate(texts, separate, given, resumes=resumes)
     if start.size is not None:
         given = {**presets.size(start.size), **given}
     folder = runs_dir_from(runs_dir)
@@ -95,12 +102,12 @@ def plan_training(
         recipe |= implied(given, recipe)
         if chooses and given.get("epochs") == 0:  # 0 means the automatic choice
             del given["epochs"]
-        config = Config().override({**recipe, **given})
+        config = Config().override({**recipe, **given, **no_fractions(separate)})
         if start.name is not None:
             Run.check_free(folder, start.name)
     return TrainPlan(
         tuple(texts), text, given, config, chooses, run, more, folder, start.name,
-        time.monotonic() if begun is None else begun, cpu_use,
+        time.monotonic() if begun is None else begun, cpu_use, separate,
     )  # fmt: skip
 
 

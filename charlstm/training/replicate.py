@@ -30,6 +30,7 @@ from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
 from charlstm.text.document_splits import DocumentRecord, DocumentSplit, document_split
 from charlstm.text.parts import Part
+from charlstm.text.separate import sizes_of
 from charlstm.text.splits import Split
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.windows import fit
@@ -135,6 +136,7 @@ def send_run(
         "tokenizer": corpus.tokenizer.to_json(),
         "sha256": corpus.sha256,
         "split": corpus.split.to_json(),
+        "sizes": sizes_of(corpus.separate),
         "num_chars": len(corpus),
         "mapped": corpus.mapping is not None,
         "path": None if corpus.path is None else str(corpus.path),
@@ -240,7 +242,9 @@ def _receive_ids(group: ProcessGroup, facts: dict[str, Any], text: TextConfig) -
     split: Split | DocumentSplit
     if text.has_documents:
         record = DocumentRecord.from_json(facts["split"])
-        split = document_split(ids, text.val_fraction, text.test_fraction, record)
+        split = document_split(
+            ids, text.val_fraction, text.test_fraction, record, sizes=tuple(facts["sizes"])
+        )
     else:
         split = Split.from_json(facts["split"], facts["num_chars"])
     return Corpus(ids, tokenizer, facts["sha256"], {}, split, mapping, path)

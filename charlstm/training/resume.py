@@ -52,6 +52,7 @@ def resume_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
     more: MoreConfig | None = None,
+    separate: Mapping[str, Sequence[str]] | None = None,
 ) -> Trainer:
     """Set up a trainer that resumes a run from its newest intact checkpoint.
 
@@ -67,6 +68,7 @@ def resume_run(
         on_ready: called with the trainer at the end.
         on_compile: as for `new_run`.
         more: how much longer to train.
+        separate: the current paths of separate texts, by part; None: the recorded ones.
 
     Raises:
         RunError: an option cannot change, the text has changed, or the run is being trained.
@@ -80,7 +82,7 @@ def resume_run(
         trainer = _resume(
             run, lock, changes, arguments,
             notice=notice, progress=progress, group=group or ProcessGroup(), watch=watch,
-            more=more or MoreConfig(), begun=begun,
+            more=more or MoreConfig(), begun=begun, separate=separate,
         )  # fmt: skip
         if on_ready is not None:
             on_ready(trainer)
@@ -102,6 +104,7 @@ def _resume(
     watch: CompileWatch,
     more: MoreConfig,
     begun: float | None,
+    separate: Mapping[str, Sequence[str]] | None,
 ) -> Trainer:
     path, checkpoint = _resumable(run, notice)
     saved, _tokenizer = read_meta(path, checkpoint)
@@ -120,6 +123,7 @@ def _resume(
         path,
         checkpoint,
         arguments=arguments,
+        separate=separate,
         progress=progress,
         advice="Restore the text, or start a new run: charlstm train TEXT",
     )
@@ -139,7 +143,7 @@ def _resume(
     length = (config.train.epochs, config.train.minutes)
     if length != (saved.train.epochs, saved.train.minutes):
         state.progress.forget_early_decay()
-    saver = Saver(run, corpus.tokenizer, text.meta, text.paths)
+    saver = Saver(run, corpus.tokenizer, text.meta, text.paths, text.separate_paths)
     saver.saved_step = state.progress.step
     saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer, notice)
     run.metrics.rewind(state.progress.logged_step)

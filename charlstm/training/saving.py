@@ -34,6 +34,7 @@ class Saver:
         tokenizer: the vocabulary.
         corpus_meta: metadata of the text, written to every checkpoint.
         paths: files and folders of the text, written to `last.npz` only.
+        separate_paths: those of separate texts, by part.
 
     Attributes:
         saved_step: the step of `last.npz`; -1 before the first save.
@@ -48,11 +49,14 @@ class Saver:
         tokenizer: CharTokenizer,
         corpus_meta: Mapping[str, Any],
         paths: Sequence[str] = (),
+        separate_paths: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.run = run
         self.tokenizer = tokenizer
         self.corpus_meta = dict(corpus_meta)
-        self.paths = list(paths)
+        self._paths: dict[str, Any] = {"paths": list(paths)}
+        if separate_paths:
+            self._paths["separate_paths"] = {p: list(own) for p, own in separate_paths.items()}
         self.saved_step = -1
         self.saved_at = time.monotonic()
         self.seconds = 0.0
@@ -71,7 +75,7 @@ class Saver:
         """
         begun = time.monotonic()
         arrays = state.to_arrays()
-        meta = self._meta(state, arrays) | {"paths": self.paths}
+        meta = self._meta(state, arrays) | self._paths
         if state.group.is_leader:
             keep = state.config.train.keep
             self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=keep)

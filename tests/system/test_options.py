@@ -51,6 +51,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "keep_newlines": st.booleans(),
     "lowercase": st.booleans(),
     "min_count": st.integers(1, 30),
+    "unknown": st.sampled_from(["error", "skip", "replace", "map"]),
     "split": st.sampled_from(["auto", "tail", "blocks"]),
     "documents": st.sampled_from(["none", "auto", "line", "blank-line"]),
     "val_fraction": st.sampled_from([0.0, 0.001, 0.1, 0.4]),
@@ -140,6 +141,8 @@ def faults(options: Options) -> list[set[str]]:
         found.append({"size", "hidden_size"})
     if options.get("num_layers") == 1:
         found += [{name, "num_layers"} for name in STACKED if options.get(name)]
+    if "unknown" in options:  # for --val and --test
+        found.append({"unknown"})
     if options.get("direction") == "both" and options.get("targets") == "last":
         found.append({"direction", "targets"})
     if value("schedule") in ("linear", "cosine") and options.get("decay_after", 0) > 1:
