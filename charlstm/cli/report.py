@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlstm.cli.full_command import as_options, full_command
 from charlstm.cli.output import counted, duration
-from charlstm.cli.verdict import verdict
+from charlstm.cli.verdict import start_nats, verdict
 from charlstm.config import Config
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
@@ -20,6 +20,7 @@ from charlstm.training.load import CpuUse, busy_notice, used_by_others
 
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
+    from charlstm.training.base import Base
     from charlstm.training.loop import Trainer
 
 _MUCH = 0.05  # repeated fraction to report; less changes the choice by an epoch or two
@@ -33,6 +34,7 @@ def explain(
     say: Any,
     *,
     runs_dir: Path,
+    base: Base | None = None,
 ) -> None:
     """Report the automatic choice, the expected length, and the full command.
 
@@ -43,6 +45,7 @@ def explain(
         choice: the automatic choice.
         say: writes a line.
         runs_dir: the folder of runs.
+        base: the model that the run starts from, if any.
     """
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = as_options(config, overrides)
@@ -61,7 +64,9 @@ def explain(
     # Included because their automatic choice may differ while the machine is busy.
     settled = {"precision", "kernel", "split"}
     given = as_options(config, (changes.keys() | settled) - overrides.keys())
-    say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
+    start = "" if base is None else f"--from {shlex.quote(base.target)}"
+    start += " --keep-alphabet" if base is not None and base.keep_alphabet else ""
+    say(f"full command: {full_command(texts, runs_dir, start, given, chosen)}")
 
 
 def _count(chars: float) -> str:
@@ -160,6 +165,7 @@ def _hardly_trained(trainer: Trainer) -> str:
             "progress": trainer.progress.to_json(),
             "corpus": trainer.saver.corpus_meta,
             "tokenizer": trainer.corpus.tokenizer.to_json(),
+            "ancestors": [ancestor.to_json() for ancestor in trainer.saver.ancestors],
         }
     )
 
@@ -240,6 +246,7 @@ def _verdict(trainer: Trainer, reason: str) -> str:
         "minutes" if _is_timed(trainer) else "epochs",
         ended=reason in ("finished", "patience"),
         other_tail=lambda: trainer.corpus.has_other_tail,
+        unigram=trainer.saver.corpus_meta.get("unigram_nats"),
     )
 
 
@@ -256,6 +263,7 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}nats_per_char": best,
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
+        "start_nats_per_char": start_nats(progress.history),
         "verdict": _verdict(trainer, reason),
         "validated": trainer.corpus.val.predictions >= 1,
         "seconds": round(trainer.stopwatch.seconds, 3),

@@ -140,6 +140,7 @@ def read_training_text(
             tokenizer=tokenizer,
             sha256=str(meta.get("sha256")),
             split=lambda ids: _split_of(path, checkpoint.meta, text, ids),
+            also=str(meta.get("also", "")),
             progress=progress,
         )
     except SourceError as error:

@@ -62,11 +62,17 @@ class Cache:
     """The cache of large corpora: `KEY.ids` (raw ids) and `KEY.json` (metadata) in one folder.
 
     If the folder cannot be written, the ids go to an unnamed temporary file.
+
+    Args:
+        sources: the text.
+        config: how it is read.
+        also: further characters of its vocabulary, as for `CharTokenizer.from_counts`.
     """
 
-    def __init__(self, sources: Sequence[Source], config: TextConfig) -> None:
+    def __init__(self, sources: Sequence[Source], config: TextConfig, also: str = "") -> None:
         self.sources = sources
         self.config = config
+        self.also = also
         self.folder = cache_folder()
         self._key: str | None = None
 
@@ -207,6 +213,8 @@ class Cache:
                 del config[name]  # these do not affect the ids
             if not self.config.has_documents:
                 del config["documents"]
+            if self.also:
+                config["also"] = self.also
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
                 own = hashlib.sha256(b"exact" if source.exact else b"")

@@ -117,6 +117,7 @@ def load_corpus(
     tokenizer: CharTokenizer | None = None,
     sha256: str | None = None,
     split: SplitMaker | None = None,
+    also: str = "",
     progress: ReadingProgress | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Corpus:
@@ -129,6 +130,7 @@ def load_corpus(
         sha256: the required digest of the text; None: any.
         split: makes the split from the ids, such as the one that a checkpoint records; None: made
             as configured.
+        also: further characters of the vocabulary, as for `CharTokenizer.from_counts`.
         progress: called with the progress of reading.
         in_memory_bytes: ids that take more are written to the cache folder.
 
@@ -138,7 +140,7 @@ def load_corpus(
         CorpusError: the text is empty, has no documents as configured, changed while it was read,
             or ids cannot be written.
     """
-    cache = Cache(sources, config)
+    cache = Cache(sources, config, also)
     found = cache.lookup()
     if (
         found is not None
@@ -158,7 +160,7 @@ def load_corpus(
     if tokenizer is None:
         tokenizer, rare = CharTokenizer.from_counts(
             counted.counts, lowercase=config.lowercase, min_count=config.min_count,
-            boundary=config.has_documents,
+            boundary=config.has_documents, also=also,
         )  # fmt: skip
     empty = counted.found.empty if config.has_documents else None
     chunks = _encode(sources, config, tokenizer, counted, progress)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from charlstm import __version__
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.format import ancestry
+from charlstm.format.ancestry import Ancestor
 from charlstm.format.checkpoint import Checkpoint, load_checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress, SavedBest
@@ -34,6 +36,7 @@ class Saver:
         tokenizer: the vocabulary.
         corpus_meta: metadata of the text, written to every checkpoint.
         paths: files and folders of the text, written to `last.npz` only.
+        ancestors: the models that the run started from, its base first.
 
     Attributes:
         saved_step: the step of `last.npz`; -1 before the first save.
@@ -48,11 +51,13 @@ class Saver:
         tokenizer: CharTokenizer,
         corpus_meta: Mapping[str, Any],
         paths: Sequence[str] = (),
+        ancestors: Sequence[Ancestor] = (),
     ) -> None:
         self.run = run
         self.tokenizer = tokenizer
         self.corpus_meta = dict(corpus_meta)
         self.paths = list(paths)
+        self.ancestors = tuple(ancestors)
         self.saved_step = -1
         self.saved_at = time.monotonic()
         self.seconds = 0.0
@@ -104,13 +109,16 @@ class Saver:
                 f"Lower --lr (it is {train.lr:g}) or --weight-decay (it is "
                 f"{train.weight_decay:g})."
             ) from error
-        return {
+        meta: dict[str, Any] = {
             "charlstm": __version__,
             "config": state.config.to_json(),
             "tokenizer": self.tokenizer.to_json(),
             "corpus": self.corpus_meta,
             "progress": state.progress.to_json(),
         }
+        if self.ancestors:
+            meta[ancestry.KEY] = [ancestor.to_json() for ancestor in self.ancestors]
+        return meta
 
 
 def restore_state(

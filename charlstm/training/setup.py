@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +21,13 @@ from charlstm.runs.lock import RunLock
 from charlstm.text.boundaries import read_stream
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.entropy import unigram_nats
-from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary, without_effect
-from charlstm.text.folders import details as folder_details
+from charlstm.text.folders import FOLDER_RULES
 from charlstm.text.hints import hints
 from charlstm.text.repetition import repeated_fraction
-from charlstm.text.sources import Source, find_sources
+from charlstm.text.sources import Source
 from charlstm.text.splits import Split
 from charlstm.text.windows import fit
+from charlstm.training.base import Base
 from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
@@ -40,6 +39,8 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.find_texts import find_texts
+from charlstm.training.fine_tune import FineTuning
 from charlstm.training.footprint import check_memory
 from charlstm.training.load import CpuUse
 from charlstm.training.loop import Trainer
@@ -81,6 +82,7 @@ def new_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
     cpu_use: CpuUse | None = None,
+    base: Base | None = None,
 ) -> Trainer:
     """Read a text and set up a run on it.
 
@@ -105,6 +107,7 @@ def new_run(
         on_ready: called with the trainer at the end of the set-up. If it raises, the set-up fails.
         on_compile: receives the progress of compilation, whose time does not count.
         cpu_use: processor time when the command began, see `charlstm.training.measured`.
+        base: the model to start from, whose architecture `config` has; None: random weights.
 
     Raises:
         CharlstmError: a subclass for the kind of error.
@@ -118,8 +121,10 @@ def new_run(
     with _new_folder(runs_dir, name, "stdin" if first == "-" else first) as (run, lock):
         sources, skipped = [source] if source is not None else [], dict[str, int]()
         if not sources:
-            sources, skipped = _find(arguments, config, runs_dir, notice, details)
-        corpus = load_corpus(sources, config.text, progress=progress)
+            sources, skipped = find_texts(arguments, config.text, runs_dir, notice, details)
+        also = "" if base is None else base.also
+        corpus = load_corpus(sources, config.text, also=also, progress=progress)
+        start = None if base is None else FineTuning(base, corpus, config.text, notice)
         notice_split(corpus, config.text, notice)
         if isinstance(corpus.split, Split):
             config = config.override({"split": corpus.split.method})
@@ -142,6 +147,8 @@ def new_run(
             "split": corpus.split.to_json(),
             "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
         }
+        if also:
+            corpus_meta["also"] = also
         corpus.release()
         paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
         if kept:
@@ -150,9 +157,12 @@ def new_run(
         check_processes(config.windows, group.size, corpus.train)
         check_memory(config, len(corpus.tokenizer), device, group, notice)
         state = TrainState.new(config, len(corpus.tokenizer), device)
+        if start is not None:
+            state.set_weights(start.weights(config.model))
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds
-        saver = Saver(run, corpus.tokenizer, corpus_meta, paths)
+        ancestors = () if start is None else start.ancestors
+        saver = Saver(run, corpus.tokenizer, corpus_meta, paths, ancestors)
         saver.save_last(state)
         send_run(group, state, corpus, saver)
         trainer = Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
@@ -229,30 +239,6 @@ def _configure(
     if choice is not None and on_choice is not None:
         on_choice(config, choice)
     return config
-
-
-def _find(
-    arguments: Sequence[str],
-    config: Config,
-    runs_dir: Path,
-    notice: Notice,
-    details: Notice | None,
-) -> tuple[list[Source], dict[str, int]]:
-    """The sources, and the number of skipped files of folders by reason."""
-    folders: list[FolderFiles] = []
-    text = config.text
-    sources = find_sources(
-        arguments, text.glob, text.exclude, runs_dir=runs_dir, on_folder=folders.append
-    )
-    for found in folders:
-        unlisted = " (--verbose lists them)" if found.skipped and details is None else ""
-        notice(summary(found) + unlisted)
-        if details is not None:
-            for line in folder_details(found):
-                details(line)
-    for line in without_effect(folders, text):
-        notice(line)
-    return sources, dict(Counter(reason for found in folders for _, reason in found.skipped))
 
 
 def _choose(
