@@ -8,6 +8,7 @@ tables of characters are never frozen, as they have rows of new characters.
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from charlstm.nn.network import CharLSTM
 
@@ -15,13 +16,14 @@ _ALL_AFTER = 0.25
 """Progress of the run at which the last layer is unfrozen."""
 
 
-def frozen_layers(network: CharLSTM, layers: int) -> dict[str, int]:
+def frozen_layers(network: nn.Module, layers: int) -> dict[str, int]:
     """The weights that are frozen at first: their names, each with the number of its layer.
 
     Args:
-        network: the network; of a bidirectional one, layers of both stacks.
+        network: a `CharLSTM`; of a bidirectional one, layers of both stacks.
         layers: number of layers that are frozen at first; the lowest has the number 1.
     """
+    assert isinstance(network, CharLSTM)
     spec, names = network.spec, dict[str, int]()
     stacks = [spec.forward] + ([] if spec.backward is None else [spec.backward])
     for stack in stacks:

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from charlstm.config import TrainConfig
 from charlstm.errors import CheckpointError
-from charlstm.nn.network import CharLSTM
 from charlstm.training.freeze import frozen_layers
 
 _DYNAMO = "__dynamo_disable"
 
 
-def make_optimizer(network: CharLSTM, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The configured optimizer.
 
     A first parameter group has the matrices. A second one (biases, peepholes, norms) has no weight
