@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from charlstm.training.session import Training
 
 __version__ = "0.1.0"
-__all__ = ["CharlstmError", "__version__", "load", "start_training", "train"]
+__all__ = ["CharlstmError", "__version__", "fine_tune", "load", "start_training", "train"]
 
 
 def load(run: str | os.PathLike[str] | None = None) -> LanguageModel:
@@ -90,6 +90,43 @@ def train(
         if on_event is not None:
             on_event(event)
     return training.result
+
+
+def fine_tune(
+    base: str | os.PathLike[str],
+    texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+    *,
+    text: str | None = None,
+    runs_dir: str | os.PathLike[str] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    **options: Any,
+) -> TrainedRun:
+    """Train a new model on a text, starting from the weights of another model.
+
+    Characters are matched, so that the texts may have different alphabets. The architecture is that
+    of the base.
+
+    Args:
+        base: a run's folder or name, whose best checkpoint is used; or a checkpoint file.
+        texts, text, runs_dir, on_event, on_notice: as for `train`.
+        **options: as for `train`; those of the architecture must agree with the base.
+
+    Returns:
+        The new run. The first entry of its history is the loss of the base on the new text.
+
+    Raises:
+        ConfigError: an option contradicts the base.
+        CorpusError: the base knows no character of the text.
+        CheckpointError: the base is damaged.
+        CharlstmError: as for `train`.
+    """
+    from charlstm.config.arguments import check_path
+
+    return train(
+        texts, text=text, runs_dir=runs_dir, on_event=on_event, on_notice=on_notice,
+        base=check_path("base", base), **options,
+    )  # fmt: skip
 
 
 def start_training(

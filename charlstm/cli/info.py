@@ -61,6 +61,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: it does not hold a model.
     """
+    from charlstm.format.ancestry import read_ancestors
     from charlstm.format.checkpoint import Checkpoint, load_meta
     from charlstm.format.metadata import read_meta
     from charlstm.format.progress import Progress
@@ -82,6 +83,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         check_weights(checkpoint.part("model"), config.model, len(tokenizer))
         progress = Progress.from_json(meta.get("progress"))
+        ancestors = read_ancestors(checkpoint.meta)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     corpus = meta.get("corpus")
@@ -97,6 +99,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "weights": sum(array.size for array in checkpoint.arrays.values()),
         "vocabulary": len(tokenizer),
         "characters": tokenizer.writable,
+        "ancestors": [ancestor.to_json() for ancestor in ancestors],
         "text": text,
         "separate_texts": separate,
         "held_out": None if split is None else split.to_json(),
@@ -128,6 +131,8 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         if key == "config":
             for section, fields in value.items():
                 rows += ((section, line) for line in _lines(fields))
+        elif key == "ancestors":
+            rows += (("started from", _ancestor(ancestor)) for ancestor in value)
         elif key == "held_out":
             rows += _held_out(value)
         elif key == "separate_texts":
@@ -154,6 +159,18 @@ def _separate(texts: dict[str, Any]) -> list[tuple[str, Any]]:
         if isinstance(texts.get(part), dict)
         for key, label in facts
     ]
+
+
+def _ancestor(record: dict[str, Any]) -> str:
+    """A model that a run started from: loss, digests and alphabet."""
+    nats, text = record["nats_per_char"], record["text_sha256"]
+    parts = [f"{record['run']}, {counted(record['step'], 'step')}"]
+    parts += [] if nats is None else [f"{nats:.4f} nats per char"]
+    parts += [f"file {record['sha256'][:16]}"]
+    parts += [] if text is None else [f"text {text[:16]}"]
+    copied = counted(len(record["copied"]), "character")
+    parts += [f"{copied} copied, {len(record['new'])} new, {len(record['dropped'])} dropped"]
+    return "; ".join(parts)
 
 
 def _held_out(split: dict[str, Any] | None) -> list[tuple[str, Any]]:

@@ -270,6 +270,8 @@ def _evaluated(event: Any, train: TrainConfig) -> str:
     # With a time budget, the number of epochs is not known.
     of = "" if train.minutes else f" of {train.epochs}"
     parts = [f"step {event.step:,}, epoch {event.epoch}{of}:"]
+    if not event.step:
+        parts = ["before training:"]
     if event.train_nats is not None:
         parts.append(f"train {event.train_nats:.4f}")
     if event.val_nats is not None:

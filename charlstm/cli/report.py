@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlstm.cli.full_command import as_options, full_command
 from charlstm.cli.output import counted, duration
-from charlstm.cli.verdict import verdict
+from charlstm.cli.verdict import start_nats, verdict
 from charlstm.config import Config
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
@@ -53,7 +53,9 @@ def explain(plan: TrainPlan, config: Config, choice: Choice, say: Any) -> None:
     if config.text.val_fraction or config.text.test_fraction:
         settled.add("split")
     given = as_options(config, (plan.given.keys() | settled) - overrides.keys())
-    command = full_command(plan.texts, plan.runs_dir, given, chosen, separate=plan.separate)
+    start = "" if plan.base is None else f"--from {shlex.quote(plan.base.target)}"
+    start += " --keep-alphabet" if plan.base is not None and plan.base.keep_alphabet else ""
+    command = full_command(plan.texts, plan.runs_dir, start, given, chosen, separate=plan.separate)
     say(f"full command: {command}")
 
 
@@ -153,6 +155,7 @@ def _hardly_trained(trainer: Trainer) -> str:
             "progress": trainer.progress.to_json(),
             "corpus": trainer.saver.corpus_meta,
             "tokenizer": trainer.corpus.tokenizer.to_json(),
+            "ancestors": [ancestor.to_json() for ancestor in trainer.saver.ancestors],
         }
     )
 
@@ -233,6 +236,7 @@ def _verdict(trainer: Trainer, reason: str) -> str:
         "minutes" if _is_timed(trainer) else "epochs",
         ended=reason in ("finished", "patience"),
         other_tail=lambda: trainer.corpus.has_other_tail,
+        unigram=trainer.saver.corpus_meta.get("unigram_nats"),
     )
 
 
@@ -249,6 +253,7 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}nats_per_char": best,
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
+        "start_nats_per_char": start_nats(progress.history),
         "verdict": _verdict(trainer, reason),
         "validated": trainer.corpus.val.predictions >= 1,
         "seconds": round(trainer.stopwatch.seconds, 3),

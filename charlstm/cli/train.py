@@ -25,7 +25,14 @@ from charlstm.cli.options import (
 )
 from charlstm.cli.signals import Signals
 from charlstm.cli.stopped import Stopped
-from charlstm.config import SECTIONS, MoreConfig, ResumeConfig, SeparateConfig, StartConfig
+from charlstm.config import (
+    SECTIONS,
+    FineTuneConfig,
+    MoreConfig,
+    ResumeConfig,
+    SeparateConfig,
+    StartConfig,
+)
 from charlstm.config.resume import NEWEST_RUN
 from charlstm.errors import (
     CharlstmError,
@@ -51,7 +58,7 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     "1 failure, 2 usage error, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("texts", nargs=-1, type=UserPath())
-@config_options(ResumeConfig, StartConfig)
+@config_options(ResumeConfig, StartConfig, FineTuneConfig)
 @config_options(SeparateConfig, *SECTIONS.values(), MoreConfig)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option(
@@ -93,7 +100,7 @@ def command(
 
         plan = plan_training(
             texts,
-            given(options, [*SECTIONS.values(), StartConfig, MoreConfig]),
+            given(options, [*SECTIONS.values(), StartConfig, FineTuneConfig, MoreConfig]),
             separate=separate_texts(options),
             resume=True if resume == NEWEST_RUN else resume,
             runs_dir=runs_dir,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charlstm.config.dynamic import DynamicConfig
     from charlstm.config.eval import EvalConfig
     from charlstm.config.fill import FillConfig
+    from charlstm.config.fine_tune import FineTuneConfig
     from charlstm.config.inputs import InputConfig, PromptConfig
     from charlstm.config.model import ModelConfig
     from charlstm.config.output import OutputConfig
@@ -33,6 +34,7 @@ __all__ = [
     "DynamicConfig",
     "EvalConfig",
     "FillConfig",
+    "FineTuneConfig",
     "InputConfig",
     "ModelConfig",
     "MoreConfig",
@@ -54,6 +56,7 @@ _MODULES = {
     "DynamicConfig": "dynamic",
     "EvalConfig": "eval",
     "FillConfig": "fill",
+    "FineTuneConfig": "fine_tune",
     "InputConfig": "inputs",
     "PromptConfig": "inputs",
     "ModelConfig": "model",

@@ -154,6 +154,7 @@ def read_training_text(
             sha256=str(meta.get("sha256")),
             separate_sha256={part: str(facts.get("sha256")) for part, facts in own.items()},
             split=lambda ids, sizes: _split_of(path, checkpoint.meta, config.text, ids, sizes),
+            also=str(meta.get("also", "")),
             progress=progress,
         )
     except SourceError as error:

@@ -65,6 +65,11 @@ class Cache:
     """The cache of large corpora: `KEY.ids` (raw ids) and `KEY.json` (metadata) in one folder.
 
     If the folder cannot be written, the ids go to an unnamed temporary file.
+
+    Args:
+        sources: the text.
+        config: how it is read.
+        also: further characters of its vocabulary, as for `CharTokenizer.from_counts`.
     """
 
     def __init__(
@@ -72,10 +77,12 @@ class Cache:
         sources: Sequence[Source],
         config: TextConfig,
         separate: Mapping[str, Sequence[Source]] | None = None,
+        also: str = "",
     ) -> None:
         self.separate = {part: len(found) for part, found in (separate or {}).items()}
         self.sources = [*sources, *chain.from_iterable((separate or {}).values())]
         self.config = config
+        self.also = also
         self.folder = cache_folder()
         self._key: str | None = None
 
@@ -228,6 +235,8 @@ class Cache:
                 config["separate"] = self.separate
             else:
                 del config["unknown"]
+            if self.also:
+                config["also"] = self.also
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
                 own = hashlib.sha256(b"exact" if source.exact else b"")

@@ -8,7 +8,6 @@ validation and testing follow the training text (see `charlstm.text.separate`).
 from __future__ import annotations
 
 import mmap
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,13 +17,18 @@ from typing import Any
 import numpy as np
 
 from charlstm.config import TextConfig
-from charlstm.config.text import DOCUMENT_KINDS
 from charlstm.errors import ChangedTextError, CorpusError
 from charlstm.text.cache import Cache
 from charlstm.text.document_part import DocumentPart
 from charlstm.text.document_splits import DocumentSplit, document_split
 from charlstm.text.parts import Part, Span
-from charlstm.text.passes import Counted, ReadingProgress, count_text, encode_text
+from charlstm.text.passes import (
+    ReadingProgress,
+    check_any_text,
+    check_counts,
+    count_text,
+    encode_text,
+)
 from charlstm.text.separate import (
     NAMES,
     SeparateText,
@@ -38,7 +42,7 @@ from charlstm.text.separate import (
 from charlstm.text.shift import is_other_tail
 from charlstm.text.sources import Source
 from charlstm.text.splits import METHODS, Split, held_out
-from charlstm.text.tokenizer import BOUNDARY, CharTokenizer, Ids
+from charlstm.text.tokenizer import CharTokenizer, Ids
 
 __all__ = ["Corpus", "ReadingProgress", "SplitMaker", "load_corpus", "make_split"]
 
@@ -122,6 +126,7 @@ def load_corpus(
     sha256: str | None = None,
     separate_sha256: Mapping[str, str] | None = None,
     split: SplitMaker | None = None,
+    also: str = "",
     progress: ReadingProgress | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Corpus:
@@ -136,6 +141,7 @@ def load_corpus(
         separate_sha256: the required digests of separate texts, by part; None: any.
         split: makes the split from the ids, such as the one that a checkpoint records; None: made
             as configured.
+        also: further characters of the vocabulary, as for `CharTokenizer.from_counts`.
         progress: called with the progress of reading.
         in_memory_bytes: ids that take more are written to the cache folder.
 
@@ -148,7 +154,7 @@ def load_corpus(
     """
     apart = {part: separate[part] for part in NAMES if part in separate} if separate else {}
     check_apart(sources, apart)
-    cache = Cache(sources, config, apart)
+    cache = Cache(sources, config, apart, also)
     found = cache.lookup()
     if (
         found is not None
@@ -164,10 +170,10 @@ def load_corpus(
     counted = count_text(sources, config, progress)
     if sha256 not in (None, counted.sha256):
         raise ChangedTextError("the text has changed.")
-    _check_counts(counted, sources, config)
+    check_counts(counted, sources, config)
     counted_apart = {part: count_text(own, config, progress) for part, own in apart.items()}
     for part, own in counted_apart.items():
-        _check_any_text(own, apart[part], config)
+        check_any_text(own, apart[part], config)
         if separate_sha256 is not None and separate_sha256.get(part) != own.sha256:
             raise ChangedTextError(f"the {NAMES[part]} text has changed.", part)
     check_different(counted.sha256, {part: own.sha256 for part, own in counted_apart.items()})
@@ -175,7 +181,7 @@ def load_corpus(
     if tokenizer is None:
         tokenizer, rare = CharTokenizer.from_counts(
             counted.counts, lowercase=config.lowercase, min_count=config.min_count,
-            boundary=config.has_documents,
+            boundary=config.has_documents, also=also,
         )  # fmt: skip
     unknown = {p: unknown_in(own.counts, tokenizer) for p, own in counted_apart.items()}
     for part, characters in unknown.items():
@@ -263,37 +269,3 @@ def _joined(chunks: Iterator[Ids], num_chars: int, tokenizer: CharTokenizer) -> 
         ids[done : done + len(chunk)] = chunk
         done += len(chunk)
     return ids[:done]
-
-
-def _check_any_text(counted: Counted, sources: Sequence[Source], config: TextConfig) -> int:
-    """Check that a text is not empty; returns its number of documents.
-
-    Raises:
-        CorpusError: it is.
-    """
-    documents = int(counted.counts[ord(BOUNDARY)]) - 1 if config.has_documents else 0
-    if counted.num_chars == 0 or (config.has_documents and documents < 1):
-        names = ", ".join(source.name for source in sources)
-        raise CorpusError(f"there is no text in {names}.")
-    return documents
-
-
-def _check_counts(counted: Counted, sources: Sequence[Source], config: TextConfig) -> None:
-    """Check that there is text to train on, and that it has documents as configured.
-
-    Raises:
-        CorpusError: it does not.
-    """
-    documents = _check_any_text(counted, sources, config)
-    if not config.has_documents or documents > 1:
-        return
-    what = f"--documents {shlex.quote(config.documents)}"
-    if config.documents not in DOCUMENT_KINDS and not counted.found.separators:
-        raise CorpusError(
-            f"{what}: this separator never occurs in the text.\n"
-            "Give the one that it has, or line, blank-line or file; or omit --documents."
-        )
-    raise CorpusError(
-        f"{what}: the text is one document; at least 2 are needed.\n"
-        "Give another kind (line, blank-line, file) or a separator, or omit --documents."
-    )

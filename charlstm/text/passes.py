@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from charlstm.config import TextConfig
+from charlstm.config.text import DOCUMENT_KINDS
 from charlstm.errors import CorpusError, UnknownCharacterError
 from charlstm.text.boundaries import Dropped, read_stream, whole_lines
 from charlstm.text.code_points import CODE_POINTS, count_code_points
@@ -56,6 +58,40 @@ def count_text(
         if progress is not None:
             progress("counting", total)
     return Counted(total, digest.hexdigest(), counts, found)
+
+
+def check_any_text(counted: Counted, sources: Sequence[Source], config: TextConfig) -> int:
+    """Check that a text is not empty; returns its number of documents.
+
+    Raises:
+        CorpusError: it is.
+    """
+    documents = int(counted.counts[ord(BOUNDARY)]) - 1 if config.has_documents else 0
+    if counted.num_chars == 0 or (config.has_documents and documents < 1):
+        names = ", ".join(source.name for source in sources)
+        raise CorpusError(f"there is no text in {names}.")
+    return documents
+
+
+def check_counts(counted: Counted, sources: Sequence[Source], config: TextConfig) -> None:
+    """Check that there is text to train on, and that it has documents as configured.
+
+    Raises:
+        CorpusError: it does not.
+    """
+    documents = check_any_text(counted, sources, config)
+    if not config.has_documents or documents > 1:
+        return
+    what = f"--documents {shlex.quote(config.documents)}"
+    if config.documents not in DOCUMENT_KINDS and not counted.found.separators:
+        raise CorpusError(
+            f"{what}: this separator never occurs in the text.\n"
+            "Give the one that it has, or line, blank-line or file; or omit --documents."
+        )
+    raise CorpusError(
+        f"{what}: the text is one document; at least 2 are needed.\n"
+        "Give another kind (line, blank-line, file) or a separator, or omit --documents."
+    )
 
 
 def encode_text(

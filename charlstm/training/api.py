@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from charlstm.config import SECTIONS, MoreConfig, StartConfig
+from charlstm.config import SECTIONS, FineTuneConfig, MoreConfig, StartConfig
 from charlstm.config.arguments import check_path
 from charlstm.config.fields import check_type, describe_value
 from charlstm.config.keywords import options_from_keywords
@@ -39,7 +39,12 @@ def plan_from_keywords(
     """
     begun, cpu_use = time.monotonic(), CpuUse.now()
     paths = _paths(texts)
-    given = options_from_keywords(options, *SECTIONS.values(), StartConfig, MoreConfig)
+    options = dict(options)
+    if options.get("base") is not None:
+        options["base"] = check_path("base", options["base"])
+    given = options_from_keywords(
+        options, *SECTIONS.values(), StartConfig, FineTuneConfig, MoreConfig
+    )
     if resume is not None and not isinstance(resume, bool):
         resume = check_path("resume", resume)
     if text is not None:

@@ -78,8 +78,9 @@ class Trainer:
         self._lock = lock
         self.windows = make_windows(corpus.train, config.windows, config.train.seed)
         self.schedule = TrainSchedule(
-            config, self.windows.batches_per_epoch, len(corpus.val), self.stopwatch
-        )
+            config, self.windows.batches_per_epoch, len(corpus.val), self.stopwatch,
+            evaluates_first=bool(saver.ancestors) and corpus.val.predictions >= 1,
+        )  # fmt: skip
         self.evaluator = Evaluator(corpus.val, all_threads=not config.train.threads)
         self.load = LoadWatch()
         self.logger = MetricsLogger(self.run.metrics, self.load)
@@ -183,7 +184,7 @@ class Trainer:
         window = self.windows.batch(progress.epoch, progress.index)
         batch = window.chunk(progress.chunk, progress.chunks)
         rate, fraction = schedule.learning_rate(progress), schedule.fraction(progress)
-        chars = train_step(state, batch, rate, self.losses)
+        chars = train_step(state, batch, rate, self.losses, done=fraction)
         progress.advance(self.windows.batches_per_epoch)
         if schedule.average_is_due(progress, fraction):
             state.average.take(progress.averaged)

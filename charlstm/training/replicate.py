@@ -21,6 +21,7 @@ import numpy as np
 
 from charlstm.config import Config, TextConfig, WindowConfig
 from charlstm.errors import ConfigError, CorpusError, DeviceError
+from charlstm.format.ancestry import read_ancestors
 from charlstm.format.checkpoint import read_checkpoint
 from charlstm.format.files import replace_file
 from charlstm.format.progress import SavedBest
@@ -186,7 +187,8 @@ def receive_run(group: ProcessGroup) -> Trainer | None:
     state.progress.stale = facts["stale"]
     if not facts["decay_step"]:
         state.progress.forget_early_decay()
-    saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"])
+    ancestors = read_ancestors(checkpoint.meta)
+    saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"], (), ancestors)
     saver.saved_step = state.progress.step
     if facts["best_ahead"]:
         saver.best_ahead = SavedBest(**facts["best_ahead"])

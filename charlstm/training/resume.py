@@ -12,6 +12,7 @@ import torch
 from charlstm.config import SECTIONS, Config, MoreConfig
 from charlstm.config.fields import flag_of
 from charlstm.errors import CheckpointError, RunError
+from charlstm.format.ancestry import read_ancestors
 from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress
@@ -135,6 +136,7 @@ def _resume(
     group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
     check_memory(config, len(corpus.tokenizer), device, group, notice)
     try:
+        ancestors = read_ancestors(checkpoint.meta)
         state = restore_state(checkpoint, config, corpus, device)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
@@ -143,10 +145,10 @@ def _resume(
     length = (config.train.epochs, config.train.minutes)
     if length != (saved.train.epochs, saved.train.minutes):
         state.progress.forget_early_decay()
-    saver = Saver(run, corpus.tokenizer, text.meta, text.paths, text.separate_paths)
+    saver = Saver(run, corpus.tokenizer, text.meta, text.paths, ancestors, text.separate_paths)
     saver.saved_step = state.progress.step
     saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer, notice)
-    run.metrics.rewind(state.progress.logged_step)
+    run.metrics.rewind(_last_logged(state.progress))
     send_run(group, state, corpus, saver, path)
     if begun is not None:
         begun += watch.seconds + waited
@@ -169,6 +171,14 @@ def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
     if more.more_minutes is not None:
         minutes = progress.spent / 60 + more.more_minutes
     return config.override({"epochs": epochs, "minutes": minutes})
+
+
+def _last_logged(progress: Progress) -> int:
+    """The step of the last line of the log to keep; -1: none.
+
+    A fine-tuned run is also evaluated before its first step.
+    """
+    return progress.logged_step if progress.logged_step or progress.evaluated_step == 0 else -1
 
 
 def _kernel(

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from charlstm import __version__
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.format import ancestry
+from charlstm.format.ancestry import Ancestor
 from charlstm.format.checkpoint import Checkpoint, load_checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress, SavedBest
@@ -34,6 +36,7 @@ class Saver:
         tokenizer: the vocabulary.
         corpus_meta: metadata of the text, written to every checkpoint.
         paths: files and folders of the text, written to `last.npz` only.
+        ancestors: the models that the run started from, its base first.
         separate_paths: those of separate texts, by part.
 
     Attributes:
@@ -49,6 +52,7 @@ class Saver:
         tokenizer: CharTokenizer,
         corpus_meta: Mapping[str, Any],
         paths: Sequence[str] = (),
+        ancestors: Sequence[Ancestor] = (),
         separate_paths: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.run = run
@@ -57,6 +61,7 @@ class Saver:
         self._paths: dict[str, Any] = {"paths": list(paths)}
         if separate_paths:
             self._paths["separate_paths"] = {p: list(own) for p, own in separate_paths.items()}
+        self.ancestors = tuple(ancestors)
         self.saved_step = -1
         self.saved_at = time.monotonic()
         self.seconds = 0.0
@@ -108,13 +113,16 @@ class Saver:
                 f"Lower --lr (it is {train.lr:g}) or --weight-decay (it is "
                 f"{train.weight_decay:g})."
             ) from error
-        return {
+        meta: dict[str, Any] = {
             "charlstm": __version__,
             "config": state.config.to_json(),
             "tokenizer": self.tokenizer.to_json(),
             "corpus": self.corpus_meta,
             "progress": state.progress.to_json(),
         }
+        if self.ancestors:
+            meta[ancestry.KEY] = [ancestor.to_json() for ancestor in self.ancestors]
+        return meta
 
 
 def restore_state(

@@ -106,6 +106,8 @@ def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
         CharlstmError: a subclass for the kind of error.
     """
     to = callbacks or Callbacks()
+    for message in plan.base.warnings if plan.base is not None else ():
+        to.warning(message)
     if plan.run is None:
         for message in without_effect(plan.config, plan.given):
             to.notice(message)
@@ -130,9 +132,10 @@ def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
         trainer = new_run(
             plan.texts, plan.config, runs_dir=plan.runs_dir, name=plan.name, text=plan.text,
             notice=to.notice, details=to.details, progress=to.reading, group=group,
-            given=plan.given if plan.chooses else None, on_choice=to.choice,
+            given=plan.settled if plan.chooses else None, on_choice=to.choice,
             begun=plan.begun, on_ready=to.ready, on_compile=to.compiling, cpu_use=plan.cpu_use,
             separate=plan.separate,
+            base=plan.base,
         )  # fmt: skip
     return Training(trainer)
 

@@ -22,6 +22,7 @@ from charlstm.text.repetition import repeated_fraction
 from charlstm.text.separate import GivenText
 from charlstm.text.splits import Split
 from charlstm.text.windows import fit
+from charlstm.training.base import Base
 from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
@@ -33,6 +34,7 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.fine_tune import FineTuning
 from charlstm.training.footprint import check_memory
 from charlstm.training.load import CpuUse
 from charlstm.training.loop import Trainer
@@ -76,6 +78,7 @@ def new_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
     cpu_use: CpuUse | None = None,
+    base: Base | None = None,
 ) -> Trainer:
     """Read a text and set up a run on it.
 
@@ -101,6 +104,7 @@ def new_run(
         on_ready: called with the trainer at the end of the set-up. If it raises, the set-up fails.
         on_compile: receives the progress of compilation, whose time does not count.
         cpu_use: processor time when the command began, see `charlstm.training.measured`.
+        base: the model to start from, whose architecture `config` has; None: random weights.
 
     Raises:
         CharlstmError: a subclass for the kind of error.
@@ -119,9 +123,10 @@ def new_run(
         }
         found = apart.pop("")
         corpus = load_corpus(
-            found.sources, config.text, progress=progress,
+            found.sources, config.text, progress=progress, also="" if base is None else base.also,
             separate={part: own.sources for part, own in apart.items()},
         )  # fmt: skip
+        start = None if base is None else FineTuning(base, corpus, config.text, notice)
         notice_split(corpus, config.text, notice)
         if isinstance(corpus.split, Split):
             config = config.override({"split": corpus.split.method})
@@ -132,17 +137,20 @@ def new_run(
             config, given, corpus, device, group, notice, on_choice, begun, watch, measured
         )
         begun += watch.seconds
-        meta = corpus_meta(corpus, found, apart)
+        meta = corpus_meta(corpus, found, apart, "" if base is None else base.also)
         corpus.release()
         keep_texts(run, config.text, found, apart)
         group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
         check_processes(config.windows, group.size, corpus.train)
         check_memory(config, len(corpus.tokenizer), device, group, notice)
         state = TrainState.new(config, len(corpus.tokenizer), device)
+        if start is not None:
+            state.set_weights(start.weights(config.model))
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds
         own_paths = {part: own.paths for part, own in apart.items()}
-        saver = Saver(run, corpus.tokenizer, meta, found.paths, own_paths)
+        ancestors = () if start is None else start.ancestors
+        saver = Saver(run, corpus.tokenizer, meta, found.paths, ancestors, own_paths)
         saver.save_last(state)
         send_run(group, state, corpus, saver)
         trainer = Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)

@@ -112,8 +112,17 @@ def find_text(
     return FoundText(given, sources, dict(skipped))
 
 
-def corpus_meta(corpus: Corpus, found: FoundText, separate: Mapping[str, FoundText]) -> Any:
-    """Metadata of a new run's text, for its checkpoints."""
+def corpus_meta(
+    corpus: Corpus, found: FoundText, separate: Mapping[str, FoundText], also: str = ""
+) -> dict[str, Any]:
+    """Metadata of a new run's text, for its checkpoints.
+
+    Args:
+        corpus: the text.
+        found: its sources.
+        separate: those of the separate texts, by part.
+        also: further characters of the vocabulary.
+    """
     meta = found.facts | {
         "skipped": dict(found.skipped),
         "folder_rules": FOLDER_RULES,
@@ -122,6 +131,8 @@ def corpus_meta(corpus: Corpus, found: FoundText, separate: Mapping[str, FoundTe
         "split": corpus.split.to_json(),
         "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
     }
+    if also:
+        meta["also"] = also
     if separate:
         meta["separate"] = {
             part: own.facts
