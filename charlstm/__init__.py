@@ -49,6 +49,7 @@ def train(
     test: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     val_text: str | None = None,
     test_text: str | None = None,
+    replay_text: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     resume: str | os.PathLike[str] | bool | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -62,6 +63,7 @@ def train(
         text: the text itself, instead of paths.
         val, test: paths of separate texts for validation and testing; None: parts of the text.
         val_text, test_text: these texts themselves, instead of paths.
+        replay_text: with `base`, paths of an old text, see `--replay-text`.
         resume: folder or name of a run to resume exactly where it stopped; True: the newest run.
         runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
         on_event: receives each event, see `charlstm.training.events`.
@@ -84,7 +86,7 @@ def train(
     """
     training = start_training(
         texts, text=text, val=val, test=test, val_text=val_text, test_text=test_text,
-        resume=resume, runs_dir=runs_dir, on_notice=on_notice, **options,
+        replay_text=replay_text, resume=resume, runs_dir=runs_dir, on_notice=on_notice, **options,
     )  # fmt: skip
     for event in training:
         if on_event is not None:
@@ -137,6 +139,7 @@ def start_training(
     test: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     val_text: str | None = None,
     test_text: str | None = None,
+    replay_text: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     resume: str | os.PathLike[str] | bool | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -147,8 +150,8 @@ def start_training(
     Under torchrun, all processes use the options of the process with rank 0.
 
     Args:
-        texts, text, val, test, val_text, test_text, resume, runs_dir, on_notice, **options: as for
-            `train`.
+        texts, text, val, test, val_text, test_text, replay_text, resume, runs_dir, on_notice,
+            **options: as for `train`.
 
     Returns:
         An iterator of events. `stop()` ends training after the current step and saves everything.
@@ -159,7 +162,7 @@ def start_training(
     """
     from charlstm.training.api import plan_from_keywords
 
-    separate = {"val": (val, val_text), "test": (test, test_text)}
+    separate = {"val": (val, val_text), "test": (test, test_text), "replay": (replay_text, None)}
     plan = plan_from_keywords(texts, text, resume, runs_dir, options, separate)
     from charlstm.training.session import start_any  # imports torch, after the check of options
 

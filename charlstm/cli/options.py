@@ -215,13 +215,13 @@ def given(values: Mapping[str, Any], sections: Iterable[type[Section]]) -> dict[
 
 
 def separate_texts(values: Mapping[str, Any]) -> dict[str, GivenText]:
-    """The texts of their own for validation and testing that were given, by part."""
+    """The separate texts that were given, by part; `replay` is that of `--replay-text`."""
     found = given(values, [SeparateConfig])
     if not found:
         return {}
     from charlstm.text.separate import GivenText
 
-    return {part: GivenText(paths) for part, paths in found.items()}
+    return {part.removesuffix("_text"): GivenText(paths) for part, paths in found.items()}
 
 
 debug_option = click.option(

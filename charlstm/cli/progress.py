@@ -278,6 +278,8 @@ def _evaluated(event: Any, train: TrainConfig) -> str:
         parts.append(
             f"validation {event.val_nats:.4f} nats, {event.val_nats / math.log(2):.4f} bits/char"
         )
+    if event.base_val_nats is not None:
+        parts.append(f"old text {event.base_val_nats:.4f}")
     if event.average_nats is not None:
         parts.append(f"averaged weights {event.average_nats:.4f}")
     return "  ".join(parts) + ("  (best)" if event.is_best else "")

@@ -11,6 +11,7 @@ from charlstm.cli.full_command import as_options, full_command
 from charlstm.cli.output import counted, duration
 from charlstm.cli.verdict import start_nats, verdict
 from charlstm.config import Config
+from charlstm.format.progress import Progress, old_nats
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
 from charlstm.processors import affinity
@@ -200,6 +201,8 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"hardly trained: {why}. Its output is close to random text.")
     if judged := _verdict(trainer, reason):
         say(judged)
+    if forgotten := _forgotten(progress):
+        say(forgotten)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
             f"evaluated on {_evaluated(trainer)} of the validation part only, to save time. To "
@@ -213,6 +216,18 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"Resume:      charlstm train --resume {folder}")
     else:
         say(f"Train more:  charlstm train --resume {folder} {more_options(trainer)}")
+
+
+def _forgotten(progress: Progress) -> str:
+    """What the best model has forgotten of an old text; empty without one."""
+    before, best = (old_nats(progress.history, step) for step in (0, progress.best_step))
+    if best is None:
+        return ""
+    text = f"On the old text, the best model reaches {best:.4f} nats per character"
+    if before is None or not progress.best_step:
+        return f"{text}."
+    change = best - before
+    return f"{text}: {abs(change):.4f} {'more' if change > 0 else 'less'} than the base."
 
 
 def _evaluated(trainer: Trainer) -> str:
@@ -253,6 +268,7 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}nats_per_char": best,
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
+        "base_val_nats": old_nats(progress.history, progress.best_step),
         "start_nats_per_char": start_nats(progress.history),
         "verdict": _verdict(trainer, reason),
         "validated": trainer.corpus.val.predictions >= 1,

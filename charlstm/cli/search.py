@@ -48,7 +48,7 @@ _TRIAL_OPTIONS = [
 )
 @click.argument("texts", nargs=-1, type=UserPath())
 @config_options(SearchConfig)
-@config_options(SeparateConfig)
+@config_options(SeparateConfig, names=("val", "test"))
 @config_options(*SECTIONS.values(), names=_TRIAL_OPTIONS)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option(

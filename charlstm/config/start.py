@@ -44,3 +44,10 @@ class SeparateConfig(Section):
         group="Text",
         metavar="FILE",
     )
+    replay_text: tuple[str, ...] = option(
+        (),
+        "With --from: an old text, such as that of RUN. Evaluations show the loss on its "
+        "validation part, and --replay mixes it in: a file, a folder or - (repeatable).",
+        group="Text",
+        metavar="FILE",
+    )

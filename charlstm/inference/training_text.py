@@ -21,7 +21,7 @@ from charlstm.format.versions import unusable
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
 from charlstm.text.document_splits import DocumentRecord, DocumentSplit, document_split
-from charlstm.text.separate import NAMES, Sizes
+from charlstm.text.separate import NAMES, Sizes, flag_of_text
 from charlstm.text.sources import Source, find_sources
 from charlstm.text.splits import Split, tail_split
 from charlstm.text.tokenizer import Ids
@@ -99,6 +99,7 @@ def read_training_text(
     *,
     arguments: Sequence[str] = (),
     separate: Mapping[str, Sequence[str]] | None = None,
+    with_old: bool = False,
     progress: ReadingProgress | None = None,
     advice: str = "Give a text to evaluate on.",
 ) -> TrainingText:
@@ -110,6 +111,7 @@ def read_training_text(
         checkpoint: records the text and its files.
         arguments: the current files and folders; empty: those recorded.
         separate: those of separate texts, by part; None, or without a part: those recorded.
+        with_old: whether to read the old text, too, which training replays.
         progress: called with the progress of reading.
         advice: advice for a text that has changed.
 
@@ -129,10 +131,12 @@ def read_training_text(
     own_paths = checkpoint.meta.get("separate_paths", {})
     if not _are_texts(own, dict) or not _are_texts(own_paths, list) or own_paths.keys() - own:
         raise CheckpointError(f"{path}: the record of the separate texts is not readable.")
+    own = {part: facts for part, facts in own.items() if with_old or part != "replay"}
     given = {"": list(arguments), **(separate or {})}
     for part in given.keys() - own - {""}:
         raise RunError(
-            f"the run has no {NAMES[part]} text of its own.\nOmit --{part}, or start a new run."
+            f"the run has no {NAMES[part]} text of its own.\nOmit {flag_of_text(part)}, or start a "
+            "new run."
         )
     texts = {
         part: _RunText(
@@ -160,7 +164,7 @@ def read_training_text(
     except SourceError as error:
         if any(given.values()):
             raise
-        where = " or after --".join(["after the options", *own])
+        where = " or after ".join(["after the options", *map(flag_of_text, own)])
         raise SourceError(
             f"the run's text cannot be read: {str(error).splitlines()[0]}\n"
             f"If it has moved, give its new path {where}."
@@ -170,7 +174,7 @@ def read_training_text(
         facts = own[error.part] if error.part else meta
         before, now = facts.get("num_sources"), len(sources[error.part])
         counts = "" if before == now else f" ({before} files then, {now} now)"
-        use = f"evaluated on (--{error.part})" if error.part else "trained on"
+        use = f"started with ({flag_of_text(error.part)})" if error.part else "trained on"
         raise RunError(
             f"the text in {shown} is not the one that {run.name!r} was {use}: it has "
             f"changed{counts}.\n{advice}"

@@ -6,7 +6,7 @@ checkpoints/hamlet/
     step-00001200.npz   earlier versions of last.npz, the newest `--keep` of them
     metrics.jsonl       a line every `--log-every` steps and at each evaluation
     corpus.txt          the text, only if it was read from standard input or a pipe; likewise
-                        corpus-val.txt, corpus-test.txt
+                        corpus-val.txt, corpus-test.txt, corpus-replay.txt
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from charlstm.runs.lock import RunLock, is_locked
 from charlstm.runs.metrics import MetricsLog
 from charlstm.runs.names import check_name, name_from
 
-_TEMPORARY = re.compile(r"\.(last|best|metrics|corpus(-val|-test)?|step-\d{8,})\..*\.tmp")
-SAVED_TEXTS = ("", "val", "test")  # see `Run.kept_text_of`
+_TEMPORARY = re.compile(r"\.(last|best|metrics|corpus(-val|-test|-replay)?|step-\d{8,})\..*\.tmp")
+SAVED_TEXTS = ("", "val", "test", "replay")  # see `Run.kept_text_of`
 _NUMBERED = re.compile(r"step-(\d{8,})\.npz")
 
 

@@ -57,7 +57,8 @@ class Corpus:
     """An encoded text with its vocabulary.
 
     Attributes:
-        ids: shape (num_chars,), unsigned; may be memory-mapped. Separate texts come last.
+        ids: shape (num_chars,), unsigned; may be memory-mapped. Separate texts come last, an old
+            text after all others.
         tokenizer: its vocabulary.
         sha256: digest of the joined text in UTF-8, after converting line endings; without separate
             texts.
@@ -88,7 +89,13 @@ class Corpus:
             self.mapping.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        """Number of characters, without those of the old text."""
+        return len(self.ids) - _old_size(self.separate)
+
+    @property
+    def old_ids(self) -> Ids:
+        """The ids of the old text, as a view; of documents, the boundary before them included."""
+        return self.ids[len(self) - self.tokenizer.boundary :]
 
     @cached_property
     def has_other_tail(self) -> bool:
@@ -96,7 +103,8 @@ class Corpus:
         if "val" in self.separate:
             return False
         held = len(self.val) + len(self.test)
-        return self.split.method == "tail" and is_other_tail(self.ids, len(self.tokenizer), held)
+        ids = self.ids[: len(self)]
+        return self.split.method == "tail" and is_other_tail(ids, len(self.tokenizer), held)
 
     @cached_property
     def train(self) -> Part:
@@ -162,7 +170,8 @@ def load_corpus(
         and sha256 in (None, found.sha256)
         and separate_sha256 in (None, {part: own.sha256 for part, own in found.separate.items()})
     ):
-        made = make_split(found.ids, len(found.tokenizer), config, split, sizes_of(found.separate))
+        text_ids = found.ids[: len(found.ids) - _old_size(found.separate)]
+        made = make_split(text_ids, len(found.tokenizer), config, split, sizes_of(found.separate))
         return _checked(
             found.ids, found.tokenizer, found.sha256, found.rare, made, found.mapping, found.path,
             found.empty, found.separate,
@@ -211,8 +220,14 @@ def load_corpus(
         ids, mapping, path = cache.write(
             chunks(), num_chars, counted.sha256, tokenizer, rare, empty, facts
         )
-    made = make_split(ids, len(tokenizer), config, split, sizes_of(facts))
+    text_ids = ids[: len(ids) - _old_size(facts)]
+    made = make_split(text_ids, len(tokenizer), config, split, sizes_of(facts))
     return _checked(ids, tokenizer, counted.sha256, rare, made, mapping, path, empty, facts)
+
+
+def _old_size(separate: Mapping[str, SeparateText]) -> int:
+    """Number of ids of the old text; 0 if there is none."""
+    return separate["replay"].num_chars if "replay" in separate else 0
 
 
 def _checked(*fields: Any) -> Corpus:
@@ -223,7 +238,7 @@ def _checked(*fields: Any) -> Corpus:
     """
     corpus = Corpus(*fields)
     for part, own in corpus.separate.items():
-        if getattr(corpus, part).predictions < 1:
+        if part != "replay" and getattr(corpus, part).predictions < 1:
             raise CorpusError(
                 f"--{part}: the {NAMES[part]} text has {own.num_chars} character(s) that the model "
                 "reads; at least 2 are needed to evaluate on it."

@@ -1,6 +1,7 @@
-"""Texts of their own for validation and testing (`--val`, `--test`).
+"""Texts beside the training text: for validation and testing (`--val`, `--test`), and an old text.
 
-Their ids follow those of the training text, which alone gives the vocabulary.
+Their ids follow those of the training text, which alone gives the vocabulary. The old text
+(`--replay-text`) comes last and is no part of the training text (see `charlstm.training.replay`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from charlstm.errors import ConfigError, CorpusError, show_text
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
-NAMES = {"val": "validation", "test": "test"}
-"""The parts that may have a text of their own, in the order of their ids, and words for them."""
+NAMES = {"val": "validation", "test": "test", "replay": "old"}
+"""The texts beside the training text, in the order of their ids, and words for them."""
+_HELD_OUT = ("val", "test")
 _MOST_SHOWN = 10  # characters in a message
 
 Sizes = tuple[int, int]
 """Numbers of ids of the separate validation and test text; 0: the part is cut from the text."""
+
+
+def flag_of_text(part: str) -> str:
+    """The option that gives a text."""
+    return "--replay-text" if part == "replay" else f"--{part}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class GivenText:
 
 def no_fractions(separate: Iterable[str]) -> dict[str, float]:
     """The fractions of the text that are held out for separate parts, as options: none."""
-    return {f"{part}_fraction": 0.0 for part in separate}
+    return {f"{part}_fraction": 0.0 for part in separate if part in _HELD_OUT}
 
 
 def check_separate(
@@ -62,8 +69,8 @@ def check_separate(
     Raises:
         ConfigError: two options contradict each other.
     """
-    flags = " and ".join(f"--{part}" for part in separate)
-    for part in separate:
+    held_out = [part for part in _HELD_OUT if part in separate]
+    for part in held_out:
         if given.get(f"{part}_fraction"):
             raise ConfigError(
                 f"--{part} and --{part}-fraction contradict each other: the {NAMES[part]} part is "
@@ -71,16 +78,19 @@ def check_separate(
             )
     cut = [
         part
-        for part in NAMES.keys() - separate
-        if given.get(f"{part}_fraction", getattr(TextConfig, f"{part}_fraction"))
+        for part in _HELD_OUT
+        if part not in separate
+        and given.get(f"{part}_fraction", getattr(TextConfig, f"{part}_fraction"))
     ]
-    if separate and not cut and given.get("split", "auto") != "auto" and not resumes:
+    if held_out and not cut and given.get("split", "auto") != "auto" and not resumes:
+        flags = " and ".join(f"--{part}" for part in held_out)
         raise ConfigError(
             f"--split and {flags} contradict each other: no part is cut from TEXTS.\nOmit one."
         )
     if "unknown" in given and not separate and not resumes:
         raise ConfigError(
-            "--unknown applies to the texts of --val and --test: add one, or omit --unknown."
+            "--unknown applies to the texts of --val, --test and --replay-text: add one, or omit "
+            "--unknown."
         )
     places = [*texts, *(path for text in separate.values() for path in text.paths)]
     if separate and places.count("-") > 1:
@@ -121,7 +131,7 @@ class SeparateText:
 
 def sizes_of(separate: Mapping[str, SeparateText]) -> Sizes:
     """Numbers of ids of the separate texts."""
-    val, test = (separate[part].num_chars if part in separate else 0 for part in NAMES)
+    val, test = (separate[part].num_chars if part in separate else 0 for part in _HELD_OUT)
     return val, test
 
 
@@ -144,11 +154,12 @@ def check_apart(sources: Sequence[Source], separate: Mapping[str, Sequence[Sourc
             other, first = seen.setdefault(identity, (part, source))
             if other == part:
                 continue
-            use = f"{NAMES[other]}, too" if other else "training, too"
+            use = f"{flag_of_text(other)}, too" if other else "training, too"
             advice = "Give another file."
             if first.within:
                 advice = f"--exclude {os.path.basename(first.within)} skips it in the folder."
-            raise CorpusError(f"--{part} {source.name}: this file is read for {use}.\n{advice}")
+            flag = flag_of_text(part)
+            raise CorpusError(f"{flag} {source.name}: this file is read for {use}.\n{advice}")
 
 
 def check_different(sha256: str, digests: Mapping[str, str]) -> None:
@@ -165,7 +176,8 @@ def check_different(sha256: str, digests: Mapping[str, str]) -> None:
     for part, digest in digests.items():
         if digest in seen:
             raise CorpusError(
-                f"--{part}: the {NAMES[part]} text is the same as the {seen[digest]} text.\n"
+                f"{flag_of_text(part)}: the {NAMES[part]} text is the same as the {seen[digest]} "
+                "text.\n"
                 "Give another file."
             )
         seen[digest] = NAMES[part]
@@ -203,8 +215,9 @@ def check_unknown(part: str, unknown: Mapping[str, int], config: TextConfig) -> 
         CorpusError: it has unknown characters, and the policy is `error`.
     """
     if unknown and config.unknown == "error":
+        keep = "--keep-alphabet keeps the characters of the base. " if part == "replay" else ""
         raise CorpusError(
-            f"{describe_unknown(part, unknown)}.\n"
+            f"{describe_unknown(part, unknown)}.\n{keep}"
             "--unknown replace reads them as U+FFFD or a space, --unknown skip omits them, "
             "--unknown map reads equivalents."
         )

@@ -70,7 +70,8 @@ def _separate(part: str, paths: Paths | None, text: str | None, *, resumes: bool
     if text is None:
         found = _paths(paths or (), part)
         if not found:
-            raise ConfigError(f"{part}= has no path; give a path, or omit it.")
+            name = "replay_text" if part == "replay" else part
+            raise ConfigError(f"{name}= has no path; give a path, or omit it.")
         return GivenText(tuple(found))
     text = check_type(f"{part}_text", text, str, optional=True)
     if paths is not None:

@@ -104,6 +104,8 @@ def plan_training(
         raise ConfigError("give a text to train on, such as: charlstm train corpus.txt")
     _check_contradictions(given, more, start, tuning, resumes=resumes)
     separate = separate or {}
+    if not resumes:
+        _check_replay(given, separate, tuning)
     check_separate(texts, separate, given, resumes=resumes)
     if start.size is not None:
         given = {**presets.size(start.size), **given}
@@ -135,6 +137,27 @@ def plan_training(
         tuple(texts), text, given, settled, config, chooses, run, more, folder, start.name,
         time.monotonic() if begun is None else begun, cpu_use, separate, base,
     )  # fmt: skip
+
+
+def _check_replay(
+    given: Mapping[str, Any], separate: Mapping[str, GivenText], tuning: FineTuneConfig
+) -> None:
+    """Check the options of replaying an old text in a new run.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    fraction = given.get("replay", 0.0)
+    if fraction and "replay" not in separate:
+        raise ConfigError(
+            f"--replay {fraction:g} requires --replay-text, the old text to mix in: add it, or "
+            "omit --replay."
+        )
+    if "replay" in separate and tuning.base is None:
+        raise ConfigError(
+            "--replay-text requires --from, the run whose text it is.\nTo train a new model on "
+            "both texts, give both as TEXTS."
+        )
 
 
 def _names(kind: type[Section]) -> list[str]:

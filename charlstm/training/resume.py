@@ -36,6 +36,7 @@ from charlstm.training.footprint import check_memory
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replay import recorded_old_text
 from charlstm.training.replicate import choose_processes, send_run
 from charlstm.training.saving import Saver, find_best_ahead, restore_state
 from charlstm.training.setup import ENDLESS
@@ -125,6 +126,7 @@ def _resume(
         checkpoint,
         arguments=arguments,
         separate=separate,
+        with_old=True,
         progress=progress,
         advice="Restore the text, or start a new run: charlstm train TEXT",
     )
@@ -137,7 +139,8 @@ def _resume(
     check_memory(config, len(corpus.tokenizer), device, group, notice)
     try:
         ancestors = read_ancestors(checkpoint.meta)
-        state = restore_state(checkpoint, config, corpus, device)
+        old = recorded_old_text(corpus, config.text, text.meta)
+        state = restore_state(checkpoint, config, corpus, device, old)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     if more.is_given and 0 < config.train.patience <= state.progress.stale:
@@ -153,7 +156,7 @@ def _resume(
     if begun is not None:
         begun += watch.seconds + waited
     stopwatch = session_stopwatch(config.train, state.progress, begun)
-    return Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
+    return Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock, old=old)
 
 
 def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:

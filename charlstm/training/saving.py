@@ -23,8 +23,8 @@ from charlstm.format.weights import check_weights
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.text.windows import make_windows
 from charlstm.training.events import Notice, Saved
+from charlstm.training.replay import OldText, windows_of
 from charlstm.training.state import TrainState, part_of
 
 
@@ -126,7 +126,11 @@ class Saver:
 
 
 def restore_state(
-    checkpoint: Checkpoint, config: Config, corpus: Corpus, device: torch.device
+    checkpoint: Checkpoint,
+    config: Config,
+    corpus: Corpus,
+    device: torch.device,
+    old: OldText | None = None,
 ) -> TrainState:
     """The training state of a checkpoint.
 
@@ -135,6 +139,7 @@ def restore_state(
         config: the configuration of the resumed run.
         corpus: its text.
         device: the device to train on.
+        old: the text that is replayed; None: there is none.
 
     Raises:
         CheckpointError: an entry is missing, or does not fit the configuration or the text.
@@ -142,7 +147,7 @@ def restore_state(
     progress = Progress.from_json(checkpoint.meta.get("progress"))
     vocab_size = len(corpus.tokenizer)
     state = TrainState.from_arrays(checkpoint.arrays, progress, config, vocab_size, device)
-    windows = make_windows(corpus.train, config.windows, config.train.seed)
+    windows = windows_of(corpus, old, config)
     if progress.index >= windows.batches_per_epoch:
         raise CheckpointError("the run's progress does not fit its text.")
     return state

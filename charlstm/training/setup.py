@@ -42,6 +42,7 @@ from charlstm.training.measured import Measured
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.notices import notice_characters, notice_split
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replay import check_replay, old_text_of
 from charlstm.training.replicate import check_processes, choose_processes, send_run
 from charlstm.training.saving import Saver
 from charlstm.training.speed import reference_speed
@@ -126,6 +127,7 @@ def new_run(
             found.sources, config.text, progress=progress, also="" if base is None else base.also,
             separate={part: own.sources for part, own in apart.items()},
         )  # fmt: skip
+        old = old_text_of(corpus, config.text, base)
         start = None if base is None else FineTuning(base, corpus, config.text, notice)
         notice_split(corpus, config.text, notice)
         if isinstance(corpus.split, Split):
@@ -137,7 +139,8 @@ def new_run(
             config, given, corpus, device, group, notice, on_choice, begun, watch, measured
         )
         begun += watch.seconds
-        meta = corpus_meta(corpus, found, apart, "" if base is None else base.also)
+        check_replay(config.windows, old)
+        meta = corpus_meta(corpus, found, apart, "" if base is None else base.also, old)
         corpus.release()
         keep_texts(run, config.text, found, apart)
         group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
@@ -153,7 +156,9 @@ def new_run(
         saver = Saver(run, corpus.tokenizer, meta, found.paths, ancestors, own_paths)
         saver.save_last(state)
         send_run(group, state, corpus, saver)
-        trainer = Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
+        trainer = Trainer(
+            state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock, old=old
+        )
         if on_ready is not None:
             on_ready(trainer)
     return trainer

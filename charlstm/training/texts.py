@@ -21,6 +21,7 @@ from charlstm.text.separate import GivenText
 from charlstm.text.sources import Source, find_sources
 from charlstm.text.string_source import source_from_text
 from charlstm.training.events import Notice
+from charlstm.training.replay import OldText
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,11 @@ def find_text(
 
 
 def corpus_meta(
-    corpus: Corpus, found: FoundText, separate: Mapping[str, FoundText], also: str = ""
+    corpus: Corpus,
+    found: FoundText,
+    separate: Mapping[str, FoundText],
+    also: str,
+    old: OldText | None,
 ) -> dict[str, Any]:
     """Metadata of a new run's text, for its checkpoints.
 
@@ -122,6 +127,7 @@ def corpus_meta(
         found: its sources.
         separate: those of the separate texts, by part.
         also: further characters of the vocabulary.
+        old: the text that is replayed; None: there is none.
     """
     meta = found.facts | {
         "skipped": dict(found.skipped),
@@ -143,6 +149,8 @@ def corpus_meta(
             }
             for part, own in separate.items()
         }
+        if old is not None:
+            meta["separate"]["replay"] |= old.meta
     return meta
 
 
