@@ -32,8 +32,10 @@ def full_command(
     from charlstm.runs.find import DEFAULT_RUNS_DIR  # needs numpy
 
     folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
+    from charlstm.text.separate import flag_of_text
+
     own = [
-        f"--{part} {as_argument(path)}"
+        f"{flag_of_text(part)} {as_argument(path)}"
         for part, text in (separate or {}).items()
         for path in text.paths
     ]

@@ -152,9 +152,9 @@ def _separate(texts: dict[str, Any]) -> list[tuple[str, Any]]:
     """The separate texts of parts: their files, digests and unknown characters."""
     from charlstm.text.separate import NAMES
 
-    facts = (("sources", "files"), ("sha256", "SHA-256"), ("unknown", "unknown characters"))
+    facts = (("sources", ""), ("sha256", " SHA-256"), ("unknown", ", unknown"))
     return [
-        (f"{name} {label}", texts[part].get(key))
+        (f"{name} text{label}", texts[part].get(key))
         for part, name in NAMES.items()
         if isinstance(texts.get(part), dict)
         for key, label in facts

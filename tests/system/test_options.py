@@ -51,6 +51,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "keep_newlines": st.booleans(),
     "lowercase": st.booleans(),
     "min_count": st.integers(1, 30),
+    "replay": st.just(0.0),  # more needs another run to start from
     "unknown": st.sampled_from(["error", "skip", "replace", "map"]),
     "split": st.sampled_from(["auto", "tail", "blocks"]),
     "documents": st.sampled_from(["none", "auto", "line", "blank-line"]),
