@@ -255,3 +255,15 @@ def test_an_ancestry_that_is_not_one(base: Callable[..., str]) -> None:
         save_checkpoint(second / "best.npz", {**saved.meta, "ancestors": wrong}, saved.arrays)
         with pytest.raises(CheckpointError, match="ancestry is not readable"):
             plan_training((), {"base": str(second / "best.npz")}, text=NEW, runs_dir="runs")
+
+
+def test_the_rate_depends_on_what_the_base_knows(base: Callable[..., str]) -> None:
+    base("old", epochs=12, lr=0.02)
+    rates = []
+    for text in (OLD, OLD.upper()[::-1] * 2 + OLD):
+        trainer = set_up(text, "old", epochs=1)
+        rates.append(trainer.config.train.lr)
+        loss = at_start(trainer).score_ids(trainer.corpus.train).nats_per_char
+        assert (loss < 0.75 * trainer.saver.corpus_meta["unigram_nats"]) == (rates[-1] == 0.001)
+    assert rates == [0.001, 0.008]
+    assert set_up(OLD, "old", lr=0.1).config.train.lr == 0.1
