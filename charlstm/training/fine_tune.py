@@ -82,9 +82,10 @@ class FineTuning:
         )
         self.ancestors = (parent, *base.ancestors)
 
-    def weights(self, config: ModelConfig) -> Weights:
-        """The weights of the new network, by name."""
-        return matched_weights(self._base, config, self._alphabets, self._counts)
+    def weights(self, config: Config) -> Weights:
+        """The weights of the new network, by name; its configuration also has the seed."""
+        generator = np.random.default_rng(config.train.seed)
+        return matched_weights(self._base, config.model, self._alphabets, self._counts, generator)
 
     def relative_loss(self, config: Config) -> float:
         """The loss before training on a sample of the text, relative to its unigram entropy.
@@ -92,7 +93,7 @@ class FineTuning:
         Args:
             config: of the new network; its options of training do not matter.
         """
-        model = LanguageModel(self.weights(config.model), config, self._corpus.tokenizer)
+        model = LanguageModel(self.weights(config), config, self._corpus.tokenizer)
         score = model.score_ids(self._corpus.train.shortened(_SAMPLED))
         return score.nats_per_char / max(_LEAST_NATS, entropy(self._counts))
 
@@ -144,7 +145,11 @@ class FineTuning:
 
 
 def matched_weights(
-    base: Base, config: ModelConfig, alphabets: Alphabets, counts: NDArray[np.int64]
+    base: Base,
+    config: ModelConfig,
+    alphabets: Alphabets,
+    counts: NDArray[np.int64],
+    generator: np.random.Generator,
 ) -> Weights:
     """The weights of a new network, by name.
 
@@ -153,6 +158,7 @@ def matched_weights(
         config: the new network.
         alphabets: its vocabulary, matched with the base's.
         counts: how often each id occurs in the training part, (V,).
+        generator: draws the rows of new characters that have no sibling.
     """
     spec = network(config, len(counts))
     stacks = [spec.forward] + ([] if spec.backward is None else [spec.backward])
@@ -160,11 +166,11 @@ def matched_weights(
     weights: Weights = {}
     for name, array in base.weights.items():
         if name == f"{spec.characters.name}.weight":
-            weights[name] = _rows(array, alphabets)
+            weights[name] = _rows(array, alphabets, generator)
         elif name in inputs and not config.embedding:
-            weights[name] = np.ascontiguousarray(_rows(array.T, alphabets).T)
+            weights[name] = np.ascontiguousarray(_rows(array.T, alphabets, generator).T)
         elif name == f"{spec.head.name}.weight":
-            weights[name] = _rows(array, alphabets) * _scale(base, config)
+            weights[name] = _rows(array, alphabets, generator) * _scale(base, config)
         elif name == f"{spec.head.name}.bias":
             weights[name] = _biases(array, alphabets, counts) * _scale(base, config)
         else:
@@ -177,14 +183,19 @@ def _scale(base: Base, config: ModelConfig) -> np.float32:
     return np.float32(base.config.model.logit_scale / config.logit_scale)
 
 
-def _rows(table: NDArray[np.float32], alphabets: Alphabets) -> NDArray[np.float32]:
+def _rows(
+    table: NDArray[np.float32], alphabets: Alphabets, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """The rows of the new vocabulary, from those of the base.
 
-    The row of a new character is that of its sibling, or the mean of all rows.
+    The row of a new character is that of its sibling. Without one it is drawn from a normal
+    distribution, as spread as all rows: with equal rows, new characters are hard to tell apart.
     """
     sources = np.where(alphabets.base_ids >= 0, alphabets.base_ids, alphabets.sibling_ids)
     rows = table[sources]
-    rows[sources < 0] = table.mean(axis=0)
+    new = sources < 0
+    shape = (int(new.sum()), table.shape[1])
+    rows[new] = generator.normal(0.0, float(table.std()), shape)
     return rows
 
 

@@ -158,7 +158,7 @@ def new_run(
         check_memory(config, len(corpus.tokenizer), device, group, notice)
         state = TrainState.new(config, len(corpus.tokenizer), device)
         if start is not None:
-            state.set_weights(start.weights(config.model))
+            state.set_weights(start.weights(config))
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds
         ancestors = () if start is None else start.ancestors

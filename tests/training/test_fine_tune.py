@@ -206,6 +206,8 @@ CHINESE = "\u4e2d\u6587\n" * 400
 ERRORS: list[tuple[dict[str, Any], str, type[Exception], str]] = [
     ({"hidden_size": 16}, NEW, ConfigError, "--hidden-size 16.* --hidden-size 12"),
     ({"size": "small"}, NEW, ConfigError, "--size small .--hidden-size 256.* --hidden-size 12"),
+    ({"size": "small", "hidden_size": None, "cell": "gru"}, NEW, ConfigError, "--size small"),
+    ({"cell": "gru"}, NEW, ConfigError, "^--cell gru contradicts the base old, .* --cell lstm"),
     ({"recipe": "char-rnn"}, NEW, ConfigError, "--recipe char-rnn .--layers 2.*--layers 1"),
     ({"direction": "both"}, NEW, ConfigError, "--direction both.*--direction forward"),
     ({"freeze": 2}, NEW, ConfigError, "--freeze 2.*0 <= x <= 1"),
