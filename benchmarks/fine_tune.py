@@ -12,8 +12,9 @@ evaluated on the 40,000 characters after it:
 - by index: as `--from`, but without matching characters. Number n of the old alphabet becomes
   number n of the new one, as in programs that load weights whatever the alphabet is.
 
-`--starts` adds contestants that differ from `--from` in how new characters start: from the mean of
-all rows, from random rows, or without a bias for their frequency. `--with "name: OPTIONS"` adds one
+`--starts` adds contestants that differ from `--from` in how new characters start: from random rows
+even where a similar character is known, from the mean of all rows, or without a bias for their
+frequency. `--with "name: OPTIONS"` adds one
 that is `--from` with other options.
 
 Each loss is a mean over the characters that the new text has.
@@ -72,12 +73,12 @@ def without_siblings(base: CharTokenizer, tokenizer: CharTokenizer) -> Alphabets
     return Alphabets(found.copied, found.new, found.dropped, found.base_ids, none)
 
 
-def random_rows(table: Any, alphabets: Alphabets) -> Any:
-    """Rows of which new ones are normally distributed, as spread as those of the base."""
-    rows = table[alphabets.base_ids]
-    new = alphabets.base_ids < 0
-    spread = np.random.default_rng(1).normal(0.0, table.std(), (new.sum(), table.shape[1]))
-    rows[new] = spread.astype(np.float32)
+def mean_rows(table: Any, alphabets: Alphabets, generator: Any) -> Any:
+    """Rows of which new ones without a similar character are the mean of all."""
+    del generator
+    sources = np.where(alphabets.base_ids >= 0, alphabets.base_ids, alphabets.sibling_ids)
+    rows = table[sources]
+    rows[sources < 0] = table.mean(axis=0)
     return rows
 
 
@@ -92,8 +93,8 @@ def plain_biases(biases: Any, alphabets: Alphabets, counts: Any) -> Any:
 
 PLAIN: Mapping[str, Mapping[str, Any]] = {"--from": {}, "by index": {"match_alphabets": by_index}}
 STARTS: Mapping[str, Mapping[str, Any]] = {
-    "new: mean row": {"match_alphabets": without_siblings},
-    "new: random row": {"_rows": random_rows},
+    "new: random row": {"match_alphabets": without_siblings},
+    "new: mean row": {"_rows": mean_rows},
     "new: plain bias": {"_biases": plain_biases},
 }
 SCRATCH = "from scratch"

@@ -15,6 +15,7 @@ from typing import Any
 from charlstm.config.model import ZONEOUT_CELL
 from charlstm.planner.fitted import (
     ALWAYS,
+    FINE_TUNING_RATES,
     GROW_CHARS,
     GROW_COST,
     MAX_COUNTED_EPOCHS,
@@ -91,6 +92,7 @@ def choose(
     repeated: float = 0.0,
     processes: int = 1,
     vocab_size: int = 0,
+    base_loss: float | None = None,
 ) -> Choice:
     """Choose values for the options that are not given.
 
@@ -107,6 +109,8 @@ def choose(
             Memorising it takes more epochs and a larger model.
         processes: number of processes; the batch has at least as many windows.
         vocab_size: V. The speed is measured with it.
+        base_loss: loss of the model that the run starts from on the training text, relative to its
+            unigram entropy; None: the run starts from random weights.
     """
     needed = implied(given)
     settled = {**needed, **given}
@@ -150,6 +154,9 @@ def choose(
         "logit_scale": level.logit_scale,
         "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
     }
+    if base_loss is not None:
+        rates = (rate for limit, rate in FINE_TUNING_RATES if base_loss <= limit)
+        chosen["lr"] = next(rates, chosen["lr"])
     if given.get("minutes") and settled.get("schedule", "linear") in ("linear", "cosine"):
         chosen["on_overfit"] = "decay"
     if given.get("stateless"):

@@ -25,6 +25,10 @@ def unigram_counts(part: Part, vocab_size: int) -> NDArray[np.int64]:
 
 def unigram_nats(part: Part, vocab_size: int) -> float:
     """The unigram entropy of a part of a text, in nats per character; arguments as above."""
-    counts = unigram_counts(part, vocab_size)
-    p = counts[counts > 0] / max(1, len(part))
+    return entropy(unigram_counts(part, vocab_size))
+
+
+def entropy(counts: NDArray[np.int64]) -> float:
+    """The entropy of characters that occur as often as in `counts`, in nats per character."""
+    p = counts[counts > 0] / max(1, counts.sum())
     return float(abs((p * np.log(p)).sum()))

@@ -18,19 +18,22 @@ import shlex
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.config import ModelConfig, TextConfig
+from charlstm.config import Config, ModelConfig, TextConfig
 from charlstm.errors import CorpusError, quoted
 from charlstm.format.ancestry import Ancestor
+from charlstm.inference.language_model import LanguageModel
 from charlstm.layers import network
 from charlstm.text.alphabets import Alphabets, match_alphabets
 from charlstm.text.corpus import Corpus
-from charlstm.text.entropy import unigram_counts
+from charlstm.text.entropy import entropy, unigram_counts
 from charlstm.training.base import Base
 from charlstm.training.events import Notice
 
 Weights = dict[str, NDArray[np.float32]]
 
 _SHOWN = 20  # characters in a notice
+_SAMPLED = 10_000  # characters
+_LEAST_NATS = 1e-6
 _FEWEST = 0.5  # occurrences of a character, for the logarithm
 
 
@@ -53,10 +56,11 @@ class FineTuning:
 
     def __init__(self, base: Base, corpus: Corpus, text: TextConfig, notice: Notice) -> None:
         self._base = base
+        self._corpus = corpus
         self._alphabets = match_alphabets(base.tokenizer, corpus.tokenizer)
-        self._check(corpus)
+        self._check()
         self._counts = unigram_counts(corpus.train, len(corpus.tokenizer))
-        kept = self._absent(corpus)
+        kept = self._absent()
         self._notice(kept, notice)
         theirs = base.config.text.documents
         if base.config.text.has_documents and not text.has_documents:
@@ -78,12 +82,23 @@ class FineTuning:
         )
         self.ancestors = (parent, *base.ancestors)
 
-    def weights(self, config: ModelConfig) -> Weights:
-        """The weights of the new network, by name."""
-        return matched_weights(self._base, config, self._alphabets, self._counts)
+    def weights(self, config: Config) -> Weights:
+        """The weights of the new network, by name; its configuration also has the seed."""
+        generator = np.random.default_rng(config.train.seed)
+        return matched_weights(self._base, config.model, self._alphabets, self._counts, generator)
 
-    def _check(self, corpus: Corpus) -> None:
-        base, tokenizer, found = self._base, corpus.tokenizer, self._alphabets
+    def relative_loss(self, config: Config) -> float:
+        """The loss before training on a sample of the text, relative to its unigram entropy.
+
+        Args:
+            config: of the new network; its options of training do not matter.
+        """
+        model = LanguageModel(self.weights(config), config, self._corpus.tokenizer)
+        score = model.score_ids(self._corpus.train.shortened(_SAMPLED))
+        return score.nats_per_char / max(_LEAST_NATS, entropy(self._counts))
+
+    def _check(self) -> None:
+        base, tokenizer, found = self._base, self._corpus.tokenizer, self._alphabets
         if base.config.text.lowercase and not tokenizer.lowercase and not base.any_case:
             capitals = [c for c in found.new if len(c.lower()) == 1 and c.lower() != c]
             if capitals:
@@ -92,7 +107,7 @@ class FineTuning:
                     f"capitals: {_listed(capitals)}.\n--lowercase reads it as the base's text was "
                     "read; --no-lowercase adds the capitals to the alphabet."
                 )
-        occurring = set(tokenizer.writable) - set(self._absent(corpus))
+        occurring = set(tokenizer.writable) - set(self._absent())
         if not "".join(occurring & set(found.copied)).strip():
             raise CorpusError(
                 f"the base {base.name} knows no character of the text; it knows "
@@ -100,10 +115,11 @@ class FineTuning:
                 "--from, or give another run."
             )
 
-    def _absent(self, corpus: Corpus) -> str:
+    def _absent(self) -> str:
         """The characters of the base that do not occur in the text, and are kept on request."""
         if not self._base.keep_alphabet:
             return ""
+        corpus = self._corpus
         counts = np.zeros(len(corpus.tokenizer), dtype=np.int64)
         for part in (corpus.train, corpus.val, corpus.test):
             counts += unigram_counts(part, len(counts))
@@ -129,7 +145,11 @@ class FineTuning:
 
 
 def matched_weights(
-    base: Base, config: ModelConfig, alphabets: Alphabets, counts: NDArray[np.int64]
+    base: Base,
+    config: ModelConfig,
+    alphabets: Alphabets,
+    counts: NDArray[np.int64],
+    generator: np.random.Generator,
 ) -> Weights:
     """The weights of a new network, by name.
 
@@ -138,6 +158,7 @@ def matched_weights(
         config: the new network.
         alphabets: its vocabulary, matched with the base's.
         counts: how often each id occurs in the training part, (V,).
+        generator: draws the rows of new characters that have no sibling.
     """
     spec = network(config, len(counts))
     stacks = [spec.forward] + ([] if spec.backward is None else [spec.backward])
@@ -145,11 +166,11 @@ def matched_weights(
     weights: Weights = {}
     for name, array in base.weights.items():
         if name == f"{spec.characters.name}.weight":
-            weights[name] = _rows(array, alphabets)
+            weights[name] = _rows(array, alphabets, generator)
         elif name in inputs and not config.embedding:
-            weights[name] = np.ascontiguousarray(_rows(array.T, alphabets).T)
+            weights[name] = np.ascontiguousarray(_rows(array.T, alphabets, generator).T)
         elif name == f"{spec.head.name}.weight":
-            weights[name] = _rows(array, alphabets) * _scale(base, config)
+            weights[name] = _rows(array, alphabets, generator) * _scale(base, config)
         elif name == f"{spec.head.name}.bias":
             weights[name] = _biases(array, alphabets, counts) * _scale(base, config)
         else:
@@ -162,14 +183,19 @@ def _scale(base: Base, config: ModelConfig) -> np.float32:
     return np.float32(base.config.model.logit_scale / config.logit_scale)
 
 
-def _rows(table: NDArray[np.float32], alphabets: Alphabets) -> NDArray[np.float32]:
+def _rows(
+    table: NDArray[np.float32], alphabets: Alphabets, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """The rows of the new vocabulary, from those of the base.
 
-    The row of a new character is that of its sibling, or the mean of all rows.
+    The row of a new character is that of its sibling. Without one it is drawn from a normal
+    distribution, as spread as all rows: with equal rows, new characters are hard to tell apart.
     """
     sources = np.where(alphabets.base_ids >= 0, alphabets.base_ids, alphabets.sibling_ids)
     rows = table[sources]
-    rows[sources < 0] = table.mean(axis=0)
+    new = sources < 0
+    shape = (int(new.sum()), table.shape[1])
+    rows[new] = generator.normal(0.0, float(table.std()), shape)
     return rows
 
 

@@ -124,7 +124,9 @@ def plan_training(
                 tuning.base, folder,
                 keep_alphabet=tuning.keep_alphabet, any_case="lowercase" in given,
             )  # fmt: skip
-            base.check_shape(given, f"--size {start.size}" if start.size else "")
+            if start.size is not None:
+                base.check_shape(presets.size(start.size), f"--size {start.size}")
+            base.check_shape(given)
             base.check_shape({**recipe, **given}, f"--recipe {start.recipe}")
             settled = {**base.fixed(), **given}
         recipe |= implied(settled, recipe)

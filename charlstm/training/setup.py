@@ -136,7 +136,7 @@ def new_run(
             notice(hint)
         measured = Measured(cpu_use)
         config = _configure(
-            config, given, corpus, device, group, notice, on_choice, begun, watch, measured
+            config, given, corpus, start, device, group, notice, on_choice, begun, watch, measured
         )
         begun += watch.seconds
         check_replay(config.windows, old)
@@ -148,7 +148,7 @@ def new_run(
         check_memory(config, len(corpus.tokenizer), device, group, notice)
         state = TrainState.new(config, len(corpus.tokenizer), device)
         if start is not None:
-            state.set_weights(start.weights(config.model))
+            state.set_weights(start.weights(config))
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds
         own_paths = {part: own.paths for part, own in apart.items()}
@@ -188,6 +188,7 @@ def _configure(
     config: Config,
     given: Mapping[str, Any] | None,
     corpus: Corpus,
+    start: FineTuning | None,
     device: torch.device,
     group: ProcessGroup,
     notice: Notice,
@@ -198,7 +199,8 @@ def _configure(
 ) -> Config:
     """The complete configuration: machine options, the automatic choice, and fitted sizes.
 
-    The arguments are those of `new_run`; `watch` measures the time of compilation.
+    The arguments are those of `new_run`; `watch` measures the time of compilation, and `start` is
+    what the run starts from, if not from random weights.
     """
     size = len(corpus.train)
     fit(corpus.train, config.windows)  # raises for a text that is too short, before compilation
@@ -213,7 +215,7 @@ def _configure(
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
-        config, choice = _choose(config, given, corpus, device, group, begun, measured)
+        config, choice = _choose(config, given, corpus, start, device, group, begun, measured)
         divide_threads(config.train.threads, group)  # the measurement used all threads
     windows = fit(corpus.train, config.windows)
     for old, new, flag in (
@@ -238,6 +240,7 @@ def _choose(
     config: Config,
     given: Mapping[str, Any],
     corpus: Corpus,
+    start: FineTuning | None,
     device: torch.device,
     group: ProcessGroup,
     begun: float,
@@ -249,6 +252,7 @@ def _choose(
     speed = 0.0
     if by_speed:
         speed = reference_speed(config.train, len(corpus.tokenizer), device, measured)
+    base_loss = None if start is None or "lr" in given else start.relative_loss(config)
     repeated = repeated_fraction(corpus.train, corpus.val)
     corpus.release()
     left = max(1.0, begun + seconds - time.monotonic())
@@ -256,6 +260,6 @@ def _choose(
     choice = choose(
         given, len(corpus.train), left, speed,
         compiled=compiled, repeated=repeated, processes=group.size,
-        vocab_size=len(corpus.tokenizer),
+        vocab_size=len(corpus.tokenizer), base_loss=base_loss,
     )  # fmt: skip
     return config.override(choice.overrides), choice

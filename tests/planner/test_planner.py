@@ -192,3 +192,12 @@ def test_many_distinct_characters_make_a_larger_model_cost_less() -> None:
     # A cost of 2.2, and the mean of 2.2 and 1.5.
     ratio = (chars(512, few) / chars(768, few), chars(512, many) / chars(768, many))
     assert ratio == pytest.approx((2.2, 1.85), rel=0.1)
+
+
+def test_a_base_that_knows_the_text_gets_a_lower_rate() -> None:
+    def rate(base_loss: float | None, **given: Any) -> Any:
+        overrides = choose(given, 10_000, 20, 30_000, base_loss=base_loss).overrides
+        return overrides.get("lr")
+
+    assert rate(0.6) < rate(0.9) < rate(1.1) == rate(None)
+    assert rate(0.6, lr=0.1) is None

@@ -206,6 +206,8 @@ CHINESE = "\u4e2d\u6587\n" * 400
 ERRORS: list[tuple[dict[str, Any], str, type[Exception], str]] = [
     ({"hidden_size": 16}, NEW, ConfigError, "--hidden-size 16.* --hidden-size 12"),
     ({"size": "small"}, NEW, ConfigError, "--size small .--hidden-size 256.* --hidden-size 12"),
+    ({"size": "small", "hidden_size": None, "cell": "gru"}, NEW, ConfigError, "--size small"),
+    ({"cell": "gru"}, NEW, ConfigError, "^--cell gru contradicts the base old, .* --cell lstm"),
     ({"recipe": "char-rnn"}, NEW, ConfigError, "--recipe char-rnn .--layers 2.*--layers 1"),
     ({"direction": "both"}, NEW, ConfigError, "--direction both.*--direction forward"),
     ({"freeze": 2}, NEW, ConfigError, "--freeze 2.*0 <= x <= 1"),
@@ -255,3 +257,15 @@ def test_an_ancestry_that_is_not_one(base: Callable[..., str]) -> None:
         save_checkpoint(second / "best.npz", {**saved.meta, "ancestors": wrong}, saved.arrays)
         with pytest.raises(CheckpointError, match="ancestry is not readable"):
             plan_training((), {"base": str(second / "best.npz")}, text=NEW, runs_dir="runs")
+
+
+def test_the_rate_depends_on_what_the_base_knows(base: Callable[..., str]) -> None:
+    base("old", epochs=12, lr=0.02)
+    rates = []
+    for text in (OLD, OLD.upper()[::-1] * 2 + OLD):
+        trainer = set_up(text, "old", epochs=1)
+        rates.append(trainer.config.train.lr)
+        loss = at_start(trainer).score_ids(trainer.corpus.train).nats_per_char
+        assert (loss < 0.75 * trainer.saver.corpus_meta["unigram_nats"]) == (rates[-1] == 0.001)
+    assert rates == [0.001, 0.008]
+    assert set_up(OLD, "old", lr=0.1).config.train.lr == 0.1
