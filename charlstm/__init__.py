@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from charlstm.training.session import Training
 
 __version__ = "0.1.0"
-__all__ = ["CharlstmError", "__version__", "load", "start_training", "train"]
+__all__ = ["CharlstmError", "__version__", "fine_tune", "load", "start_training", "train"]
 
 
 def load(run: str | os.PathLike[str] | None = None) -> LanguageModel:
@@ -45,6 +45,11 @@ def train(
     texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     *,
     text: str | None = None,
+    val: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    test: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    val_text: str | None = None,
+    test_text: str | None = None,
+    replay_text: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     resume: str | os.PathLike[str] | bool | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -56,6 +61,9 @@ def train(
     Args:
         texts: paths of files and folders, joined in order; one or several.
         text: the text itself, instead of paths.
+        val, test: paths of separate texts for validation and testing; None: parts of the text.
+        val_text, test_text: these texts themselves, instead of paths.
+        replay_text: with `base`, paths of an old text, see `--replay-text`.
         resume: folder or name of a run to resume exactly where it stopped; True: the newest run.
         runs_dir: the folder of runs; None: `$CHARLSTM_RUNS_DIR`, or `checkpoints`.
         on_event: receives each event, see `charlstm.training.events`.
@@ -77,18 +85,61 @@ def train(
         CheckpointError: a checkpoint cannot be written.
     """
     training = start_training(
-        texts, text=text, resume=resume, runs_dir=runs_dir, on_notice=on_notice, **options
-    )
+        texts, text=text, val=val, test=test, val_text=val_text, test_text=test_text,
+        replay_text=replay_text, resume=resume, runs_dir=runs_dir, on_notice=on_notice, **options,
+    )  # fmt: skip
     for event in training:
         if on_event is not None:
             on_event(event)
     return training.result
 
 
+def fine_tune(
+    base: str | os.PathLike[str],
+    texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+    *,
+    text: str | None = None,
+    runs_dir: str | os.PathLike[str] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    **options: Any,
+) -> TrainedRun:
+    """Train a new model on a text, starting from the weights of another model.
+
+    Characters are matched, so that the texts may have different alphabets. The architecture is that
+    of the base.
+
+    Args:
+        base: a run's folder or name, whose best checkpoint is used; or a checkpoint file.
+        texts, text, runs_dir, on_event, on_notice: as for `train`.
+        **options: as for `train`; those of the architecture must agree with the base.
+
+    Returns:
+        The new run. The first entry of its history is the loss of the base on the new text.
+
+    Raises:
+        ConfigError: an option contradicts the base.
+        CorpusError: the base knows no character of the text.
+        CheckpointError: the base is damaged.
+        CharlstmError: as for `train`.
+    """
+    from charlstm.config.arguments import check_path
+
+    return train(
+        texts, text=text, runs_dir=runs_dir, on_event=on_event, on_notice=on_notice,
+        base=check_path("base", base), **options,
+    )  # fmt: skip
+
+
 def start_training(
     texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     *,
     text: str | None = None,
+    val: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    test: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    val_text: str | None = None,
+    test_text: str | None = None,
+    replay_text: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     resume: str | os.PathLike[str] | bool | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -99,7 +150,8 @@ def start_training(
     Under torchrun, all processes use the options of the process with rank 0.
 
     Args:
-        texts, text, resume, runs_dir, on_notice, **options: as for `train`.
+        texts, text, val, test, val_text, test_text, replay_text, resume, runs_dir, on_notice,
+            **options: as for `train`.
 
     Returns:
         An iterator of events. `stop()` ends training after the current step and saves everything.
@@ -110,7 +162,8 @@ def start_training(
     """
     from charlstm.training.api import plan_from_keywords
 
-    plan = plan_from_keywords(texts, text, resume, runs_dir, options)
+    separate = {"val": (val, val_text), "test": (test, test_text), "replay": (replay_text, None)}
+    plan = plan_from_keywords(texts, text, resume, runs_dir, options, separate)
     from charlstm.training.session import start_any  # imports torch, after the check of options
 
     return start_any(plan, on_notice)

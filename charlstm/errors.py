@@ -61,7 +61,15 @@ class CorpusError(CharlstmError):
 
 
 class ChangedTextError(CorpusError):
-    """A text has changed since the run was started."""
+    """A text has changed since the run was started.
+
+    Attributes:
+        part: the part whose separate text has changed; empty: the text itself.
+    """
+
+    def __init__(self, message: str, part: str = "") -> None:
+        self.part = part
+        super().__init__(message)
 
 
 class UnknownCharacterError(CharlstmError):

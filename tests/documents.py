@@ -76,7 +76,10 @@ def make_world(folder: Path, text: str) -> None:
     for name in ("novel.txt", "other.txt", "corpora/lighthouse.txt", "notes/one.txt"):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, "utf-8")
+        # No two of them are the same, as they may be parts of one training.
+        path.write_text(text if name == "novel.txt" else text[700:] + text[:700] + name, "utf-8")
+    (folder / "valid.txt").write_text(text[300:1100], "utf-8")
+    (folder / "test.txt").write_text(text[900:1500], "utf-8")
     firsts, lasts = ("Anna", "Bob", "Ida", "Jon", "Max"), ("Fox", "Li", "Ott", "Smith", "Weber")
     names = [f"{first} {last}\n" for first in firsts for last in lasts]
     (folder / "names.txt").write_text("".join(names * 20), "utf-8")

@@ -60,5 +60,5 @@ def command(runs: tuple[str, ...], yes: bool, runs_dir: str | None) -> None:
 def _described(run: Run, found: Contents) -> str:
     size = f"{output.counted(len(found.files), 'file')}, {output.megabytes(found.num_bytes)}"
     return f"{run.folder}: {size}" + (
-        ", including its saved text" if run.kept_text in found.files else ""
+        ", including its saved text" if any(p.suffix == ".txt" for p in found.files) else ""
     )

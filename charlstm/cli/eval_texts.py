@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from charlstm.cli import output
@@ -26,7 +26,7 @@ def encode_texts(
     """Ids of texts, counts of their unknown characters, and counts of those mapped."""
     import numpy as np
 
-    from charlstm.text.boundaries import read_stream
+    from charlstm.text.boundaries import read_stream, whole_lines
     from charlstm.text.folders import FolderFiles, summary, without_effect
     from charlstm.text.sources import find_sources
     from charlstm.text.tokenizer import BOUNDARY
@@ -42,7 +42,7 @@ def encode_texts(
         position = -len(BOUNDARY) if model.tokenizer.boundary else 0  # before the first document
         chunks: Iterable[str] = read_stream([source], config)
         if unknown == "map":
-            chunks = _whole_lines(chunks, border)
+            chunks = whole_lines(chunks, border)
         for chunk in chunks:
             try:
                 read = model.texts.read(chunk, unknown)
@@ -59,21 +59,3 @@ def encode_texts(
             progress("encoding", done)
     empty: Any = np.empty(0, dtype=model.tokenizer.id_dtype)
     return np.concatenate([empty, *parts]), unknown_counts, mapped
-
-
-def _whole_lines(chunks: Iterable[str], border: str) -> Iterator[str]:
-    """Regroup a text into chunks of whole lines or documents, so that no sequence to map is split.
-
-    Args:
-        chunks: the text.
-        border: the character after each line or document.
-    """
-    held: list[str] = []
-    for chunk in chunks:
-        lines, newline, rest = chunk.rpartition(border)
-        if newline:
-            yield "".join([*held, lines, newline])
-            held = []
-        held.append(rest)
-    if last := "".join(held):
-        yield last

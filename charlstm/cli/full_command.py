@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charlstm.config import SECTIONS, Config
 from charlstm.config.fields import flag_of
 
+if TYPE_CHECKING:
+    from charlstm.text.separate import GivenText
 
-def full_command(texts: Sequence[str], runs_dir: Path, *options: str) -> str:
+
+def full_command(
+    texts: Sequence[str],
+    runs_dir: Path,
+    *options: str,
+    separate: Mapping[str, GivenText] | None = None,
+) -> str:
     """The command line that trains on texts with options.
 
     Args:
         texts: files and folders.
         runs_dir: the folder of runs.
         options: what `as_options` returns.
+        separate: separate texts, by part.
     """
     from charlstm.runs.find import DEFAULT_RUNS_DIR  # needs numpy
 
     folder = "" if runs_dir == DEFAULT_RUNS_DIR else f"--runs-dir {shlex.quote(str(runs_dir))}"
-    words = ["charlstm", "train", *map(as_argument, texts), folder, *options]
+    from charlstm.text.separate import flag_of_text
+
+    own = [
+        f"{flag_of_text(part)} {as_argument(path)}"
+        for part, text in (separate or {}).items()
+        for path in text.paths
+    ]
+    words = ["charlstm", "train", *map(as_argument, texts), *own, folder, *options]
     return " ".join(word for word in words if word)
 
 

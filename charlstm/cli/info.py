@@ -61,6 +61,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         CheckpointError: it does not hold a model.
     """
+    from charlstm.format.ancestry import read_ancestors
     from charlstm.format.checkpoint import Checkpoint, load_meta
     from charlstm.format.metadata import read_meta
     from charlstm.format.progress import Progress
@@ -82,11 +83,14 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         check_weights(checkpoint.part("model"), config.model, len(tokenizer))
         progress = Progress.from_json(meta.get("progress"))
+        ancestors = read_ancestors(checkpoint.meta)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     corpus = meta.get("corpus")
     text = dict(corpus) if isinstance(corpus, dict) else {}
     text.pop("split", None)
+    separate = text.pop("separate", {})
+    separate = separate if isinstance(separate, dict) else {}
     size = text.get("num_chars")
     split = recorded_split(path, meta, config.text, size) if type(size) is int else None
     return {
@@ -95,7 +99,9 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "weights": sum(array.size for array in checkpoint.arrays.values()),
         "vocabulary": len(tokenizer),
         "characters": tokenizer.writable,
+        "ancestors": [ancestor.to_json() for ancestor in ancestors],
         "text": text,
+        "separate_texts": separate,
         "held_out": None if split is None else split.to_json(),
         "config": config.to_json(),
         "progress": progress_facts(planned, progress)
@@ -125,8 +131,12 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         if key == "config":
             for section, fields in value.items():
                 rows += ((section, line) for line in _lines(fields))
+        elif key == "ancestors":
+            rows += (("started from", _ancestor(ancestor)) for ancestor in value)
         elif key == "held_out":
             rows += _held_out(value)
+        elif key == "separate_texts":
+            rows += _separate(value)
         elif key == "history":
             losses = [entry.get("val_nats") or entry.get("train_nats") for entry in value[-12:]]
             numbers = [loss for loss in losses if isinstance(loss, float)]
@@ -136,6 +146,31 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         else:
             rows.append((key, value))
     return rows
+
+
+def _separate(texts: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The separate texts of parts: their files, digests and unknown characters."""
+    from charlstm.text.separate import NAMES
+
+    facts = (("sources", ""), ("sha256", " SHA-256"), ("unknown", ", unknown"))
+    return [
+        (f"{name} text{label}", texts[part].get(key))
+        for part, name in NAMES.items()
+        if isinstance(texts.get(part), dict)
+        for key, label in facts
+    ]
+
+
+def _ancestor(record: dict[str, Any]) -> str:
+    """A model that a run started from: loss, digests and alphabet."""
+    nats, text = record["nats_per_char"], record["text_sha256"]
+    parts = [f"{record['run']}, {counted(record['step'], 'step')}"]
+    parts += [] if nats is None else [f"{nats:.4f} nats per char"]
+    parts += [f"file {record['sha256'][:16]}"]
+    parts += [] if text is None else [f"text {text[:16]}"]
+    copied = counted(len(record["copied"]), "character")
+    parts += [f"{copied} copied, {len(record['new'])} new, {len(record['dropped'])} dropped"]
+    return "; ".join(parts)
 
 
 def _held_out(split: dict[str, Any] | None) -> list[tuple[str, Any]]:

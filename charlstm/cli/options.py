@@ -12,7 +12,7 @@ import click
 
 from charlstm.cli.completion import complete_run
 from charlstm.cli.help import QuietHelp
-from charlstm.config import RunsConfig
+from charlstm.config import RunsConfig, SeparateConfig
 from charlstm.config.fields import Section, flag_of, type_of
 
 CommandFunction = Callable[..., Any]
@@ -81,6 +81,8 @@ class GroupedCommand(QuietHelp):
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from charlstm.text.separate import GivenText
 
     _ParamType = click.ParamType[int | float]
 else:
@@ -162,14 +164,12 @@ def _option(
         if meta["negatable"]:
             flags += f"/--no-{flags.removeprefix('--')}"
     elif kind is tuple:
-        keywords |= {"multiple": True, "metavar": "TEXT"}
+        keywords |= {"multiple": True, "metavar": meta["metavar"] or "TEXT"}
     else:
         keywords["type"] = Number(kind) if kind in (int, float) else kind
         keywords["metavar"] = {int: "N", float: "X", str: "TEXT"}[kind]
         if meta["metavar"]:
             keywords["metavar"] = meta["metavar"]
-        if meta["metavar"] == "FILE":
-            keywords["type"] = UserPath()
         if "RUN" in meta["metavar"]:
             keywords["shell_complete"] = complete_run
         if meta["bare"]:
@@ -179,6 +179,8 @@ def _option(
             keywords["metavar"] = f"N|{meta['zero']}"
         if meta["choices"]:
             keywords["metavar"] = "|".join(meta["choices"])
+    if meta["metavar"] == "FILE":
+        keywords["type"] = UserPath()
     notes = [] if kind is bool else _notes(spec)
     help_text = meta["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
     names = [meta["short"], flags] if meta["short"] else [flags]
@@ -210,6 +212,16 @@ def given(values: Mapping[str, Any], sections: Iterable[type[Section]]) -> dict[
     fields = itertools.chain.from_iterable(dataclasses.fields(s) for s in sections)  # type: ignore[arg-type]
     names = {spec.name for spec in fields}
     return {k: v for k, v in values.items() if k in names and v is not None and v != ()}
+
+
+def separate_texts(values: Mapping[str, Any]) -> dict[str, GivenText]:
+    """The separate texts that were given, by part; `replay` is that of `--replay-text`."""
+    found = given(values, [SeparateConfig])
+    if not found:
+        return {}
+    from charlstm.text.separate import GivenText
+
+    return {part.removesuffix("_text"): GivenText(paths) for part, paths in found.items()}
 
 
 debug_option = click.option(

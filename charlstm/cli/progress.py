@@ -270,12 +270,16 @@ def _evaluated(event: Any, train: TrainConfig) -> str:
     # With a time budget, the number of epochs is not known.
     of = "" if train.minutes else f" of {train.epochs}"
     parts = [f"step {event.step:,}, epoch {event.epoch}{of}:"]
+    if not event.step:
+        parts = ["before training:"]
     if event.train_nats is not None:
         parts.append(f"train {event.train_nats:.4f}")
     if event.val_nats is not None:
         parts.append(
             f"validation {event.val_nats:.4f} nats, {event.val_nats / math.log(2):.4f} bits/char"
         )
+    if event.base_val_nats is not None:
+        parts.append(f"old text {event.base_val_nats:.4f}")
     if event.average_nats is not None:
         parts.append(f"averaged weights {event.average_nats:.4f}")
     return "  ".join(parts) + ("  (best)" if event.is_best else "")

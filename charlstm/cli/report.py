@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charlstm.cli.full_command import as_options, full_command
 from charlstm.cli.output import counted, duration
-from charlstm.cli.verdict import verdict
+from charlstm.cli.verdict import start_nats, verdict
 from charlstm.config import Config
+from charlstm.format.progress import Progress, old_nats
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
 from charlstm.processors import affinity
@@ -21,28 +21,19 @@ from charlstm.training.load import CpuUse, busy_notice, used_by_others
 if TYPE_CHECKING:
     from charlstm.config import TrainConfig
     from charlstm.training.loop import Trainer
+    from charlstm.training.plan import TrainPlan
 
 _MUCH = 0.05  # repeated fraction to report; less changes the choice by an epoch or two
 
 
-def explain(
-    texts: Sequence[str],
-    changes: Mapping[str, Any],
-    config: Config,
-    choice: Choice,
-    say: Any,
-    *,
-    runs_dir: Path,
-) -> None:
+def explain(plan: TrainPlan, config: Config, choice: Choice, say: Any) -> None:
     """Report the automatic choice, the expected length, and the full command.
 
     Args:
-        texts: the files given.
-        changes: the options given.
+        plan: the plan of the run.
         config: the complete configuration.
         choice: the automatic choice.
         say: writes a line.
-        runs_dir: the folder of runs.
     """
     minutes, overrides = config.train.minutes, choice.overrides
     chosen = as_options(config, overrides)
@@ -52,16 +43,21 @@ def explain(
     reads = f"about {_count(choice.chars)} characters, {choice.epochs:,.1f} epochs"
     if choice.repeated >= _MUCH:
         reads += f" ({choice.repeated:.0%} of the validation part also occurs in the training part)"
-    if choice.epochs >= changes.get("epochs", math.inf):
+    if choice.epochs >= plan.given.get("epochs", math.inf):
         say(f"expected: {reads} (--epochs)")
     elif choice.epochs >= choice.most_epochs:
         say(f"expected: {reads}; more epochs gain little, so the run may end earlier")
     else:
         say(f"expected: {reads}, at this machine's speed")
     # Included because their automatic choice may differ while the machine is busy.
-    settled = {"precision", "kernel", "split"}
-    given = as_options(config, (changes.keys() | settled) - overrides.keys())
-    say(f"full command: {full_command(texts, runs_dir, given, chosen)}")
+    settled = {"precision", "kernel"}
+    if config.text.val_fraction or config.text.test_fraction:
+        settled.add("split")
+    given = as_options(config, (plan.given.keys() | settled) - overrides.keys())
+    start = "" if plan.base is None else f"--from {shlex.quote(plan.base.target)}"
+    start += " --keep-alphabet" if plan.base is not None and plan.base.keep_alphabet else ""
+    command = full_command(plan.texts, plan.runs_dir, start, given, chosen, separate=plan.separate)
+    say(f"full command: {command}")
 
 
 def _count(chars: float) -> str:
@@ -160,6 +156,7 @@ def _hardly_trained(trainer: Trainer) -> str:
             "progress": trainer.progress.to_json(),
             "corpus": trainer.saver.corpus_meta,
             "tokenizer": trainer.corpus.tokenizer.to_json(),
+            "ancestors": [ancestor.to_json() for ancestor in trainer.saver.ancestors],
         }
     )
 
@@ -204,6 +201,8 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"hardly trained: {why}. Its output is close to random text.")
     if judged := _verdict(trainer, reason):
         say(judged)
+    if forgotten := _forgotten(progress):
+        say(forgotten)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
             f"evaluated on {_evaluated(trainer)} of the validation part only, to save time. To "
@@ -217,6 +216,18 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"Resume:      charlstm train --resume {folder}")
     else:
         say(f"Train more:  charlstm train --resume {folder} {more_options(trainer)}")
+
+
+def _forgotten(progress: Progress) -> str:
+    """What the best model has forgotten of an old text; empty without one."""
+    before, best = (old_nats(progress.history, step) for step in (0, progress.best_step))
+    if best is None:
+        return ""
+    text = f"On the old text, the best model reaches {best:.4f} nats per character"
+    if before is None or not progress.best_step:
+        return f"{text}."
+    change = best - before
+    return f"{text}: {abs(change):.4f} {'more' if change > 0 else 'less'} than the base."
 
 
 def _evaluated(trainer: Trainer) -> str:
@@ -240,6 +251,7 @@ def _verdict(trainer: Trainer, reason: str) -> str:
         "minutes" if _is_timed(trainer) else "epochs",
         ended=reason in ("finished", "patience"),
         other_tail=lambda: trainer.corpus.has_other_tail,
+        unigram=trainer.saver.corpus_meta.get("unigram_nats"),
     )
 
 
@@ -256,6 +268,8 @@ def summary(trainer: Trainer, reason: str) -> dict[str, Any]:
         f"{kind}nats_per_char": best,
         f"{kind}bits_per_char": best / math.log(2) if best is not None else None,
         "best_step": progress.best_step,
+        "base_val_nats": old_nats(progress.history, progress.best_step),
+        "start_nats_per_char": start_nats(progress.history),
         "verdict": _verdict(trainer, reason),
         "validated": trainer.corpus.val.predictions >= 1,
         "seconds": round(trainer.stopwatch.seconds, 3),

@@ -18,9 +18,10 @@ from charlstm.cli.options import (
     common_options,
     config_options,
     given,
+    separate_texts,
 )
 from charlstm.cli.signals import Signals
-from charlstm.config import SECTIONS, SearchConfig
+from charlstm.config import SECTIONS, SearchConfig, SeparateConfig
 from charlstm.config.search import NOT_FOR_TRIALS
 from charlstm.errors import SearchError
 
@@ -47,6 +48,7 @@ _TRIAL_OPTIONS = [
 )
 @click.argument("texts", nargs=-1, type=UserPath())
 @config_options(SearchConfig)
+@config_options(SeparateConfig, names=("val", "test"))
 @config_options(*SECTIONS.values(), names=_TRIAL_OPTIONS)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option(
@@ -73,7 +75,7 @@ def command(
     of_trials = {
         name: options[name] for name in _TRIAL_OPTIONS if options.get(name) not in (None, ())
     }
-    plan = plan_search(texts, of_trials, own, runs_dir)
+    plan = plan_search(texts, of_trials, own, runs_dir, separate_texts(options))
     say = (lambda _text: None) if quiet else output.say
     with Signals() as signals:
         control = Control()

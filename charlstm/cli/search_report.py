@@ -58,7 +58,10 @@ def command_of(search: Search, result: SearchResult) -> str:
         hidden.add("epochs")
     config = Config().override(options)
     return full_command(
-        search.plan.texts, search.plan.runs_dir, as_options(config, set(names) - hidden)
+        search.plan.texts,
+        search.plan.runs_dir,
+        as_options(config, set(names) - hidden),
+        separate=search.plan.separate,
     )
 
 

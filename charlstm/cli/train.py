@@ -21,10 +21,18 @@ from charlstm.cli.options import (
     common_options,
     config_options,
     given,
+    separate_texts,
 )
 from charlstm.cli.signals import Signals
 from charlstm.cli.stopped import Stopped
-from charlstm.config import SECTIONS, MoreConfig, ResumeConfig, StartConfig
+from charlstm.config import (
+    SECTIONS,
+    FineTuneConfig,
+    MoreConfig,
+    ResumeConfig,
+    SeparateConfig,
+    StartConfig,
+)
 from charlstm.config.resume import NEWEST_RUN
 from charlstm.errors import (
     CharlstmError,
@@ -50,8 +58,8 @@ _SHOW: dict[str, Any] = {"cls": GroupedOption, "group": "Output"}
     "1 failure, 2 usage error, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.argument("texts", nargs=-1, type=UserPath())
-@config_options(ResumeConfig, StartConfig)
-@config_options(*SECTIONS.values(), MoreConfig)
+@config_options(ResumeConfig, StartConfig, FineTuneConfig)
+@config_options(SeparateConfig, *SECTIONS.values(), MoreConfig)
 @click.option("--quiet", is_flag=True, help="Show errors only.", **_SHOW)
 @click.option(
     "--verbose",
@@ -92,7 +100,8 @@ def command(
 
         plan = plan_training(
             texts,
-            given(options, [*SECTIONS.values(), StartConfig, MoreConfig]),
+            given(options, [*SECTIONS.values(), StartConfig, FineTuneConfig, MoreConfig]),
+            separate=separate_texts(options),
             resume=True if resume == NEWEST_RUN else resume,
             runs_dir=runs_dir,
             begun=begun,
@@ -182,9 +191,7 @@ def _set_up(
                 warning=output.say,
                 details=details if verbose else None,
                 reading=progress,
-                choice=lambda config, choice: explain(
-                    plan.texts, plan.given, config, choice, say, runs_dir=plan.runs_dir
-                ),
+                choice=lambda config, choice: explain(plan, config, choice, say),
                 compiling=compiling.show,
                 ready=signals.attach,
             ),

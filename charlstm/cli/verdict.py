@@ -23,6 +23,7 @@ def verdict(
     *,
     ended: bool,
     other_tail: Callable[[], bool] = lambda: False,
+    unigram: float | None = None,
 ) -> str:
     """The last losses, then a line of advice; empty without a validation part.
 
@@ -33,10 +34,14 @@ def verdict(
         ended: whether the run is complete; otherwise there is no advice.
         other_tail: whether the validation part is the end of the text and differs from the rest;
             called only if the validation loss is high.
+        unigram: unigram entropy of the training part, in nats per character; None: unknown.
     """
     known = [(entry, nats) for entry in history if (nats := lower_nats(entry)) is not None]
+    start = start_nats(history)
+    if start is not None:
+        del known[0]
     if not known:
-        return ""
+        return "" if start is None else f"Before training: validation loss {start:.4f} nats."
     last, end = known[-1]
     losses = f"validation loss {end:.4f} nats per character"
     if last["train_nats"] is not None:
@@ -44,9 +49,38 @@ def verdict(
     if not ended:
         return f"At step {last['step'] or 0:,.0f}: {losses}."
     advice = _advice(known, units, length)
+    if start is not None:
+        before = _start_advice(start, min(nats for _, nats in known), unigram)
+        advice = before if start <= min(nats for _, nats in known) else f"{before}\n{advice}"
     if (tail := _tail_advice(known)) and other_tail():
         advice = tail
     return f"Final {losses}.\n{advice}"
+
+
+def start_nats(history: Sequence[Entry]) -> float | None:
+    """The validation loss of a fine-tuned run before its first step; None of other runs.
+
+    Args:
+        history: the run's evaluations, in order.
+    """
+    return lower_nats(history[0]) if history and history[0]["step"] == 0 else None
+
+
+def _start_advice(start: float, least: float, unigram: float | None) -> str:
+    """What a run gained from its base, from the loss before training and the lowest since."""
+    gain = start - least
+    if gain <= 0:
+        return (
+            f"Fine-tuning did not help: the base itself reaches {start:.4f}, and its weights are "
+            "kept as the best.\nA lower --lr, or more text, may help."
+        )
+    text = f"The base reached {start:.4f} on this text; fine-tuning gained {gain:.4f} nats."
+    if unigram is not None and start >= unigram:
+        text += (
+            f"\nThe base knew nothing of it: character frequencies alone give {unigram:.4f}. A new "
+            "model, without --from, may be as good."
+        )
+    return text
 
 
 def _tail_advice(known: Sequence[tuple[Entry, float]]) -> str:

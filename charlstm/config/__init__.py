@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charlstm.config.dynamic import DynamicConfig
     from charlstm.config.eval import EvalConfig
     from charlstm.config.fill import FillConfig
+    from charlstm.config.fine_tune import FineTuneConfig
     from charlstm.config.inputs import InputConfig, PromptConfig
     from charlstm.config.model import ModelConfig
     from charlstm.config.output import OutputConfig
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from charlstm.config.runs import RunsConfig
     from charlstm.config.sample import SampleConfig
     from charlstm.config.search import SearchConfig
-    from charlstm.config.start import StartConfig
+    from charlstm.config.start import SeparateConfig, StartConfig
     from charlstm.config.text import TextConfig
     from charlstm.config.train import TrainConfig
     from charlstm.config.windows import WindowConfig
@@ -33,6 +34,7 @@ __all__ = [
     "DynamicConfig",
     "EvalConfig",
     "FillConfig",
+    "FineTuneConfig",
     "InputConfig",
     "ModelConfig",
     "MoreConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "RunsConfig",
     "SampleConfig",
     "SearchConfig",
+    "SeparateConfig",
     "StartConfig",
     "TextConfig",
     "TrainConfig",
@@ -53,6 +56,7 @@ _MODULES = {
     "DynamicConfig": "dynamic",
     "EvalConfig": "eval",
     "FillConfig": "fill",
+    "FineTuneConfig": "fine_tune",
     "InputConfig": "inputs",
     "PromptConfig": "inputs",
     "ModelConfig": "model",
@@ -65,6 +69,7 @@ _MODULES = {
     "check_values": "run",
     "SampleConfig": "sample",
     "SearchConfig": "search",
+    "SeparateConfig": "start",
     "StartConfig": "start",
     "TextConfig": "text",
     "TrainConfig": "train",

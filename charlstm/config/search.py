@@ -7,9 +7,19 @@ from charlstm.errors import ConfigError
 
 _MINUTES = Range(0, 1e6)
 NOT_FOR_TRIALS = frozenset(
-    ("minutes", "epochs", "stop_after", "patience", "seed", "processes", "sample_every")
+    (
+        "minutes",
+        "epochs",
+        "stop_after",
+        "patience",
+        "seed",
+        "processes",
+        "sample_every",
+        "freeze",
+        "replay",
+    )
 )
-"""Fields of a training run that a search sets itself."""
+"""Fields of a training run that a search sets itself, or that need another run to start from."""
 
 
 @section

@@ -1,4 +1,4 @@
-"""Options of starting a run that are not part of its configuration."""
+"""Options of a run that are not part of its configuration: its start, and its texts."""
 
 from __future__ import annotations
 
@@ -25,4 +25,29 @@ class StartConfig(Section):
         group="Model",
         metavar="tiny|small|medium|large",
         shown_default="chosen automatically",
+    )
+
+
+@section
+class SeparateConfig(Section):
+    """Texts of their own for validation and testing."""
+
+    val: tuple[str, ...] = option(
+        (),
+        "Text for validation, in place of a part of TEXTS: a file, a folder or - (repeatable).",
+        group="Text",
+        metavar="FILE",
+    )
+    test: tuple[str, ...] = option(
+        (),
+        "Text for testing, not used in training: a file, a folder or - (repeatable).",
+        group="Text",
+        metavar="FILE",
+    )
+    replay_text: tuple[str, ...] = option(
+        (),
+        "With --from: an old text, such as that of RUN. Evaluations show the loss on its "
+        "validation part, and --replay mixes it in: a file, a folder or - (repeatable).",
+        group="Text",
+        metavar="FILE",
     )

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from charlstm.config.fields import COUNT, FRACTION, Section, option, section
+from charlstm.config.inputs import UNKNOWN_POLICIES
 from charlstm.errors import ConfigError
 
 DOCUMENT_KINDS = ("line", "blank-line", "file")
@@ -49,6 +50,14 @@ class TextConfig(Section):
         "Replace characters that occur less often by one replacement character.",
         group="Text",
         within=COUNT,
+    )
+    unknown: str = option(
+        "error",
+        "Handling of characters of --val and --test that TEXTS lack: error; skip; replace (by "
+        "U+FFFD or a space); or map (to an equivalent, such as a straight quotation mark for a "
+        "curly one).",
+        group="Text",
+        choices=UNKNOWN_POLICIES,
     )
     split: str = option(
         "auto",

@@ -64,6 +64,14 @@ class TrainConfig(Section):
         group="Training",
         within=COUNT_OR_ZERO,
     )
+    freeze: int = option(
+        0,
+        "With --from: number of lowest layers that are frozen at first (gradual unfreezing). The "
+        "highest of them is trained first, and all of them after a quarter of the run. The "
+        "embeddings or inputs of characters and the softmax are never frozen.",
+        group="Training",
+        within=Range(0, 64),
+    )
     optimizer: str = option(
         "adamw", "Optimizer.", group="Optimizer", choices=("adamw", "adam", "rmsprop", "sgd")
     )

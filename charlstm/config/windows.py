@@ -41,6 +41,13 @@ class WindowConfig(Section):
         within=FRACTION,
         chosen=True,
     )
+    replay: float = option(
+        0.0,
+        "Fraction of the streams of each batch that read --replay-text, against forgetting (with "
+        "--from only); rounded to whole streams.",
+        group="Windows",
+        within=FRACTION,
+    )
     step: int = option(
         3,
         "Stride: characters from one window's start to the next (--stateless only).",

@@ -119,7 +119,7 @@ def load_checkpoint(path: Path, *, kinds: frozenset[str] | None = None) -> Check
         CheckpointError: the file cannot be opened, is damaged or not a checkpoint, or has a newer
             format.
     """
-    with _open(path) as file:
+    with open_checkpoint(path) as file:
         return read_checkpoint(path, file, kinds)
 
 
@@ -129,12 +129,13 @@ def load_meta(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: as for `load_checkpoint`, except for damage of other entries.
     """
-    with _open(path) as file, _damage_reported(path):
+    with open_checkpoint(path) as file, _damage_reported(path):
         return _read_directory(path, file)[2]
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def open_checkpoint(path: Path) -> Iterator[io.BufferedReader]:
+    """A context with the open file; raises `CheckpointError` if that fails."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f"{path} is not a regular file.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ class Evaluated:
         val_nats: validation loss; None without a validation part.
         average_nats: validation loss of the averaged weights; None without any.
         is_best: whether the loss is the lowest so far.
+        base_val_nats: loss on the validation part of an old text (`--replay-text`); None without.
     """
 
     step: int
@@ -40,6 +41,7 @@ class Evaluated:
     val_nats: float | None
     average_nats: float | None
     is_best: bool
+    base_val_nats: float | None = None
 
     @property
     def is_averaged(self) -> bool:
@@ -57,6 +59,16 @@ def lower_nats(entry: Mapping[str, float | None]) -> float | None:
     """
     found = [entry.get(name) for name in ("val_nats", "average_nats")]
     return min((nats for nats in found if nats is not None), default=None)
+
+
+def old_nats(history: Sequence[Mapping[str, float | None]], step: int) -> float | None:
+    """The loss on an old text (`--replay-text`) at an evaluation; None without one.
+
+    Args:
+        history: of a run.
+        step: the step of the evaluation.
+    """
+    return next((entry.get("base_val_nats") for entry in history if entry["step"] == step), None)
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,8 @@ class Progress:
         decay_step: the step at which the last early decay began; 0: none has begun.
         decay_from, decay_until: progress at which that decay begins and ends, 0 to 1.
         decay_rate: the learning rate at its beginning.
-        history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
+        history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats;
+            with an old text also base_val_nats.
     """
 
     step: int = 0
@@ -161,6 +174,7 @@ class Progress:
         val_nats: float | None,
         average_nats: float | None,
         saved: SavedBest | None = None,
+        base_val_nats: float | None = None,
     ) -> Evaluated:
         """Record an evaluation and determine whether it is the best so far.
 
@@ -170,6 +184,8 @@ class Progress:
             average_nats: validation loss of the averaged weights; None without any.
             saved: an existing `best.npz` that is better than `best_nats`. From its step on it is
                 the best, unless this evaluation is as good, as in an exact repetition.
+            base_val_nats: loss on the validation part of an old text; None without. It does not
+                determine the best.
         """
         train_nats = self.epoch_nats / self.epoch_chars if self.epoch_chars else None
         reached = [nats for nats in (val_nats, average_nats) if nats is not None]
@@ -183,9 +199,13 @@ class Progress:
             self.stale += 1
         self.evaluated_step = self.step
         self.epoch_nats, self.epoch_chars = 0.0, 0
-        evaluated = Evaluated(self.step, self.epoch, train_nats, val_nats, average_nats, is_best)
+        evaluated = Evaluated(
+            self.step, self.epoch, train_nats, val_nats, average_nats, is_best, base_val_nats
+        )
         entry = dataclasses.asdict(evaluated)
         del entry["is_best"]
+        if base_val_nats is None:  # as in checkpoints of versions without an old text
+            del entry["base_val_nats"]
         self.history.append(entry)
         return evaluated
 
@@ -235,7 +255,7 @@ def _is_number(value: object) -> bool:
 def _is_evaluation(entry: object) -> bool:
     return (
         isinstance(entry, dict)
-        and set(entry) | {"average_nats"}
+        and set(entry) - {"base_val_nats"} | {"average_nats"}
         == {"step", "epoch", "train_nats", "val_nats", "average_nats"}
         and all(value is None or _is_number(value) for value in entry.values())
     )

@@ -16,6 +16,7 @@ from charlstm.config.model import ZONEOUT_CELL
 from charlstm.planner.fitted import (
     ALWAYS,
     FEW_OCCURRENCES,
+    FINE_TUNING_RATES,
     GROW_CHARS,
     GROW_COST,
     MAX_COUNTED_EPOCHS,
@@ -93,6 +94,7 @@ def choose(
     repeated: float = 0.0,
     processes: int = 1,
     vocab_size: int = 0,
+    base_loss: float | None = None,
 ) -> Choice:
     """Choose values for the options that are not given.
 
@@ -110,6 +112,8 @@ def choose(
         processes: number of processes; the batch has at least as many windows.
         vocab_size: V. The speed is measured with it. Many distinct characters in a short text need
             more weight decay.
+        base_loss: loss of the model that the run starts from on the training text, relative to its
+            unigram entropy; None: the run starts from random weights.
     """
     needed = implied(given)
     settled = {**needed, **given}
@@ -153,6 +157,9 @@ def choose(
         "logit_scale": level.logit_scale,
         "epochs": most_epochs if given.get("minutes") else max(1, round(epochs)),
     }
+    if base_loss is not None:
+        rates = (rate for limit, rate in FINE_TUNING_RATES if base_loss <= limit)
+        chosen["lr"] = next(rates, chosen["lr"])
     if given.get("minutes") and settled.get("schedule", "linear") in ("linear", "cosine"):
         chosen["on_overfit"] = "decay"
     if vocab_size > SMALL_VOCABULARY and num_chars < FEW_OCCURRENCES * vocab_size:

@@ -148,13 +148,33 @@ def load_model_checkpoint(
         RunError: there is no such run.
         CheckpointError: no checkpoint is intact.
     """
+    return find_model_checkpoint(
+        target, runs_dir, lambda path: load_checkpoint(path, kinds=MODEL), warn
+    )
+
+
+def find_model_checkpoint(
+    target: str | None,
+    runs_dir: Path,
+    read: Callable[[Path], _Read],
+    warn: Callable[[str], None],
+) -> tuple[Path, _Read]:
+    """The file of `load_model_checkpoint`, and the result of `read` for it.
+
+    Args:
+        target, runs_dir, warn: as for `load_model_checkpoint`.
+        read: reads and verifies a file; raises `CheckpointError` if it is not usable.
+
+    Raises:
+        RunError, CheckpointError: as for `load_model_checkpoint`.
+    """
     if target and is_file(place := Path(expand_home(target))):
-        return place, load_checkpoint(place, kinds=MODEL)
+        return place, read(place)
     run = find_run(target, runs_dir)
     paths = [run.best, *run.checkpoints()]
     while True:
         try:
-            return first_intact(paths, MODEL, warn)
+            return first_readable(paths, read, warn)
         except CheckpointError:
             # A trainer may have saved since, and removed a listed file.
             if (now := [run.best, *run.checkpoints()]) == paths:

@@ -5,7 +5,8 @@ checkpoints/hamlet/
     last.npz            the full training state, to resume from
     step-00001200.npz   earlier versions of last.npz, the newest `--keep` of them
     metrics.jsonl       a line every `--log-every` steps and at each evaluation
-    corpus.txt          the text, only if it was read from standard input or a pipe
+    corpus.txt          the text, only if it was read from standard input or a pipe; likewise
+                        corpus-val.txt, corpus-test.txt, corpus-replay.txt
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from charlstm.runs.lock import RunLock, is_locked
 from charlstm.runs.metrics import MetricsLog
 from charlstm.runs.names import check_name, name_from
 
-_TEMPORARY = re.compile(r"\.(last|best|metrics|corpus|step-\d{8,})\..*\.tmp")
+_TEMPORARY = re.compile(r"\.(last|best|metrics|corpus(-val|-test|-replay)?|step-\d{8,})\..*\.tmp")
+SAVED_TEXTS = ("", "val", "test", "replay")  # see `Run.kept_text_of`
 _NUMBERED = re.compile(r"step-(\d{8,})\.npz")
 
 
@@ -58,7 +60,11 @@ class Run(NamedTuple):
     @property
     def kept_text(self) -> Path:
         """The path of a saved text that cannot be read again."""
-        return self.folder / "corpus.txt"
+        return self.kept_text_of("")
+
+    def kept_text_of(self, part: str) -> Path:
+        """The same for a separate text, such as `val`; empty: the text itself."""
+        return self.folder / (f"corpus-{part}.txt" if part else "corpus.txt")
 
     @staticmethod
     def check_free(runs_dir: Path, name: str) -> None:
@@ -105,7 +111,7 @@ class Run(NamedTuple):
 
     def discard(self) -> None:
         """Remove a new run that could not be started."""
-        for path in (self.last, self.kept_text):
+        for path in (self.last, *map(self.kept_text_of, SAVED_TEXTS)):
             remove_file(path)
         self.clear_temporary_files()
         if _is_empty_folder(self.folder):

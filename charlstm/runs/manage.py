@@ -13,7 +13,7 @@ from charlstm.errors import CheckpointError, RunError
 from charlstm.format.checkpoint import load_meta
 from charlstm.format.files import expand_home, remove_file, retry_while_shared, sync_folder
 from charlstm.runs.find import find_run, first_readable, is_file
-from charlstm.runs.folder import Run, take_folder
+from charlstm.runs.folder import SAVED_TEXTS, Run, take_folder
 from charlstm.runs.lock import RunLock
 from charlstm.runs.names import check_name
 
@@ -122,7 +122,7 @@ def contents(run: Run) -> Contents:
             status = path.lstat()
         except OSError:  # removed since it was listed
             continue
-        is_part = run.is_run_file(name) or (path == run.kept_text and _keeps_text(run))
+        is_part = run.is_run_file(name) or (name.startswith("corpus") and path in saved_texts(run))
         if not (is_part and stat.S_ISREG(status.st_mode)):
             others.append(name)
             continue
@@ -132,14 +132,22 @@ def contents(run: Run) -> Contents:
     return Contents([*rest, *checkpoints], others, sum(sizes.values()))
 
 
-def _keeps_text(run: Run) -> bool:
-    """Whether the run's text is saved in its folder, according to its checkpoint."""
+def saved_texts(run: Run) -> list[Path]:
+    """The texts that are saved in a run's folder, according to its checkpoint."""
     try:
         _, meta = first_readable([*run.checkpoints(), run.best], load_meta, lambda _: None)
     except CheckpointError:
-        return False
+        return []
     corpus = meta.get("corpus")
-    return isinstance(corpus, dict) and corpus.get("kept") is True
+    if not isinstance(corpus, dict):
+        return []
+    separate = corpus.get("separate")
+    facts = {"": corpus, **(separate if isinstance(separate, dict) else {})}
+    return [
+        run.kept_text_of(part)
+        for part in SAVED_TEXTS
+        if isinstance(own := facts.get(part), dict) and own.get("kept") is True
+    ]
 
 
 @contextmanager

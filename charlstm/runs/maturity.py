@@ -34,8 +34,9 @@ def hardly_trained(meta: Mapping[str, Any]) -> str:
         return ""
     steps = "1 step" if step == 1 else f"{step:,} steps"
     loss = _loss(progress)
-    if step < FEW_STEPS or loss is None:
-        return f"{steps} of training" if step < FEW_STEPS else ""
+    few = step < FEW_STEPS and not meta.get("ancestors")  # a base is trained
+    if few or loss is None:
+        return f"{steps} of training" if few else ""
     unigram = corpus.get("unigram_nats") if isinstance(corpus, Mapping) else None
     what = "character frequencies alone give"
     if not _is_number(unigram):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from charlstm.runs.names import check_name, name_from
 from charlstm.search.proposal import propose
 from charlstm.search.record import Record
 from charlstm.search.space import Space, default_space, parse_space
-from charlstm.text.corpus import load_corpus
+from charlstm.text.corpus import Corpus, load_corpus
+from charlstm.text.separate import GivenText, check_separate, no_fractions
 from charlstm.text.sources import find_sources
+from charlstm.text.tokenizer import CharTokenizer
 from charlstm.training.events import Notice
 
 DEFAULT_TRIALS = 20
@@ -40,6 +44,7 @@ class SearchPlan:
         config: the options of the search.
         runs_dir: the folder of runs.
         space: the space of `--try`; without dimensions: the default space is used.
+        separate: separate texts for validation and testing, by part.
     """
 
     texts: tuple[str, ...]
@@ -47,6 +52,7 @@ class SearchPlan:
     config: SearchConfig
     runs_dir: Path
     space: Space
+    separate: Mapping[str, GivenText] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -74,6 +80,7 @@ def plan_search(
     given: Mapping[str, Any],
     config: SearchConfig,
     runs_dir: str | None,
+    separate: Mapping[str, GivenText] | None = None,
 ) -> SearchPlan:
     """Check the options, and make a plan.
 
@@ -82,6 +89,7 @@ def plan_search(
         given: options for all trials, by field.
         config: the options of the search.
         runs_dir: the folder of runs; None: the default.
+        separate: separate texts for validation and testing, by part.
 
     Raises:
         ConfigError: an option is out of range, or two contradict each other.
@@ -89,7 +97,8 @@ def plan_search(
     """
     if not texts:
         raise ConfigError("give a text to train on, such as: charlstm search corpus.txt")
-    if "-" in texts:
+    separate = separate or {}
+    if "-" in texts or any("-" in own.paths for own in separate.values()):
         raise ConfigError(
             "a search reads its text once for each trial, so it cannot be standard input.\n"
             "Write the text to a file, and give that."
@@ -97,13 +106,14 @@ def plan_search(
     if not (config.minutes or config.trials or config.sampler == "grid"):
         raise ConfigError("give the length of the search: --minutes, or --trials.")
     given = check_values(given)
+    check_separate(texts, separate, given, resumes=False)
     Config().override({**given, **implied(given)})
     space = parse_space(config.tries, given)
     if config.sampler == "grid":
         if not space.dimensions:
             raise ConfigError("--sampler grid needs --try, such as: --try hidden-size=256,512")
         space.grid()
-    plan = SearchPlan(tuple(texts), given, config, runs_dir_from(runs_dir), space)
+    plan = SearchPlan(tuple(texts), given, config, runs_dir_from(runs_dir), space, separate)
     check_name(plan.name)
     if Run(plan.folder).saved_at() is not None:
         raise SearchError(f"{plan.folder} is a run, not a search.\nGive another --name.")
@@ -121,22 +131,41 @@ def _check_room(config: SearchConfig) -> None:
         )
 
 
-def text_sha256(plan: SearchPlan) -> str:
-    """The digest of a search's text.
+def load_text(plan: SearchPlan, tokenizer: CharTokenizer | None = None) -> Corpus:
+    """A search's text, with its separate texts.
+
+    Args:
+        plan: the plan.
+        tokenizer: the vocabulary of a run of the search; None: built from the text.
 
     Raises:
         SourceError: the text cannot be read.
-        ConfigError: the text can be read only once.
+        CorpusError: it cannot be trained on.
+        ConfigError: it can be read only once.
     """
     names = {spec.name for spec in dataclasses.fields(TextConfig)}
-    config = TextConfig(**{name: plan.given[name] for name in names & plan.given.keys()})
-    sources = find_sources(plan.texts, config.glob, config.exclude, runs_dir=plan.runs_dir)
-    if any(source.path is None for source in sources):
+    given = {name: plan.given[name] for name in names & plan.given.keys()}
+    config = TextConfig(**{**given, **no_fractions(plan.separate)})
+    own, *apart = (
+        find_sources(paths, config.glob, config.exclude, runs_dir=plan.runs_dir)
+        for paths in (plan.texts, *(one.paths for one in plan.separate.values()))
+    )
+    if any(source.path is None for sources in (own, *apart) for source in sources):
         raise ConfigError(
             "a search reads its text once for each trial, so it cannot be a pipe.\n"
             "Write the text to a file, and give that."
         )
-    return load_corpus(sources, config).sha256
+    separate = dict(zip(plan.separate, apart, strict=True))
+    return load_corpus(own, config, separate=separate, tokenizer=tokenizer)
+
+
+def digest_of(corpus: Corpus) -> str:
+    """The digest of a search's text; with separate texts, of all their digests."""
+    if not corpus.separate:
+        return corpus.sha256
+    parts = {part: own.sha256 for part, own in corpus.separate.items()}
+    joined = json.dumps({"text": corpus.sha256, **parts}, sort_keys=True)
+    return hashlib.sha256(joined.encode()).hexdigest()
 
 
 def new_record(plan: SearchPlan, sha256: str, notice: Notice) -> Record:
@@ -223,7 +252,7 @@ def _set_up(plan: SearchPlan, minutes: float, epochs: int, notice: Notice) -> Co
     options = {**plan.given, "minutes": minutes, "seed": plan.config.seed}
     if epochs:
         options["epochs"] = epochs
-    training_plan = plan_training(plan.texts, options, runs_dir=str(place))
+    training_plan = plan_training(plan.texts, options, separate=plan.separate, runs_dir=str(place))
     try:
         start(training_plan, Callbacks(notice=notice, warning=notice, ready=ready))
     except _SetUpError as found:

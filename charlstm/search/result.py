@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlstm.config import TextConfig
+from charlstm.errors import ChangedTextError
 from charlstm.search.events import Row
 from charlstm.search.finals import Verdict, best_trials, judge
+from charlstm.search.plan import digest_of, load_text
 from charlstm.search.search import Search
 from charlstm.search.storage import load_optuna
 from charlstm.search.trial import options_of
-from charlstm.text.corpus import load_corpus
-from charlstm.text.sources import find_sources
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -121,7 +120,7 @@ def importances_of(trials: Sequence[FrozenTrial]) -> dict[str, float]:
 
 def _test(search: Search, run: str) -> TestLoss | None:
     """The loss of a run on the test part, which is read unless the storage has the loss."""
-    if not search.record.given.get("test_fraction"):
+    if not search.record.given.get("test_fraction") and "test" not in search.plan.separate:
         return None
     known = list(search.shared.attribute(TEST) or [])
     for entry in known:
@@ -130,11 +129,9 @@ def _test(search: Search, run: str) -> TestLoss | None:
     from charlstm.inference.language_model import LanguageModel  # noqa: PLC0415 - when used
 
     model = LanguageModel.load(search.plan.folder / run)
-    text: TextConfig = model.config.text
-    sources = find_sources(
-        search.plan.texts, text.glob, text.exclude, runs_dir=search.plan.runs_dir
-    )
-    corpus = load_corpus(sources, text, tokenizer=model.tokenizer, sha256=search.record.sha256)
+    corpus = load_text(search.plan, model.tokenizer)
+    if digest_of(corpus) != search.record.sha256:
+        raise ChangedTextError("the text has changed since the search began.")
     if corpus.test.predictions < 1:
         return None
     nats = model.score_ids(corpus.test).nats_per_char

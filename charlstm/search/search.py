@@ -11,7 +11,13 @@ from charlstm.format.files import make_folders
 from charlstm.search.control import Control
 from charlstm.search.events import Event, Moved, Row, row_of
 from charlstm.search.folder import SearchFolder
-from charlstm.search.plan import SearchPlan, new_record, planned_trials, text_sha256
+from charlstm.search.plan import (
+    SearchPlan,
+    digest_of,
+    load_text,
+    new_record,
+    planned_trials,
+)
 from charlstm.search.record import Record
 from charlstm.search.study import SharedStudy
 from charlstm.training.events import Notice
@@ -69,7 +75,7 @@ class Search:
 
     def _record(self) -> tuple[Record, bool]:
         """The search's record, and whether it existed."""
-        plan, sha256 = self.plan, text_sha256(self.plan)
+        plan, sha256 = self.plan, digest_of(load_text(self.plan))
         with self.folder.exclusive(self._control.check):
             found = self.shared.record()
             if found is not None:

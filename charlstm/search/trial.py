@@ -15,6 +15,7 @@ from charlstm.runs.folder import Run
 from charlstm.search.control import Control
 from charlstm.search.record import Record
 from charlstm.search.space import Values
+from charlstm.text.separate import GivenText
 from charlstm.training.events import Evaluated, Notice, Stepped
 from charlstm.training.session import Training
 
@@ -66,6 +67,7 @@ def train_trial(
     notice: Notice,
     progress: Progress,
     report: Report | None = None,
+    separate: Mapping[str, GivenText] | None = None,
 ) -> Outcome:
     """Train the run of a trial, or resume it if it was interrupted.
 
@@ -79,20 +81,30 @@ def train_trial(
         notice: receives messages about what is reduced or skipped.
         progress: receives the progress.
         report: receives the validation loss after each epoch; None: not called.
+        separate: separate texts for validation and testing, by part.
 
     Raises:
         CharlstmError: the text or the run cannot be read or written.
     """
     run = Run(folder / name)
     changes: dict[str, Any] = {"threads": threads} if threads else {}
+    paths: dict[str, Any] = {part: one.paths for part, one in (separate or {}).items()}
     try:
         if run.saved_at() is None:
             training = start_training(
-                texts, runs_dir=folder, name=name, on_notice=notice, **{**options, **changes}
+                texts,
+                runs_dir=folder,
+                name=name,
+                on_notice=notice,
+                **{**options, **changes, **paths},
             )
         else:
             training = start_training(
-                texts, resume=run.folder, runs_dir=folder, on_notice=notice, **changes
+                texts,
+                resume=run.folder,
+                runs_dir=folder,
+                on_notice=notice,
+                **{**changes, **paths},
             )
         with control.attached(training):
             pruned = _train(training, progress, report)

@@ -96,6 +96,7 @@ class Worker:
                 notice=self._notice,
                 progress=lambda step, total: self._moved(Moved(task.run, step, total)),
                 report=(lambda n, nats: shared.report(task, study, n, nats)) if prune else None,
+                separate=self._plan.separate,
             )  # fmt: skip
         if outcome.stopped:
             raise StopRequestedError("a stop was requested.")

@@ -82,6 +82,24 @@ def _kept(chunks: Iterable[str]) -> Iterator[str]:
         yield text[: len(text) - len(held)]
 
 
+def whole_lines(chunks: Iterable[str], border: str) -> Iterator[str]:
+    """Regroup a text into chunks of whole lines or documents, so that no sequence to map is split.
+
+    Args:
+        chunks: the text.
+        border: the character after each line or document.
+    """
+    held: list[str] = []
+    for chunk in chunks:
+        lines, newline, rest = chunk.rpartition(border)
+        if newline:
+            yield "".join([*held, lines, newline])
+            held = []
+        held.append(rest)
+    if last := "".join(held):
+        yield last
+
+
 def stream_of(text: str, config: TextConfig) -> str:
     """A text in memory as a stream of documents; line endings must be converted already."""
     cutter = _Cutter(config.documents, Dropped())

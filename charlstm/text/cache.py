@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,7 @@ from charlstm.format.files import retry_while_shared
 from charlstm.text.cache_limit import cache_limit, hold, shrink, touch
 from charlstm.text.digest import Digest
 from charlstm.text.reading import CHUNK_BYTES
+from charlstm.text.separate import SeparateText
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
 
@@ -56,17 +58,31 @@ class Cached:
     sha256: str
     rare: dict[str, int]
     empty: int | None
+    separate: dict[str, SeparateText]
 
 
 class Cache:
     """The cache of large corpora: `KEY.ids` (raw ids) and `KEY.json` (metadata) in one folder.
 
     If the folder cannot be written, the ids go to an unnamed temporary file.
+
+    Args:
+        sources: the text.
+        config: how it is read.
+        also: further characters of its vocabulary, as for `CharTokenizer.from_counts`.
     """
 
-    def __init__(self, sources: Sequence[Source], config: TextConfig) -> None:
-        self.sources = sources
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        config: TextConfig,
+        separate: Mapping[str, Sequence[Source]] | None = None,
+        also: str = "",
+    ) -> None:
+        self.separate = {part: len(found) for part, found in (separate or {}).items()}
+        self.sources = [*sources, *chain.from_iterable((separate or {}).values())]
         self.config = config
+        self.also = also
         self.folder = cache_folder()
         self._key: str | None = None
 
@@ -87,8 +103,12 @@ class Cache:
             empty = entry.get("empty")
             if not (empty is None or type(empty) is int):
                 return None
+            recorded = entry.get("separate", {})
+            separate = {p: SeparateText.from_json(recorded[p]) for p in self.separate}
+            if sum(own.num_chars for own in separate.values()) >= len(ids):
+                return None
             touch(self._path("ids"))
-            return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare, empty)
+            return Cached(ids, mapping, self._path("ids"), tokenizer, sha256, rare, empty, separate)
         except (OSError, ValueError, KeyError, TypeError, CharlstmError):
             return None  # a damaged or unreadable entry counts as missing
 
@@ -100,14 +120,16 @@ class Cache:
         tokenizer: CharTokenizer,
         rare: Mapping[str, int],
         empty: int | None = None,
+        separate: Mapping[str, SeparateText] | None = None,
     ) -> tuple[Ids, mmap.mmap, Path | None]:
         """Write ids into a new file, map it, and move it into the cache.
 
         Args:
             chunks: the ids, in order.
-            num_chars: the total number of ids.
+            num_chars: the total number of characters.
             sha256: digest of the text.
-            tokenizer, rare, empty: stored with the ids.
+            tokenizer, rare, empty, separate: stored with the ids; `separate` is complete when the
+                chunks have been read.
 
         Returns:
             The ids, the mapped file, and its path (None for an unnamed file).
@@ -140,6 +162,8 @@ class Cache:
                 }
                 if empty is not None:
                     entry["empty"] = empty
+                if separate:
+                    entry["separate"] = {part: own.to_json() for part, own in separate.items()}
                 published = self._publish(name, entry, tokenizer)
                 assert self.folder is not None
                 shrink(self.folder, limit)
@@ -207,6 +231,12 @@ class Cache:
                 del config[name]  # these do not affect the ids
             if not self.config.has_documents:
                 del config["documents"]
+            if self.separate:
+                config["separate"] = self.separate
+            else:
+                del config["unknown"]
+            if self.also:
+                config["also"] = self.also
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
                 own = hashlib.sha256(b"exact" if source.exact else b"")

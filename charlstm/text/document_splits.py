@@ -117,29 +117,44 @@ class DocumentSplit:
 
 
 def document_split(
-    ids: Ids, val_fraction: float, test_fraction: float, recorded: DocumentRecord | None = None
+    ids: Ids,
+    val_fraction: float,
+    test_fraction: float,
+    recorded: DocumentRecord | None = None,
+    *,
+    sizes: tuple[int, int] = (0, 0),
 ) -> DocumentSplit:
     """The split of a stream of documents.
 
     Args:
         ids: the stream, shape (num_chars,).
-        val_fraction, test_fraction: of the text's characters.
+        val_fraction, test_fraction: of the text's characters; 0 for a separate part.
         recorded: the record in a checkpoint; None: no record.
+        sizes: lengths of the separate validation and test text at the stream's end; 0 where there
+            is none.
 
     Raises:
         CorpusError: the split differs from the record.
     """
-    whole = DocumentPart.of_stream(ids)
+    separate: list[NDArray[np.int64]] = []
+    end = len(ids)
+    for size in reversed(sizes):  # each begins after the boundary that ends the text before it
+        end -= size
+        found = DocumentPart.of_stream(ids[end - 1 : end + size]).spans + (end - 1)
+        # Without its unknown characters (`--unknown skip`) a document may be empty.
+        separate.insert(0, found[found[:, 1] - found[:, 0] > 2])
+    whole = DocumentPart.of_stream(ids[:end])
     lengths = whole.lengths - 1
     count = len(lengths)
     order = shuffle(np.arange(count, dtype=np.uint64), count, _KEY).astype(np.int64)
     total = int(lengths.sum())
     is_free = np.ones(count, dtype=np.bool_)
     parts = []
-    for fraction in (val_fraction, test_fraction):
+    for fraction, own in zip((val_fraction, test_fraction), separate, strict=True):
         chosen = _chosen(order[is_free[order]], lengths, int(total * fraction), fraction > 0)
         is_free[chosen] = False
-        parts.append(DocumentPart(ids, whole.spans[np.sort(chosen)]))
+        spans = np.concatenate([whole.spans[np.sort(chosen)], own])
+        parts.append(DocumentPart(ids, spans))
     split = DocumentSplit(DocumentPart(ids, whole.spans[is_free]), *parts)
     if recorded not in (None, split.record):
         raise CorpusError("the record of the held-out documents does not fit the text.")

@@ -99,13 +99,8 @@ def _repeated(sources: Sequence[Source]) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
     again = []
     for source in sources:
-        if source.path is None:
+        if (identity := source.identity()) is None:
             continue
-        try:
-            status = source.path.stat()
-        except OSError as error:
-            raise SourceError(f"cannot read {source.name}: {error.strerror or error}.") from error
-        identity = (status.st_dev, status.st_ino)
         if identity in seen:
             again.append(source)
         seen.add(identity)

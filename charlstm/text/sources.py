@@ -65,6 +65,20 @@ class Source:
         except OSError as error:
             raise SourceError(f"cannot read {self.name}: {error.strerror or error}.") from error
 
+    def identity(self) -> tuple[int, int] | None:
+        """What identifies the file under any name: device and inode; None for a copy of a pipe.
+
+        Raises:
+            SourceError: the file cannot be read any more.
+        """
+        if self.path is None:
+            return None
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise SourceError(f"cannot read {self.name}: {error.strerror or error}.") from error
+        return status.st_dev, status.st_ino
+
 
 def find_sources(
     arguments: Iterable[str],

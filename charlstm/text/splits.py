@@ -52,6 +52,17 @@ class Split:
         stops.append(self.num_chars)
         return tuple((a, b) for a, b in zip(starts, stops, strict=True) if a < b)
 
+    def followed_by(self, sizes: tuple[int, int]) -> Split:
+        """The split of the text and separate texts after it.
+
+        Args:
+            sizes: lengths of the separate validation and test text; 0 where there is none.
+        """
+        first = self.num_chars + sizes[0]
+        total = first + sizes[1]
+        val, test = _whole_spans((self.num_chars, first)), _whole_spans((first, total))
+        return Split(self.method, total, self.val + val, self.test + test)
+
     def to_json(self) -> dict[str, Any]:
         """The split as a JSON object, without the length of the text."""
         return {

@@ -84,6 +84,7 @@ class CharTokenizer:
         lowercase: bool = False,
         min_count: int = 1,
         boundary: bool = False,
+        also: str = "",
     ) -> tuple[CharTokenizer, dict[str, int]]:
         """A tokenizer from the counts of a text's code points.
 
@@ -92,6 +93,8 @@ class CharTokenizer:
             lowercase: fold case before counting.
             min_count: characters that occur less often are read as U+FFFD.
             boundary: whether U+0000 is the boundary of documents.
+            also: further characters of the vocabulary, whether or not they occur; those that
+                `lowercase` folds are left out.
 
         Returns:
             The tokenizer, and the rare characters with their counts.
@@ -104,7 +107,10 @@ class CharTokenizer:
         if lowercase:
             folded, index = np.unique(fold_case(points), return_inverse=True)
             points, seen = folded, np.bincount(index, weights=seen).astype(np.int64)
-        kept = seen >= min_count
+        further = np.array([ord(c) for c in also], dtype=np.int64)
+        if lowercase:
+            further = further[fold_case(further) == further]
+        kept = (seen >= min_count) | np.isin(points, further)
         if not kept.any():
             raise ConfigError(f"--min-count {min_count} leaves no character; give a smaller value.")
         rare = {
@@ -113,7 +119,9 @@ class CharTokenizer:
             if chr(p) != REPLACEMENT
         }
         # U+FFFD may itself be rare, and then represents itself.
-        vocabulary = {chr(p) for p in points[kept]} | (set() if kept.all() else {REPLACEMENT})
+        vocabulary = {chr(p) for p in (*points[kept], *further)} | (
+            set() if kept.all() else {REPLACEMENT}
+        )
         characters = "".join(sorted(vocabulary | {BOUNDARY} if boundary else vocabulary))
         rare_characters = "".join(sorted(rare))
         tokenizer = cls(characters, lowercase=lowercase, rare=rare_characters, boundary=boundary)
@@ -265,6 +273,11 @@ class CharTokenizer:
             if candidate in self.characters:
                 return self.characters.index(candidate)
         return BOUNDARY_ID + 1 if self.boundary else 0
+
+    @property
+    def replacement(self) -> str:
+        """The character as which an unknown one is read under `replace`."""
+        return self.characters[self.replacement_id]
 
     @property
     def writable(self) -> str:

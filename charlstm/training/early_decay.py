@@ -28,6 +28,8 @@ def overfits(progress: Progress, rate: float) -> bool:
     `_OVERFIT_STEPS` ago, and the training loss is lower than at the previous evaluation. During an
     early decay the training loss always falls, so that condition is not checked.
 
+    A fine-tuned run whose best evaluation is that of its base goes on: its loss may rise at first.
+
     Args:
         progress: the run's progress, after an evaluation.
         rate: the learning rate, relative to its peak.
@@ -35,6 +37,8 @@ def overfits(progress: Progress, rate: float) -> bool:
     losses = [entry["train_nats"] for entry in progress.history[-2:]]
     nats = lower_nats(progress.history[-1])
     if nats is None or len(losses) < 2 or losses[0] is None or losses[1] is None:
+        return False
+    if not progress.best_step:
         return False
     if nats <= progress.best_nats + _OVERFIT_NATS or progress.decays >= _MOST_DECAYS:
         return False

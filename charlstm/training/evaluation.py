@@ -22,12 +22,14 @@ class Evaluation:
     Attributes:
         val_nats: validation loss, in nats per character; None without a validation part.
         average_nats: validation loss with the averaged weights; None if there are none.
-        seconds: duration of one pass over the validation part.
+        seconds: duration of one pass over the validation part, and that of the old text.
+        base_val_nats: loss on the validation part of the old text; None without an old text.
     """
 
     val_nats: float | None
     average_nats: float | None
     seconds: float
+    base_val_nats: float | None = None
 
 
 class Evaluator:
@@ -35,11 +37,13 @@ class Evaluator:
 
     Args:
         val: the validation part. Without two characters in a row there is no validation loss.
+        base_val: the validation part of the old text; None without an old text.
         all_threads: whether the leader may use the threads of all processes of its machine.
     """
 
-    def __init__(self, val: Part, *, all_threads: bool) -> None:
-        self._val = val
+    def __init__(self, val: Part, base_val: Part | None = None, *, all_threads: bool) -> None:
+        named = {"val_nats": val, "base_val_nats": base_val}
+        self._parts = {n: p for n, p in named.items() if p is not None and p.predictions >= 1}
         self._all_threads = all_threads
 
     def evaluate(self, state: TrainState, asked_to_stop: Callable[[], bool]) -> Evaluation | None:
@@ -55,26 +59,32 @@ class Evaluator:
         Raises:
             DistributedError: another process has ended.
         """
-        if self._val.predictions < 1:
-            return Evaluation(None, None, 0.0)
         begun = time.monotonic()
-        val_nats = self._nats(state, asked_to_stop)
+        found: dict[str, float | None] = {"val_nats": None, "average_nats": None}
+        for name, part in self._parts.items():
+            found[name] = self._nats(state, part, asked_to_stop)
+            if found[name] is None:
+                return None
         seconds = time.monotonic() - begun
-        if val_nats is None or not state.average:
-            return None if val_nats is None else Evaluation(val_nats, None, seconds)
-        with state.average.in_place():
-            average_nats = self._nats(state, asked_to_stop)
-        return None if average_nats is None else Evaluation(val_nats, average_nats, seconds)
+        if found["val_nats"] is not None and state.average:
+            with state.average.in_place():
+                val = self._parts["val_nats"]
+                found["average_nats"] = self._nats(state, val, asked_to_stop)
+            if found["average_nats"] is None:
+                return None
+        return Evaluation(**found, seconds=seconds)
 
-    def _nats(self, state: TrainState, asked_to_stop: Callable[[], bool]) -> float | None:
-        part = self._evaluated(state)
+    def _nats(
+        self, state: TrainState, part: Part, asked_to_stop: Callable[[], bool]
+    ) -> float | None:
+        part = self._evaluated(state, part)
         return state.group.on_leader(
             lambda: validate(state.network, part, asked_to_stop), all_threads=self._all_threads
         )
 
-    def _evaluated(self, state: TrainState) -> Part:
+    def _evaluated(self, state: TrainState, part: Part) -> Part:
         """The evaluated characters: the whole part, or a beginning that fits the time budget."""
-        return self._val.shortened(state.progress.val_chars or len(self._val))
+        return part.shortened(state.progress.val_chars or len(part))
 
     def plan(self, state: TrainState, budget: TimeBudget) -> None:
         """Measure the speed of evaluation, and determine how many characters to evaluate on.
@@ -83,11 +93,12 @@ class Evaluator:
             state: `progress.val_chars` is set, unless an earlier session has set it.
             budget: `evaluation_seconds` is set.
         """
-        if self._val.predictions < 1:
+        if not (parts := list(self._parts.values())):
             return
         per_char, progress = seconds_per_char(state.network), state.progress
         if not progress.val_chars:
             room = FINAL_EVALUATION * budget.seconds / budget.final_evaluations / per_char
-            progress.val_chars = min(len(self._val), max(_MIN_VALIDATED, int(room)))
-        plans = plan_streams(self._evaluated(state))
+            most = max(_MIN_VALIDATED, int(room / len(parts)))
+            progress.val_chars = min(max(map(len, parts)), most)
+        plans = [plan for part in parts for plan in plan_streams(self._evaluated(state, part))]
         budget.evaluation_seconds = sum(per_char * plan.count * plan.steps for plan in plans)

@@ -8,7 +8,6 @@ from charlstm.config import Config
 from charlstm.format.progress import Evaluated, Progress
 from charlstm.runs.lock import RunLock
 from charlstm.text.corpus import Corpus
-from charlstm.text.windows import make_windows
 from charlstm.training.clock import Stopwatch
 from charlstm.training.deferred_losses import DeferredLosses
 from charlstm.training.evaluation import Evaluator
@@ -16,6 +15,7 @@ from charlstm.training.events import DecayedEarly, Event, Saved, Stepped, Stoppe
 from charlstm.training.metrics import MetricsLogger
 from charlstm.training.preview import preview
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replay import OldText, windows_of
 from charlstm.training.saving import Saver
 from charlstm.training.schedule import Due, TrainSchedule, chars_per_step
 from charlstm.training.state import TrainState
@@ -52,6 +52,7 @@ class Trainer:
         stopwatch: the time spent training; None: a new one, started by `train`.
         group: the process group; None: a single process.
         lock: the run's lock, released when training ends.
+        old: the text that is replayed; None: there is none.
 
     Raises:
         ConfigError: there are fewer streams than processes.
@@ -67,6 +68,7 @@ class Trainer:
         stopwatch: Stopwatch | None = None,
         group: ProcessGroup | None = None,
         lock: RunLock | None = None,
+        old: OldText | None = None,
     ) -> None:
         config = state.config
         self.state = state
@@ -76,11 +78,14 @@ class Trainer:
         self.stopwatch = stopwatch or Stopwatch(state.progress.seconds)
         self.group = group or ProcessGroup()
         self._lock = lock
-        self.windows = make_windows(corpus.train, config.windows, config.train.seed)
+        self.windows = windows_of(corpus, old, config)
         self.schedule = TrainSchedule(
-            config, self.windows.batches_per_epoch, len(corpus.val), self.stopwatch
+            config, self.windows.batches_per_epoch, len(corpus.val), self.stopwatch,
+            evaluates_first=bool(saver.ancestors) and corpus.val.predictions >= 1,
+        )  # fmt: skip
+        self.evaluator = Evaluator(
+            corpus.val, None if old is None else old.val, all_threads=not config.train.threads
         )
-        self.evaluator = Evaluator(corpus.val, all_threads=not config.train.threads)
         self.load = LoadWatch()
         self.logger = MetricsLogger(self.run.metrics, self.load)
         on_gpu = state.device.type == "cuda"
@@ -183,7 +188,7 @@ class Trainer:
         window = self.windows.batch(progress.epoch, progress.index)
         batch = window.chunk(progress.chunk, progress.chunks)
         rate, fraction = schedule.learning_rate(progress), schedule.fraction(progress)
-        chars = train_step(state, batch, rate, self.losses)
+        chars = train_step(state, batch, rate, self.losses, done=fraction)
         progress.advance(self.windows.batches_per_epoch)
         if schedule.average_is_due(progress, fraction):
             state.average.take(progress.averaged)
@@ -215,7 +220,9 @@ class Trainer:
             return None
         self.schedule.record_evaluation(measured.seconds)
         ahead = self.saver.best_ahead
-        evaluated = self.progress.evaluate(measured.val_nats, measured.average_nats, ahead)
+        evaluated = self.progress.evaluate(
+            measured.val_nats, measured.average_nats, ahead, measured.base_val_nats
+        )
         self.logger.log(self.state, self.stopwatch.seconds, measured)
         self.corpus.release()
         if evaluated.is_best and (ahead is None or self.progress.best_nats <= ahead.nats):

@@ -59,6 +59,11 @@ class MetricsLogger:
             "train_nats": progress.pending_nats / chars if chars else None,
             "val_nats": evaluation.val_nats,
             "average_nats": evaluation.average_nats,
+            **(
+                {}
+                if evaluation.base_val_nats is None
+                else {"base_val_nats": evaluation.base_val_nats}
+            ),
             "chars_per_second": round(self._chars / self._seconds, 1) if self._seconds else None,
             "seconds": round(seconds, 3),
             "threads": torch.get_num_threads(),

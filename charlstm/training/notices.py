@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from charlstm.config import TextConfig
+from charlstm.errors import show_text
 from charlstm.text.corpus import Corpus
 from charlstm.text.document_splits import DocumentSplit
+from charlstm.text.separate import describe_unknown
 from charlstm.training.events import Notice
 
 
@@ -30,7 +32,12 @@ def notice_split(corpus: Corpus, config: TextConfig, notice: Notice) -> None:
 
 
 def notice_characters(corpus: Corpus, config: TextConfig, notice: Notice) -> None:
-    """Report rare characters that were replaced, and a validation part that is missing."""
+    """Report rare and unknown characters, and a validation part that is missing."""
+    for part, own in corpus.separate.items():
+        if own.unknown:
+            done = {"skip": "omitted", "map": "mapped to equivalents"}.get(config.unknown)
+            done = done or f"read as {show_text(corpus.tokenizer.replacement)}"
+            notice(f"{describe_unknown(part, own.unknown)}; {done} (--unknown {config.unknown})")
     if corpus.rare:
         shown = " ".join(repr(c) for c in list(corpus.rare)[:10])
         notice(

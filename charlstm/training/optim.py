@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from charlstm.config import TrainConfig
 from charlstm.errors import CheckpointError
+from charlstm.training.freeze import frozen_layers
 
 _DYNAMO = "__dynamo_disable"
 
@@ -22,20 +23,24 @@ _DYNAMO = "__dynamo_disable"
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The configured optimizer.
 
-    Its first parameter group has the matrices. The second group (biases, peepholes, norms) has no
-    weight decay. AdamW implements the decay; for other optimizers `shrink` does.
+    A first parameter group has the matrices. A second one (biases, peepholes, norms) has no weight
+    decay. AdamW implements the decay; for other optimizers `shrink` does. With `--freeze`, each of
+    the lowest layers has such groups of its own.
     """
     _skip_dynamo()
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
     decay = config.weight_decay if config.optimizer == "adamw" else 0.0
-    groups = [
-        {"params": matrices, "weight_decay": decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    layers = frozen_layers(network, config.freeze) if config.freeze else {}
+    groups: list[dict[str, Any]] = []
+    for layer in range(config.freeze + 1):
+        own = [p for name, p in network.named_parameters() if layers.get(name, 0) == layer]
+        matrices, others = ([p for p in own if (p.ndim > 1) == is_matrix] for is_matrix in (1, 0))
+        groups += [
+            {"params": matrices, "weight_decay": decay, "layer": layer},
+            {"params": others, "weight_decay": 0.0, "layer": layer},
+        ]
     betas = (config.beta1, config.beta2)
     # One kernel for all parameters where torch has it; mps has none.
-    fused = matrices[0].device.type in ("cpu", "cuda")
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")
     match config.optimizer:
         case "adamw":
             return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=fused)
@@ -82,14 +87,14 @@ def shrink(optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
     step of the L1 penalty (Daubechies et al. 2004): each weight moves towards zero by at most
     lr * l1, so that weights become exactly zero.
     """
-    group = optimizer.param_groups[0]
-    matrices, rate = group["params"], group["lr"]
-    with torch.no_grad():
-        if config.weight_decay and config.optimizer != "adamw":
-            torch._foreach_mul_(matrices, 1.0 - rate * config.weight_decay)
-        if config.l1:
-            for matrix in matrices:
-                matrix.copy_(nn.functional.softshrink(matrix, rate * config.l1))
+    for group in optimizer.param_groups[::2]:  # those of the matrices
+        matrices, rate = group["params"], group["lr"]
+        with torch.no_grad():
+            if config.weight_decay and config.optimizer != "adamw" and matrices:
+                torch._foreach_mul_(matrices, 1.0 - rate * config.weight_decay)
+            if config.l1:
+                for matrix in matrices:
+                    matrix.copy_(nn.functional.softshrink(matrix, rate * config.l1))
 
 
 def losses(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

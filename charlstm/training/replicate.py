@@ -21,6 +21,7 @@ import numpy as np
 
 from charlstm.config import Config, TextConfig, WindowConfig
 from charlstm.errors import ConfigError, CorpusError, DeviceError
+from charlstm.format.ancestry import read_ancestors
 from charlstm.format.checkpoint import read_checkpoint
 from charlstm.format.files import replace_file
 from charlstm.format.progress import SavedBest
@@ -30,6 +31,7 @@ from charlstm.text.cache_limit import cache_limit, shrink, touch
 from charlstm.text.corpus import Corpus
 from charlstm.text.document_splits import DocumentRecord, DocumentSplit, document_split
 from charlstm.text.parts import Part
+from charlstm.text.separate import SeparateText, sizes_of
 from charlstm.text.splits import Split
 from charlstm.text.tokenizer import CharTokenizer
 from charlstm.text.windows import fit
@@ -40,6 +42,7 @@ from charlstm.training.events import Notice
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replay import recorded_old_text
 from charlstm.training.saving import Saver, restore_state
 from charlstm.training.speed import fastest_count
 from charlstm.training.state import TrainState
@@ -135,7 +138,9 @@ def send_run(
         "tokenizer": corpus.tokenizer.to_json(),
         "sha256": corpus.sha256,
         "split": corpus.split.to_json(),
+        "separate": {part: own.to_json() for part, own in corpus.separate.items()},
         "num_chars": len(corpus),
+        "num_ids": len(corpus.ids),
         "mapped": corpus.mapping is not None,
         "path": None if corpus.path is None else str(corpus.path),
         "ids_sha256": hashlib.sha256(corpus.ids.data).hexdigest(),
@@ -176,19 +181,21 @@ def receive_run(group: ProcessGroup) -> Trainer | None:
     facts = json.loads(group.broadcast())
     checkpoint = read_checkpoint(Path("the leader's checkpoint"), io.BytesIO(group.broadcast()))
     corpus = _receive_ids(group, facts, config.text)
+    old = recorded_old_text(corpus, config.text, facts["corpus"])
     divide_threads(config.train.threads, group)
     keep_freed_memory()
     device = pick_device(config.train.device, group.local_rank)
-    state = restore_state(checkpoint, config, corpus, device)
+    state = restore_state(checkpoint, config, corpus, device, old)
     state.progress.val_chars = facts["val_chars"]
     state.progress.stale = facts["stale"]
     if not facts["decay_step"]:
         state.progress.forget_early_decay()
-    saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"])
+    ancestors = read_ancestors(checkpoint.meta)
+    saver = Saver(Run(Path(facts["run"])), corpus.tokenizer, facts["corpus"], (), ancestors)
     saver.saved_step = state.progress.step
     if facts["best_ahead"]:
         saver.best_ahead = SavedBest(**facts["best_ahead"])
-    return Trainer(state, corpus, saver, group=group)
+    return Trainer(state, corpus, saver, group=group, old=old)
 
 
 def _send_ids(group: ProcessGroup, corpus: Corpus) -> None:
@@ -205,7 +212,7 @@ def _send_ids(group: ProcessGroup, corpus: Corpus) -> None:
 def _receive_ids(group: ProcessGroup, facts: dict[str, Any], text: TextConfig) -> Corpus:
     """The corpus, with ids from the leader's file, this machine's copy, or the leader."""
     tokenizer = CharTokenizer.from_json(facts["tokenizer"])
-    size, digest = facts["num_chars"] * tokenizer.id_dtype.itemsize, facts["ids_sha256"]
+    size, digest = facts["num_ids"] * tokenizer.id_dtype.itemsize, facts["ids_sha256"]
     mapping = path = ids = None
     if not facts["mapped"]:
         group.all_reduce([1.0])
@@ -237,13 +244,20 @@ def _receive_ids(group: ProcessGroup, facts: dict[str, Any], text: TextConfig) -
                 shrink(path.parent, cache_limit())
     _check_all_have(group, ids is not None)
     assert ids is not None
+    separate = {part: SeparateText.from_json(own) for part, own in facts["separate"].items()}
     split: Split | DocumentSplit
     if text.has_documents:
         record = DocumentRecord.from_json(facts["split"])
-        split = document_split(ids, text.val_fraction, text.test_fraction, record)
+        split = document_split(
+            ids[: facts["num_chars"]],
+            text.val_fraction,
+            text.test_fraction,
+            record,
+            sizes=sizes_of(separate),
+        )
     else:
         split = Split.from_json(facts["split"], facts["num_chars"])
-    return Corpus(ids, tokenizer, facts["sha256"], {}, split, mapping, path)
+    return Corpus(ids, tokenizer, facts["sha256"], {}, split, mapping, path, separate=separate)
 
 
 def _receive(group: ProcessGroup, size: int, sink: IO[bytes] | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charlstm.format.progress import Progress
+from charlstm.format.progress import Progress, old_nats
 
 if TYPE_CHECKING:
     from charlstm.inference.language_model import LanguageModel
@@ -29,7 +29,8 @@ class TrainedRun:
             model it is that of the pseudo-likelihood.
         best_step: the step of that evaluation.
         seconds: time spent training, over all sessions.
-        history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats.
+        history: one entry for each evaluation: step, epoch, train_nats, val_nats, average_nats;
+            with an old text (`--replay-text`) also base_val_nats.
     """
 
     folder: Path
@@ -62,6 +63,11 @@ class TrainedRun:
         """The lowest validation loss in bits per character."""
         nats = self.best_nats_per_char
         return None if nats is None else nats / math.log(2)
+
+    @property
+    def base_val_nats(self) -> float | None:
+        """Loss on the old text at the best evaluation, in nats per character; None without."""
+        return old_nats(self.history, self.best_step)
 
     def load(self) -> LanguageModel:
         """The run's best model.

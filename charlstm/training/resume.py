@@ -12,6 +12,7 @@ import torch
 from charlstm.config import SECTIONS, Config, MoreConfig
 from charlstm.config.fields import flag_of
 from charlstm.errors import CheckpointError, RunError
+from charlstm.format.ancestry import read_ancestors
 from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress
@@ -35,6 +36,7 @@ from charlstm.training.footprint import check_memory
 from charlstm.training.loop import Trainer
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replay import recorded_old_text
 from charlstm.training.replicate import choose_processes, send_run
 from charlstm.training.saving import Saver, find_best_ahead, restore_state
 from charlstm.training.setup import ENDLESS
@@ -52,6 +54,7 @@ def resume_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
     more: MoreConfig | None = None,
+    separate: Mapping[str, Sequence[str]] | None = None,
 ) -> Trainer:
     """Set up a trainer that resumes a run from its newest intact checkpoint.
 
@@ -67,6 +70,7 @@ def resume_run(
         on_ready: called with the trainer at the end.
         on_compile: as for `new_run`.
         more: how much longer to train.
+        separate: the current paths of separate texts, by part; None: the recorded ones.
 
     Raises:
         RunError: an option cannot change, the text has changed, or the run is being trained.
@@ -80,7 +84,7 @@ def resume_run(
         trainer = _resume(
             run, lock, changes, arguments,
             notice=notice, progress=progress, group=group or ProcessGroup(), watch=watch,
-            more=more or MoreConfig(), begun=begun,
+            more=more or MoreConfig(), begun=begun, separate=separate,
         )  # fmt: skip
         if on_ready is not None:
             on_ready(trainer)
@@ -102,6 +106,7 @@ def _resume(
     watch: CompileWatch,
     more: MoreConfig,
     begun: float | None,
+    separate: Mapping[str, Sequence[str]] | None,
 ) -> Trainer:
     path, checkpoint = _resumable(run, notice)
     saved, _tokenizer = read_meta(path, checkpoint)
@@ -120,6 +125,8 @@ def _resume(
         path,
         checkpoint,
         arguments=arguments,
+        separate=separate,
+        with_old=True,
         progress=progress,
         advice="Restore the text, or start a new run: charlstm train TEXT",
     )
@@ -131,7 +138,9 @@ def _resume(
     group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
     check_memory(config, len(corpus.tokenizer), device, group, notice)
     try:
-        state = restore_state(checkpoint, config, corpus, device)
+        ancestors = read_ancestors(checkpoint.meta)
+        old = recorded_old_text(corpus, config.text, text.meta)
+        state = restore_state(checkpoint, config, corpus, device, old)
     except CheckpointError as error:
         raise unusable(path, checkpoint.meta, error) from error
     if more.is_given and 0 < config.train.patience <= state.progress.stale:
@@ -139,15 +148,15 @@ def _resume(
     length = (config.train.epochs, config.train.minutes)
     if length != (saved.train.epochs, saved.train.minutes):
         state.progress.forget_early_decay()
-    saver = Saver(run, corpus.tokenizer, text.meta, text.paths)
+    saver = Saver(run, corpus.tokenizer, text.meta, text.paths, ancestors, text.separate_paths)
     saver.saved_step = state.progress.step
     saver.best_ahead = find_best_ahead(run, state.progress, config, corpus.tokenizer, notice)
-    run.metrics.rewind(state.progress.logged_step)
+    run.metrics.rewind(_last_logged(state.progress))
     send_run(group, state, corpus, saver, path)
     if begun is not None:
         begun += watch.seconds + waited
     stopwatch = session_stopwatch(config.train, state.progress, begun)
-    return Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
+    return Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock, old=old)
 
 
 def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
@@ -165,6 +174,14 @@ def extend(config: Config, more: MoreConfig, progress: Progress) -> Config:
     if more.more_minutes is not None:
         minutes = progress.spent / 60 + more.more_minutes
     return config.override({"epochs": epochs, "minutes": minutes})
+
+
+def _last_logged(progress: Progress) -> int:
+    """The step of the last line of the log to keep; -1: none.
+
+    A fine-tuned run is also evaluated before its first step.
+    """
+    return progress.logged_step if progress.logged_step or progress.evaluated_step == 0 else -1
 
 
 def _kernel(

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from charlstm import __version__
 from charlstm.config import Config
 from charlstm.errors import CheckpointError, DivergenceError
+from charlstm.format import ancestry
+from charlstm.format.ancestry import Ancestor
 from charlstm.format.checkpoint import Checkpoint, load_checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.progress import Progress, SavedBest
@@ -21,8 +23,8 @@ from charlstm.format.weights import check_weights
 from charlstm.runs.folder import Run
 from charlstm.text.corpus import Corpus
 from charlstm.text.tokenizer import CharTokenizer
-from charlstm.text.windows import make_windows
 from charlstm.training.events import Notice, Saved
+from charlstm.training.replay import OldText, windows_of
 from charlstm.training.state import TrainState, part_of
 
 
@@ -34,6 +36,8 @@ class Saver:
         tokenizer: the vocabulary.
         corpus_meta: metadata of the text, written to every checkpoint.
         paths: files and folders of the text, written to `last.npz` only.
+        ancestors: the models that the run started from, its base first.
+        separate_paths: those of separate texts, by part.
 
     Attributes:
         saved_step: the step of `last.npz`; -1 before the first save.
@@ -48,11 +52,16 @@ class Saver:
         tokenizer: CharTokenizer,
         corpus_meta: Mapping[str, Any],
         paths: Sequence[str] = (),
+        ancestors: Sequence[Ancestor] = (),
+        separate_paths: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.run = run
         self.tokenizer = tokenizer
         self.corpus_meta = dict(corpus_meta)
-        self.paths = list(paths)
+        self._paths: dict[str, Any] = {"paths": list(paths)}
+        if separate_paths:
+            self._paths["separate_paths"] = {p: list(own) for p, own in separate_paths.items()}
+        self.ancestors = tuple(ancestors)
         self.saved_step = -1
         self.saved_at = time.monotonic()
         self.seconds = 0.0
@@ -71,7 +80,7 @@ class Saver:
         """
         begun = time.monotonic()
         arrays = state.to_arrays()
-        meta = self._meta(state, arrays) | {"paths": self.paths}
+        meta = self._meta(state, arrays) | self._paths
         if state.group.is_leader:
             keep = state.config.train.keep
             self.run.save_last(meta, arrays, previous_step=self.saved_step, keep=keep)
@@ -104,17 +113,24 @@ class Saver:
                 f"Lower --lr (it is {train.lr:g}) or --weight-decay (it is "
                 f"{train.weight_decay:g})."
             ) from error
-        return {
+        meta: dict[str, Any] = {
             "charlstm": __version__,
             "config": state.config.to_json(),
             "tokenizer": self.tokenizer.to_json(),
             "corpus": self.corpus_meta,
             "progress": state.progress.to_json(),
         }
+        if self.ancestors:
+            meta[ancestry.KEY] = [ancestor.to_json() for ancestor in self.ancestors]
+        return meta
 
 
 def restore_state(
-    checkpoint: Checkpoint, config: Config, corpus: Corpus, device: torch.device
+    checkpoint: Checkpoint,
+    config: Config,
+    corpus: Corpus,
+    device: torch.device,
+    old: OldText | None = None,
 ) -> TrainState:
     """The training state of a checkpoint.
 
@@ -123,6 +139,7 @@ def restore_state(
         config: the configuration of the resumed run.
         corpus: its text.
         device: the device to train on.
+        old: the text that is replayed; None: there is none.
 
     Raises:
         CheckpointError: an entry is missing, or does not fit the configuration or the text.
@@ -130,7 +147,7 @@ def restore_state(
     progress = Progress.from_json(checkpoint.meta.get("progress"))
     vocab_size = len(corpus.tokenizer)
     state = TrainState.from_arrays(checkpoint.arrays, progress, config, vocab_size, device)
-    windows = make_windows(corpus.train, config.windows, config.train.seed)
+    windows = windows_of(corpus, old, config)
     if progress.index >= windows.batches_per_epoch:
         raise CheckpointError("the run's progress does not fit its text.")
     return state

@@ -49,6 +49,7 @@ class TrainSchedule:
         batches_per_epoch: number of batches of windows in an epoch.
         val_size: number of characters of the validation part.
         stopwatch: the time spent training.
+        evaluates_first: whether to evaluate before the first step.
 
     Attributes:
         budget: the time budget of `--minutes`; None: the run ends after its epochs.
@@ -57,7 +58,13 @@ class TrainSchedule:
     """
 
     def __init__(
-        self, config: Config, batches_per_epoch: int, val_size: int, stopwatch: Stopwatch
+        self,
+        config: Config,
+        batches_per_epoch: int,
+        val_size: int,
+        stopwatch: Stopwatch,
+        *,
+        evaluates_first: bool = False,
     ) -> None:
         self._windows = config.windows
         self._train = config.train
@@ -68,6 +75,7 @@ class TrainSchedule:
             _LONG_EPOCH, 8 * val_size // chars_per_step(config.windows)
         )
         self._stopwatch = stopwatch
+        self._evaluates_first = evaluates_first
         minutes, final = config.train.minutes, 2 if config.train.average else 1
         self.budget = TimeBudget(60 * minutes, final) if minutes else None
         self.elapsed = 0.0
@@ -163,8 +171,10 @@ class TrainSchedule:
             progress: the run's progress.
             due: the result of method `due` after the last step.
         """
-        if progress.step in (0, progress.evaluated_step):
+        if progress.step == progress.evaluated_step:
             return False
+        if progress.step == 0:
+            return self._evaluates_first
         if self.is_at_end(progress):
             return True
         if self.budget is not None and not self._train.eval_every:

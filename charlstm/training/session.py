@@ -12,7 +12,6 @@ from charlstm.errors import ConfigError, DistributedError, RunError
 from charlstm.planner.no_effect import without_effect
 from charlstm.planner.rules import Choice
 from charlstm.text.corpus import ReadingProgress
-from charlstm.text.string_source import source_from_text
 from charlstm.training.distributed import join_group, leave_group
 from charlstm.training.events import Compiling, Event, Notice, Stopped
 from charlstm.training.loop import Trainer
@@ -107,6 +106,8 @@ def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
         CharlstmError: a subclass for the kind of error.
     """
     to = callbacks or Callbacks()
+    for message in plan.base.warnings if plan.base is not None else ():
+        to.warning(message)
     if plan.run is None:
         for message in without_effect(plan.config, plan.given):
             to.notice(message)
@@ -125,14 +126,16 @@ def start(plan: TrainPlan, callbacks: Callbacks | None = None) -> Training:
             plan.run, plan.given, plan.texts,
             notice=to.warning, progress=to.reading, group=group, begun=plan.begun,
             on_ready=to.ready, on_compile=to.compiling, more=plan.more,
+            separate={part: given.paths for part, given in plan.separate.items()},
         )  # fmt: skip
     else:
-        source = None if plan.text is None else source_from_text(plan.text, plan.config.text)
         trainer = new_run(
-            plan.texts, plan.config, runs_dir=plan.runs_dir, name=plan.name, source=source,
+            plan.texts, plan.config, runs_dir=plan.runs_dir, name=plan.name, text=plan.text,
             notice=to.notice, details=to.details, progress=to.reading, group=group,
-            given=plan.given if plan.chooses else None, on_choice=to.choice,
+            given=plan.settled if plan.chooses else None, on_choice=to.choice,
             begun=plan.begun, on_ready=to.ready, on_compile=to.compiling, cpu_use=plan.cpu_use,
+            separate=plan.separate,
+            base=plan.base,
         )  # fmt: skip
     return Training(trainer)
 

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from charlstm.config import Config
-from charlstm.errors import RunError
-from charlstm.format.files import replace_file
 from charlstm.planner.fitted import ALWAYS, DEFAULT_MINUTES
 from charlstm.planner.rules import Choice, choose, implied
 from charlstm.runs.folder import Run
 from charlstm.runs.lock import RunLock
-from charlstm.text.boundaries import read_stream
 from charlstm.text.corpus import Corpus, ReadingProgress, load_corpus
-from charlstm.text.entropy import unigram_nats
-from charlstm.text.folders import FOLDER_RULES, FolderFiles, summary, without_effect
-from charlstm.text.folders import details as folder_details
 from charlstm.text.hints import hints
 from charlstm.text.repetition import repeated_fraction
-from charlstm.text.sources import Source, find_sources
+from charlstm.text.separate import GivenText
 from charlstm.text.splits import Split
 from charlstm.text.windows import fit
+from charlstm.training.base import Base
 from charlstm.training.clock import session_stopwatch
 from charlstm.training.compiling import CompileWatch
 from charlstm.training.device import (
@@ -40,6 +34,7 @@ from charlstm.training.device import (
     set_threads,
 )
 from charlstm.training.events import Compiling, Notice
+from charlstm.training.fine_tune import FineTuning
 from charlstm.training.footprint import check_memory
 from charlstm.training.load import CpuUse
 from charlstm.training.loop import Trainer
@@ -47,10 +42,12 @@ from charlstm.training.measured import Measured
 from charlstm.training.memory import keep_freed_memory
 from charlstm.training.notices import notice_characters, notice_split
 from charlstm.training.process_group import ProcessGroup
+from charlstm.training.replay import check_replay, old_text_of
 from charlstm.training.replicate import check_processes, choose_processes, send_run
 from charlstm.training.saving import Saver
 from charlstm.training.speed import reference_speed
 from charlstm.training.state import TrainState
+from charlstm.training.texts import corpus_meta, find_text, keep_texts
 
 # The default number of epochs trains on about six million characters, a few minutes on a laptop's
 # processor. More than the maximum number of epochs rarely helps.
@@ -71,7 +68,8 @@ def new_run(
     runs_dir: Path,
     name: str | None,
     notice: Notice,
-    source: Source | None = None,
+    text: str | None = None,
+    separate: Mapping[str, GivenText] | None = None,
     details: Notice | None = None,
     progress: ReadingProgress | None = None,
     group: ProcessGroup | None = None,
@@ -81,6 +79,7 @@ def new_run(
     on_ready: Callable[[Trainer], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
     cpu_use: CpuUse | None = None,
+    base: Base | None = None,
 ) -> Trainer:
     """Read a text and set up a run on it.
 
@@ -93,7 +92,8 @@ def new_run(
         runs_dir: the folder in which the run's folder is created.
         name: the run's name; None: derived from the name of the first text.
         notice: receives messages about what was chosen or reduced.
-        source: the text, instead of `arguments`.
+        text: the text itself, instead of `arguments`.
+        separate: separate texts for validation and testing, by part.
         details: receives a line for each file of a folder that is read or skipped.
         progress: receives the progress of reading.
         group: the process group that this process leads; the workers must call `receive_run`.
@@ -105,6 +105,7 @@ def new_run(
         on_ready: called with the trainer at the end of the set-up. If it raises, the set-up fails.
         on_compile: receives the progress of compilation, whose time does not count.
         cpu_use: processor time when the command began, see `charlstm.training.measured`.
+        base: the model to start from, whose architecture `config` has; None: random weights.
 
     Raises:
         CharlstmError: a subclass for the kind of error.
@@ -113,49 +114,51 @@ def new_run(
     group = group or ProcessGroup()
     device = pick_device(config.train.device, group.local_rank)
     check_machine(config.train.precision, config.train.kernel, device)
-    first = source.name if source is not None else arguments[0]
+    first = arguments[0] if text is None else "text"
+    texts = {"": GivenText(tuple(arguments), text), **(separate or {})}
     watch = CompileWatch(on_compile)
     with _new_folder(runs_dir, name, "stdin" if first == "-" else first) as (run, lock):
-        sources, skipped = [source] if source is not None else [], dict[str, int]()
-        if not sources:
-            sources, skipped = _find(arguments, config, runs_dir, notice, details)
-        corpus = load_corpus(sources, config.text, progress=progress)
+        apart = {
+            part: find_text(one, config.text, runs_dir, notice, details)
+            for part, one in texts.items()
+        }
+        found = apart.pop("")
+        corpus = load_corpus(
+            found.sources, config.text, progress=progress, also="" if base is None else base.also,
+            separate={part: own.sources for part, own in apart.items()},
+        )  # fmt: skip
+        old = old_text_of(corpus, config.text, base)
+        start = None if base is None else FineTuning(base, corpus, config.text, notice)
         notice_split(corpus, config.text, notice)
         if isinstance(corpus.split, Split):
             config = config.override({"split": corpus.split.method})
-        for hint in hints(sources, corpus.tokenizer, config.text):
+        for hint in hints(found.sources, corpus.tokenizer, config.text):
             notice(hint)
         measured = Measured(cpu_use)
         config = _configure(
-            config, given, corpus, device, group, notice, on_choice, begun, watch, measured
+            config, given, corpus, start, device, group, notice, on_choice, begun, watch, measured
         )
         begun += watch.seconds
-        kept = any(source.path is None for source in sources)
-        corpus_meta = {
-            "sources": [source.name for source in sources][:100],
-            "num_sources": len(sources),
-            "skipped": skipped,
-            "folder_rules": FOLDER_RULES,
-            "num_chars": len(corpus),
-            "sha256": corpus.sha256,
-            "kept": kept,
-            "split": corpus.split.to_json(),
-            "unigram_nats": unigram_nats(corpus.train, len(corpus.tokenizer)),
-        }
+        check_replay(config.windows, old)
+        meta = corpus_meta(corpus, found, apart, "" if base is None else base.also, old)
         corpus.release()
-        paths = [] if kept else [str(Path(argument).resolve()) for argument in arguments]
-        if kept:
-            _keep_text(run, sources, config)
+        keep_texts(run, config.text, found, apart)
         group, config, waited = choose_processes(group, config, len(corpus.tokenizer), notice)
         check_processes(config.windows, group.size, corpus.train)
         check_memory(config, len(corpus.tokenizer), device, group, notice)
         state = TrainState.new(config, len(corpus.tokenizer), device)
+        if start is not None:
+            state.set_weights(start.weights(config))
         stopwatch = session_stopwatch(config.train, state.progress, begun + waited)
         state.progress.seconds = stopwatch.seconds
-        saver = Saver(run, corpus.tokenizer, corpus_meta, paths)
+        own_paths = {part: own.paths for part, own in apart.items()}
+        ancestors = () if start is None else start.ancestors
+        saver = Saver(run, corpus.tokenizer, meta, found.paths, ancestors, own_paths)
         saver.save_last(state)
         send_run(group, state, corpus, saver)
-        trainer = Trainer(state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock)
+        trainer = Trainer(
+            state, corpus, saver, stopwatch=stopwatch, group=group, lock=lock, old=old
+        )
         if on_ready is not None:
             on_ready(trainer)
     return trainer
@@ -185,6 +188,7 @@ def _configure(
     config: Config,
     given: Mapping[str, Any] | None,
     corpus: Corpus,
+    start: FineTuning | None,
     device: torch.device,
     group: ProcessGroup,
     notice: Notice,
@@ -195,7 +199,8 @@ def _configure(
 ) -> Config:
     """The complete configuration: machine options, the automatic choice, and fitted sizes.
 
-    The arguments are those of `new_run`; `watch` measures the time of compilation.
+    The arguments are those of `new_run`; `watch` measures the time of compilation, and `start` is
+    what the run starts from, if not from random weights.
     """
     size = len(corpus.train)
     fit(corpus.train, config.windows)  # raises for a text that is too short, before compilation
@@ -210,7 +215,7 @@ def _configure(
     config = config.override({"precision": precision, "kernel": kernel})
     choice = None
     if given is not None and size > 1:
-        config, choice = _choose(config, given, corpus, device, group, begun, measured)
+        config, choice = _choose(config, given, corpus, start, device, group, begun, measured)
         divide_threads(config.train.threads, group)  # the measurement used all threads
     windows = fit(corpus.train, config.windows)
     for old, new, flag in (
@@ -231,34 +236,11 @@ def _configure(
     return config
 
 
-def _find(
-    arguments: Sequence[str],
-    config: Config,
-    runs_dir: Path,
-    notice: Notice,
-    details: Notice | None,
-) -> tuple[list[Source], dict[str, int]]:
-    """The sources, and the number of skipped files of folders by reason."""
-    folders: list[FolderFiles] = []
-    text = config.text
-    sources = find_sources(
-        arguments, text.glob, text.exclude, runs_dir=runs_dir, on_folder=folders.append
-    )
-    for found in folders:
-        unlisted = " (--verbose lists them)" if found.skipped and details is None else ""
-        notice(summary(found) + unlisted)
-        if details is not None:
-            for line in folder_details(found):
-                details(line)
-    for line in without_effect(folders, text):
-        notice(line)
-    return sources, dict(Counter(reason for found in folders for _, reason in found.skipped))
-
-
 def _choose(
     config: Config,
     given: Mapping[str, Any],
     corpus: Corpus,
+    start: FineTuning | None,
     device: torch.device,
     group: ProcessGroup,
     begun: float,
@@ -270,6 +252,7 @@ def _choose(
     speed = 0.0
     if by_speed:
         speed = reference_speed(config.train, len(corpus.tokenizer), device, measured)
+    base_loss = None if start is None or "lr" in given else start.relative_loss(config)
     repeated = repeated_fraction(corpus.train, corpus.val)
     corpus.release()
     left = max(1.0, begun + seconds - time.monotonic())
@@ -277,19 +260,6 @@ def _choose(
     choice = choose(
         given, len(corpus.train), left, speed,
         compiled=compiled, repeated=repeated, processes=group.size,
-        vocab_size=len(corpus.tokenizer),
+        vocab_size=len(corpus.tokenizer), base_loss=base_loss,
     )  # fmt: skip
     return config.override(choice.overrides), choice
-
-
-def _keep_text(run: Run, sources: Sequence[Source], config: Config) -> None:
-    def write(file: IO[bytes]) -> None:
-        for chunk in read_stream(sources, config.text):
-            file.write(chunk.encode("utf-8", "surrogatepass"))
-
-    try:
-        replace_file(run.kept_text, write)
-    except OSError as error:
-        raise RunError(
-            f"cannot save the text to {run.kept_text}: {error.strerror or error}."
-        ) from error

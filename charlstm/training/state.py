@@ -112,11 +112,7 @@ class TrainState:
         state = cls.new(config, vocab_size, device)
         state.progress = progress
         network = state.network
-        weights = part_of(arrays, "model")
-        check_weights(weights, config.model, vocab_size)
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                parameter.copy_(torch.from_numpy(weights[name].copy()))
+        state.set_weights(part_of(arrays, "model"))
         average = part_of(arrays, "average")
         for part, tensors in (
             (average, state.average.means),
@@ -138,6 +134,17 @@ class TrainState:
         state.carry = _carry(part_of(arrays, "carry"), config, network)
         state.streams = len(state.carry[0][0])
         return state
+
+    def set_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Set the network's weights, by name.
+
+        Raises:
+            CheckpointError: they do not fit the configuration.
+        """
+        check_weights(weights, self.config.model, self.network.vocab_size)
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters():
+                parameter.copy_(torch.from_numpy(weights[name].copy()))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All tensors, by name; all processes of a group must call it.

@@ -13,12 +13,15 @@ from charlstm.config import TrainConfig
 from charlstm.nn.starts import Starts
 from charlstm.text.batches import Batch
 from charlstm.training.deferred_losses import DeferredLosses
+from charlstm.training.freeze import set_rates
 from charlstm.training.optim import losses as cross_entropies
 from charlstm.training.optim import shrink, take_step
 from charlstm.training.state import TrainState, process_shard
 
 
-def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLosses) -> int:
+def train_step(
+    state: TrainState, batch: Batch, rate: float, losses: DeferredLosses, *, done: float = 0.0
+) -> int:
     """One step of truncated backpropagation through time; changes the state.
 
     Args:
@@ -26,6 +29,7 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
         batch: the streams of all processes.
         rate: the learning rate.
         losses: receives the loss of the step, before the weights change.
+        done: progress of the run, 0 to 1; it determines which layers are frozen.
 
     Returns:
         Number of characters predicted by all processes.
@@ -53,8 +57,7 @@ def train_step(state: TrainState, batch: Batch, rate: float, losses: DeferredLos
     starts = None
     if batch.starts is not None:
         starts = Starts(torch.from_numpy(batch.starts[:, shard]), network.device)
-    for group_options in state.optimizer.param_groups:
-        group_options["lr"] = rate
+    set_rates(state.optimizer, rate, train.freeze, done)
     network.train()
     last_only = windows.targets == "last"
     with group.guard():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from charlstm.cli.output import counted
 from charlstm.cli.report import explain
 from charlstm.config import Config
 from charlstm.planner.rules import choose
+from charlstm.training.plan import plan_training
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_limits_a_run_is_what_is_reported(
     choice = choose(given, 20_000, seconds, speed)
     config = Config().override({**given, **choice.overrides})
     lines: list[str] = []
-    explain(["play.txt"], given, config, choice, lines.append, runs_dir=Path("checkpoints"))
+    explain(plan_training(["play.txt"], given), config, choice, lines.append)
     reads = next(line for line in lines if line.startswith("expected: "))
     assert words in reads
     ends = ["(--epochs)", "at this machine", "may end earlier"]

@@ -111,3 +111,33 @@ def test_another_kind_of_text_at_the_end_is_told_from_overfitting() -> None:
     unstable[-1]["train_nats"] = 1.9
     assert "unstable" in told(unstable)
     assert not asked, "it takes time: it is only asked where the validation loss is high"
+
+
+def started(start: float, *nats: float) -> Course:
+    """A course of a fine-tuned run, which is evaluated before its first step."""
+    first = {"step": 0, "epoch": 0, "train_nats": None, "val_nats": start, "average_nats": None}
+    return [first, *course(*nats, train=1.5)]
+
+
+def test_what_a_run_gained_from_its_base() -> None:
+    def said(history: Course, unigram: float | None = 3.0) -> str:
+        return verdict(history, 512, "minutes", ended=True, unigram=unigram)
+
+    gained = said(started(2.0, 1.8, 1.6, 1.5))
+    assert "The base reached 2.0000 on this text; fine-tuning gained 0.5000 nats." in gained
+    assert "still falling" in gained
+    assert "--from" not in gained
+    unlike = said(started(3.1, 1.8, 1.6, 1.5))
+    assert "character frequencies alone give 3.0000" in unlike
+    assert "without --from, may be as good" in unlike
+    assert "--from" not in said(started(3.1, 1.8, 1.6, 1.5), None)
+    worse = said(started(1.4, 1.8, 1.6, 1.5))
+    assert "did not help: the base itself reaches 1.4000" in worse
+    assert "The base reached" not in worse
+    assert "still falling" not in worse
+
+
+def test_a_fine_tuned_run_without_a_trend() -> None:
+    assert "too few evaluations" in judged(started(2.0, 1.5))
+    assert judged(started(2.0)) == "Before training: validation loss 2.0000 nats."
+    assert judged(started(2.0, 1.5), ended=False).startswith("At step 100: training loss")

@@ -210,3 +210,12 @@ def test_a_short_text_with_many_distinct_characters_has_more_weight_decay(
     assert chosen["weight_decay"] == weight_decay
     kept = choose({**given, "weight_decay": 0.2}, num_chars, 60, 30_000, vocab_size=vocab_size)
     assert "weight_decay" not in kept.overrides
+
+
+def test_a_base_that_knows_the_text_gets_a_lower_rate() -> None:
+    def rate(base_loss: float | None, **given: Any) -> Any:
+        overrides = choose(given, 10_000, 20, 30_000, base_loss=base_loss).overrides
+        return overrides.get("lr")
+
+    assert rate(0.6) < rate(0.9) < rate(1.1) == rate(None)
+    assert rate(0.6, lr=0.1) is None
