@@ -23,6 +23,7 @@ from charlstm.errors import CharlstmError, CompiledCodeWarning
 # In the order of `--help`.
 COMMANDS = {
     "train": ("charlstm.cli.train", "Train a model on a text, or continue a run."),
+    "check": ("charlstm.cli.check", "Check a text before training, and show what to mend."),
     "search": ("charlstm.cli.search", "Search for better settings than the automatic choice."),
     "sample": ("charlstm.cli.sample", "Write text with a trained model."),
     "fill": ("charlstm.cli.fill", "Fill in blanks with a bidirectional model."),

@@ -153,7 +153,8 @@ def load_corpus(
     counted = _count(sources, config, progress)
     if sha256 not in (None, counted.sha256):
         raise ChangedTextError("the text has changed.")
-    _check_counts(counted, sources, config)
+    documents = int(counted.counts[ord(BOUNDARY)]) - 1
+    check_text(counted.num_chars, documents, counted.found, sources, config)
     rare: dict[str, int] = {}
     if tokenizer is None:
         tokenizer, rare = CharTokenizer.from_counts(
@@ -209,20 +210,28 @@ def _count(
     return _Counted(total, digest.hexdigest(), counts, found)
 
 
-def _check_counts(counted: _Counted, sources: Sequence[Source], config: TextConfig) -> None:
+def check_text(
+    num_chars: int, documents: int, found: Dropped, sources: Sequence[Source], config: TextConfig
+) -> None:
     """Check that there is text to train on, and that it has documents as configured.
 
+    Args:
+        num_chars: length of the text.
+        documents: number of documents; any number if the text is not divided.
+        found: what was omitted.
+        sources: the sources.
+        config: how they were read.
+
     Raises:
-        CorpusError: it does not.
+        CorpusError: there is not.
     """
-    documents = int(counted.counts[ord(BOUNDARY)]) - 1 if config.has_documents else 0
-    if counted.num_chars == 0 or (config.has_documents and documents < 1):
+    if num_chars == 0 or (config.has_documents and documents < 1):
         names = ", ".join(source.name for source in sources)
         raise CorpusError(f"there is no text in {names}.")
     if not config.has_documents or documents > 1:
         return
     what = f"--documents {shlex.quote(config.documents)}"
-    if config.documents not in DOCUMENT_KINDS and not counted.found.separators:
+    if config.documents not in DOCUMENT_KINDS and not found.separators:
         raise CorpusError(
             f"{what}: this separator never occurs in the text.\n"
             "Give the one that it has, or line, blank-line or file; or omit --documents."

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from charlstm.config import SECTIONS, MoreConfig, StartConfig
-from charlstm.config.arguments import check_path
-from charlstm.config.fields import check_type, describe_value
+from charlstm.config.arguments import check_path, check_paths
+from charlstm.config.fields import check_type
 from charlstm.config.keywords import options_from_keywords
-from charlstm.errors import ArgumentTypeError, ConfigError
+from charlstm.errors import ConfigError
 from charlstm.training.load import CpuUse
 from charlstm.training.plan import TrainPlan, plan_training
 
@@ -33,7 +33,7 @@ def plan_from_keywords(
         RunError: there is no such run, or the new run's name is taken.
     """
     begun, cpu_use = time.monotonic(), CpuUse.now()
-    paths = _paths(texts)
+    paths = check_paths(texts)
     given = options_from_keywords(options, *SECTIONS.values(), StartConfig, MoreConfig)
     if resume is not None and not isinstance(resume, bool):
         resume = check_path("resume", resume)
@@ -47,17 +47,3 @@ def plan_from_keywords(
     return plan_training(
         paths, given, text=text, resume=resume, runs_dir=folder, begun=begun, cpu_use=cpu_use
     )
-
-
-def _paths(texts: Path | Iterable[Path]) -> list[str]:
-    if isinstance(texts, str | os.PathLike):
-        texts = [texts]
-    if not isinstance(texts, Iterable):
-        raise ArgumentTypeError(
-            f"texts must be a path or several (str or PathLike), not {describe_value(texts)}."
-        )
-    paths = [check_path("a text", path) for path in texts]
-    for path in paths:
-        if "\n" in path:
-            raise ConfigError("the name of a text has a line break: give a text itself as text=...")
-    return paths
