@@ -215,6 +215,7 @@ def test_help_needs_neither_torch_nor_numpy(arguments: list[str]) -> None:
         ["sample", "{run}", "--length", "5"],
         ["eval", "{run}"],
         ["info", "{run}"],
+        ["check", "{run}/../../play.txt", "--no-speed-test"],
         ["runs", "--runs-dir", "{run}/.."],
     ],
     ids=lambda arguments: arguments[0],

@@ -226,17 +226,17 @@ def repetition_findings(
         )
 
 
-def tail_findings(method: str, other_tail: bool | None) -> Iterator[Finding]:
+def tail_findings(other_tail: bool | None, split: str) -> Iterator[Finding]:
     """A finding about an end that differs from the rest.
 
     Args:
-        method: how the text is split.
-        other_tail: whether its end differs.
+        other_tail: whether the end differs.
+        split: the value of `--split`.
     """
-    if other_tail:
+    if other_tail and split != "blocks":
         yield Finding(
             "tail",
-            "the end of the text, which is held out by default, differs from the rest.",
+            "the end of the text differs from the rest.",
             "--split blocks holds out blocks spread over the text"
-            + ("; --split auto, the default, chooses it here." if method == "blocks" else "."),
+            + ("; --split auto, the default, chooses it here." if split == "auto" else "."),
         )

@@ -68,7 +68,11 @@ def _matter(lines: list[str], marker: str) -> int:
             words |= {n for match in matches for n, word in enumerate(match) if word}
             last = number
     front, rest = lines[: last + 1], lines[last + 1 :]
-    if len(words) < _LEAST_WORDS or len(front) > len(rest) or _density(rest) > _RARER * _density(front):
+    if (
+        len(words) < _LEAST_WORDS
+        or len(front) > len(rest)
+        or _density(rest) > _RARER * _density(front)
+    ):
         return 0
     return len(front)
 

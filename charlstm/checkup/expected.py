@@ -66,13 +66,13 @@ class Loss:
     Attributes:
         expected: the prediction.
         low, high: its range.
-        texts: number of trainings that it rests on.
+        trainings: number of those that it rests on.
     """
 
     expected: float
     low: float
     high: float
-    texts: int = len(MEASURED)
+    trainings: int = len(MEASURED)
 
 
 def expected_loss(ngram: float) -> Loss:

@@ -178,9 +178,8 @@ def line_findings(scan: Scan, mend: Mender, keeps_newlines: bool) -> Iterator[Fi
         yield Finding(
             "line-ends",
             f"mixed line ends: {kinds}, the first {second} at {place}.",
-            "Omit --keep-newlines: all of them are then read as LF."
-            if keeps_newlines
-            else "Nothing to do: all of them are read as LF, as --keep-newlines is not given.",
+            ("Omit --keep-newlines" if keeps_newlines else "They are read as LF")
+            + f", or convert them: {mend(repairs.ONE_LINE_END, place)}",
             place,
         )
     if lines.trailing > _TRAILING * lines.count:

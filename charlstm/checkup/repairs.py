@@ -64,6 +64,8 @@ WITHOUT_CONTROLS = _python(
 """Removes control characters, and the sequences that set a terminal's colours."""
 COMPOSED = _python("sys, unicodedata", 'unicodedata.normalize("NFC", sys.stdin.read())')
 """Composes letters with their accents (NFC)."""
+ONE_LINE_END = _python("sys", r'sys.stdin.read().replace("\r\n", "\n").replace("\r", "\n")')
+"""Converts all line ends to LF."""
 WITHOUT_ENTITIES = _python("html, sys", "html.unescape(sys.stdin.read())")
 """Replaces HTML's character references by characters."""
 WITHOUT_TAGS = "sed 's/<[^>]*>//g'"

@@ -61,6 +61,7 @@ class Checkup:
         largest_passage: characters, and both places, of the largest repeated passage; None: none.
         sample_chars: length of the sample; equal to the text's for a text that is used whole.
         split: how training would split the text: tail, blocks or documents.
+        other_tail: whether the end of the text differs from the rest; None for documents.
         entropies: of order 0 to 5, in bits per character.
         ngram_loss: loss of an n-gram model on the held-out part, in bits per character; None
             without such a part.
@@ -90,6 +91,7 @@ class Checkup:
     largest_passage: tuple[int, Place, Place] | None
     sample_chars: int
     split: str
+    other_tail: bool | None
     entropies: tuple[float, ...]
     ngram_loss: float | None
     compressed: dict[str, float]
@@ -179,6 +181,7 @@ def examine(
         else (passage.length, found.place(passage.first), found.place(passage.second)),
         sample_chars=len(text),
         split=sample.method,
+        other_tail=sample.other_tail,
         entropies=entropies,
         ngram_loss=ngrams.loss,
         compressed=bits_per_char(text),
@@ -275,5 +278,5 @@ def _findings(
             largest=passage,
             sampled_chars=sum(len(piece.text) for piece in found.pieces),
         ),
-        content_findings.tail_findings(sample.method, sample.other_tail),
+        content_findings.tail_findings(sample.other_tail, config.split),
     )

@@ -136,7 +136,7 @@ def scan(
             figures.chars += len(text)
             figures.lines += len(ends)
             if len(sources) > 1:
-                figures.checksum = zlib.crc32(points, figures.checksum)
+                figures.checksum = zlib.crc32(points.data, figures.checksum)
             if number < MOST_EDGES:
                 figures.head += text[: EDGE_CHARS - len(figures.head)]
                 figures.foot = (figures.foot + text[-EDGE_CHARS:])[-EDGE_CHARS:]

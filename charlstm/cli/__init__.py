@@ -97,8 +97,8 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Terms such as nat, epoch and temperature: docs/glossary.md. A first model, step by "
-    "step: docs/tutorial.md. Exit codes: 0 success, 1 failure, 2 usage error, 129 closed terminal, "
-    "130 Ctrl-C, 143 SIGTERM.",
+    "step: docs/tutorial.md. Exit codes: 0 success, 1 failure, 2 usage error, 3 findings (check "
+    "--strict), 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.option(
     "--version",

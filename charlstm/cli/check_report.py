@@ -101,11 +101,14 @@ def _repeated(found: Checkup) -> str:
 
 
 def _held_out(found: Checkup) -> str:
-    return {
+    what = {
         "tail": "the end of the text",
         "blocks": "blocks spread over the text",
         "documents": "documents, chosen at random",
     }[found.split]
+    if found.other_tail is None:
+        return what
+    return f"{what}; the end {'differs from' if found.other_tail else 'is like'} the rest"
 
 
 def _entropy(found: Checkup) -> str:
@@ -119,7 +122,7 @@ def _expected(found: Checkup) -> str:
         return "no prediction: no text is held out"
     return (
         f"about {loss.expected:.1f} bits per character on the held-out part, {loss.low:.1f} to "
-        f"{loss.high:.1f}: a rough guess, {loss.texts} texts were measured"
+        f"{loss.high:.1f}: a rough guess, {loss.trainings} trainings were measured"
     )
 
 
@@ -128,6 +131,10 @@ def _plans(found: Checkup) -> list[list[str]]:
     if rows and found.speed.machine:
         rows[-1][1] += f" (the speed of {found.speed.machine}, is assumed)"
     return rows
+
+
+def _epochs(epochs: float) -> str:
+    return f"{epochs:,.1f}" if epochs >= 0.1 else f"{epochs:.2g}"
 
 
 def _minutes(plan: Plan) -> str:
@@ -139,6 +146,6 @@ def _plan(plan: Plan) -> str:
     if plan.recurrent_dropout:
         dropout += f" and {plan.recurrent_dropout:g}"
     return (
-        f"{plan.cell} {plan.num_layers}x{plan.hidden_size}{dropout}; {plan.epochs:,.1f} epochs in "
-        f"{duration(plan.seconds)}"
+        f"{plan.cell} {plan.num_layers}x{plan.hidden_size}{dropout}; {_epochs(plan.epochs)} epochs "
+        f"in {duration(plan.seconds)}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,8 +124,11 @@ def new_run(
         notice_split(corpus, config.text, notice)
         if isinstance(corpus.split, Split):
             config = config.override({"split": corpus.split.method})
-        for hint in hints(sources, corpus.tokenizer, config.text):
+        found = list(hints(sources, corpus.tokenizer, config.text))
+        for hint in found:
             notice(hint)
+        if found and arguments and "-" not in arguments:
+            notice(f"more about the text: charlstm check {shlex.join(arguments)}")
         measured = Measured(cpu_use)
         config = _configure(
             config, given, corpus, device, group, notice, on_choice, begun, watch, measured

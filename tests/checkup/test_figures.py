@@ -61,6 +61,7 @@ def test_ngram_figures_are_those_of_counting(values: list[int], held: int) -> No
         assert entropy == pytest.approx(sum(bits) / len(bits), abs=1e-12)
     losses = [_loss(values, len(values) - held, order) for order in range(8)] if held else []
     if held:
+        assert found.loss is not None
         assert found.loss == pytest.approx(losses[found.order])
         assert found.loss <= min(losses[:6]) + 1e-9
     else:
@@ -123,7 +124,9 @@ def test_passages() -> None:
     # The largest of several, neither of whose lengths is a power of two.
     other = noise(45, 2)
     mixed = text + other + noise(200) + other + "." + text
-    assert repetition(mixed) == (pytest.approx(naive_fraction(mixed)), 100)
+    fraction, length = repetition(mixed)
+    assert fraction == pytest.approx(naive_fraction(mixed))
+    assert length == 100
     # A run of one character: a passage without overlap.
     assert 32 <= repetition("-" * 101)[1] <= 50
     # No passage crosses a border between pieces.

@@ -129,7 +129,7 @@ def test_lines() -> None:
     found = check(windows + "mac\runix\n")
     finding = the(found, "line-ends")
     assert found.line_ends == {"CRLF": CLEAN.count("\n"), "CR": 1, "LF": 1}
-    assert "Nothing to do" in finding.mend
+    assert finding.mend.startswith("They are read as LF, or convert them")
     assert (
         "Omit --keep-newlines" in the(check(windows + "a\n", keep_newlines=True), "line-ends").mend
     )
@@ -218,6 +218,7 @@ def test_an_end_that_differs() -> None:
     assert "--split blocks" in finding.mend
     assert "chooses it here" in finding.mend
     assert "chooses" not in the(check(text + paragraphs(60).upper(), split="tail"), "tail").mend
+    assert "tail" not in kinds(check(text + paragraphs(60).upper(), split="blocks"))
 
 
 # --- The commands do what they say ---
@@ -248,6 +249,7 @@ ACCENTS = with_words("caf\u00e9", "na\u00efve", "\u201cno\u201d")
         ("direction", CLEAN + "a\u202eb\n", CLEAN + "ab\n"),
         ("normal-form", unicodedata.normalize("NFD", ACCENTS), ACCENTS),
         ("trailing-space", CLEAN.replace(".\n", ". \t\n"), CLEAN),
+        ("line-ends", CLEAN.replace("\n", "\r\n") + "a\rb\n", CLEAN + "a\nb\n"),
         ("entities", with_words("Tom &amp; Ann", "&#233;"), with_words("Tom & Ann", "\u00e9")),
         ("licence", HEAD + CLEAN + FOOT, CLEAN),
         ("repeated-passages", CLEAN + paragraphs(99) + CLEAN, None),
@@ -281,6 +283,5 @@ def test_options_mend(tmp_path: Path) -> None:
     rare = CLEAN + "".join(map(chr, range(0x4E00, 0x4E20))) + "\n"
     path.write_text(rare)
     sources = find_sources([str(path)], DEFAULT_GLOB)
-    options = {"min_count": 5}
-    vocabulary = load_corpus(sources, TextConfig(**options)).tokenizer
-    assert len(vocabulary) == charlstm.check(path, **options).vocab_size
+    vocabulary = load_corpus(sources, TextConfig(min_count=5)).tokenizer
+    assert len(vocabulary) == charlstm.check(path, min_count=5).vocab_size
