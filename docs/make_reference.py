@@ -168,8 +168,8 @@ def index_page() -> str:
             "Every option of every command, and what Python programs can use. The terms are "
             "explained in the [glossary](../glossary.md).",
             _table(["command", "purpose"], commands),
-            "[From Python](python.md): `charlstm.train`, `charlstm.load`, `charlstm.check` and what "
-            "they return.",
+            "[From Python](python.md): `charlstm.train`, `charlstm.load`, `charlstm.check` and "
+            "what they return.",
             "These options stand before the command:",
             _table(["option", "meaning"], options),
             "## Exit codes",
