@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from charlstm.checkup.report import Checkup
     from charlstm.inference.language_model import LanguageModel
+    from charlstm.text.corpus import ReadingProgress
     from charlstm.training.events import Event
     from charlstm.training.result import TrainedRun
     from charlstm.training.session import Training
 
 __version__ = "0.1.0"
-__all__ = ["CharlstmError", "__version__", "fine_tune", "load", "start_training", "train"]
+__all__ = [
+    "CharlstmError", "__version__", "check", "fine_tune", "load", "start_training", "train",
+]  # fmt: skip
 
 
 def load(run: str | os.PathLike[str] | None = None) -> LanguageModel:
@@ -39,6 +43,47 @@ def load(run: str | os.PathLike[str] | None = None) -> LanguageModel:
     from charlstm.inference.language_model import LanguageModel
 
     return LanguageModel.load(run)
+
+
+def check(
+    texts: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+    *,
+    text: str | None = None,
+    runs_dir: str | os.PathLike[str] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+    on_progress: ReadingProgress | None = None,
+    **options: Any,
+) -> Checkup:
+    """Check a text before a training, as `charlstm check --no-speed-test` does. Needs only numpy.
+
+    Args:
+        texts: paths of files and folders, joined in order; one or several.
+        text: the text itself, instead of paths.
+        runs_dir: the folder of runs, which is skipped in folders; None: `$CHARLSTM_RUNS_DIR`, or
+            `checkpoints`.
+        on_notice: receives messages about folders; None: they are logged by the logger
+            `charlstm` at level INFO.
+        on_progress: receives the activity and the number of characters read.
+        **options: the options of `charlstm check`, with underscores: `encoding="cp1252"`,
+            `documents="line"`, `minutes=5`, ... None means that an option is not given.
+
+    Returns:
+        Figures, findings and plans; `to_json()` has all of them.
+
+    Raises:
+        ArgumentTypeError: an argument has the wrong type, or there is no such option.
+        ConfigError: an option is out of range, or two contradict each other.
+        SourceError, CorpusError: the text cannot be read, or is empty.
+    """
+    import logging
+
+    from charlstm.checkup.api import check_from_keywords
+    from charlstm.config.arguments import check_path
+    from charlstm.runs.find import runs_dir_from
+
+    notice = on_notice or logging.getLogger("charlstm").info
+    folder = runs_dir_from(None if runs_dir is None else check_path("runs_dir", runs_dir))
+    return check_from_keywords(texts, text, folder, notice, on_progress, options)
 
 
 def train(

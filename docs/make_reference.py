@@ -18,6 +18,7 @@ import click
 
 import charlstm
 import charlstm.errors
+from charlstm.checkup.report import Checkup
 from charlstm.cli import COMMANDS, main
 from charlstm.cli.help import WideContext
 from charlstm.config import SECTIONS
@@ -37,6 +38,7 @@ EXIT_CODES = {
     0: "done; also when the reader of a pipe closes it early",
     1: "failure: one or two lines on stderr say what is wrong and what to do",
     2: "wrong usage: an unknown option, or a value out of range",
+    3: "`charlstm check --strict` has findings",
     129: "the terminal was closed (SIGHUP); training has saved",
     130: "Ctrl-C (SIGINT); training has saved",
     143: "SIGTERM; training has saved",
@@ -166,7 +168,8 @@ def index_page() -> str:
             "Every option of every command, and what Python programs can use. The terms are "
             "explained in the [glossary](../glossary.md).",
             _table(["command", "purpose"], commands),
-            "[From Python](python.md): `charlstm.train`, `charlstm.load` and what they return.",
+            "[From Python](python.md): `charlstm.train`, `charlstm.load`, `charlstm.check` and "
+            "what they return.",
             "These options stand before the command:",
             _table(["option", "meaning"], options),
             "## Exit codes",
@@ -212,15 +215,15 @@ def python_page() -> str:
     parts = [
         "# From Python",
         NOTE,
-        "`import charlstm` loads neither numpy nor torch; `charlstm.load` loads numpy, "
-        "`charlstm.train` torch. "
+        "`import charlstm` loads neither numpy nor torch; `charlstm.load` and `charlstm.check` "
+        "load numpy, `charlstm.train` torch. "
         "The [how-to](../how-to/python.md) has examples.",
     ]
     for name in charlstm.__all__:
         thing = getattr(charlstm, name)
         if inspect.isfunction(thing):
             parts += _documented(f"charlstm.{name}", thing)
-    for kind in (TrainedRun, Training, LanguageModel, Sample, Score):
+    for kind in (Checkup, TrainedRun, Training, LanguageModel, Sample, Score):
         parts += [f"## {kind.__name__}", f"`{kind.__module__}.{kind.__name__}`", *_doc(kind)]
         for name, member in vars(kind).items():
             if name.startswith("_"):

@@ -123,6 +123,8 @@ def tiny(arguments: list[str]) -> list[str]:
             return [*shrunk, *units, *SMALL[2:], *QUICK, *length]
         case ["search"]:
             return _tiny_search(arguments)
+        case ["check"]:
+            return [*shrunk, "--no-speed-test"]
         case ["sample"]:
             return [*shrunk, "--length", "40", "--precision", "float32"]
         case _:

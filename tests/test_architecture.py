@@ -39,6 +39,7 @@ ALLOWED = {
         "errors", "config", "cells", "layers", "processors", "memory", "planner", "kernels",
         "format", "runs", "text", "inference", "nn", "training", "version", "doctor",
     },
+    "checkup": {"checkup", "config", "doctor.speeds", "errors", "planner", "text"},
     "doctor": {"doctor", "errors", "kernels", "memory", "processors", "text.cache", "version"},
     "search": {
         "errors", "config", "cells", "processors", "planner", "format", "runs", "text", "inference",
@@ -47,7 +48,7 @@ ALLOWED = {
 }  # fmt: skip
 NUMPY_ONLY = {
     "errors", "config", "cells", "layers", "cgroups", "processors", "memory", "planner", "kernels",
-    "format", "runs", "text", "inference", "doctor",
+    "format", "runs", "text", "inference", "doctor", "checkup",
 }  # fmt: skip
 
 FREE = {"cli", "__init__", "__main__"}  # the command line and the front door import anything
@@ -214,6 +215,7 @@ def test_help_needs_neither_torch_nor_numpy(arguments: list[str]) -> None:
         ["sample", "{run}", "--length", "5"],
         ["eval", "{run}"],
         ["info", "{run}"],
+        ["check", "{run}/../../play.txt", "--no-speed-test"],
         ["runs", "--runs-dir", "{run}/.."],
     ],
     ids=lambda arguments: arguments[0],

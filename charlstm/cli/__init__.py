@@ -23,6 +23,7 @@ from charlstm.errors import CharlstmError, CompiledCodeWarning
 # In the order of `--help`.
 COMMANDS = {
     "train": ("charlstm.cli.train", "Train a model on a text, or continue a run."),
+    "check": ("charlstm.cli.check", "Check a text before training, and show what to mend."),
     "search": ("charlstm.cli.search", "Search for better settings than the automatic choice."),
     "sample": ("charlstm.cli.sample", "Write text with a trained model."),
     "fill": ("charlstm.cli.fill", "Fill in blanks with a bidirectional model."),
@@ -96,8 +97,8 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Terms such as nat, epoch and temperature: docs/glossary.md. A first model, step by "
-    "step: docs/tutorial.md. Exit codes: 0 success, 1 failure, 2 usage error, 129 closed terminal, "
-    "130 Ctrl-C, 143 SIGTERM.",
+    "step: docs/tutorial.md. Exit codes: 0 success, 1 failure, 2 usage error, 3 findings (check "
+    "--strict), 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.",
 )
 @click.option(
     "--version",

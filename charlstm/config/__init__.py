@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charlstm.config.check import CheckConfig
     from charlstm.config.dynamic import DynamicConfig
     from charlstm.config.eval import EvalConfig
     from charlstm.config.fill import FillConfig
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECTIONS",
+    "CheckConfig",
     "Config",
     "DynamicConfig",
     "EvalConfig",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CheckConfig": "check",
     "DynamicConfig": "dynamic",
     "EvalConfig": "eval",
     "FillConfig": "fill",

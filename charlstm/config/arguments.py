@@ -18,11 +18,11 @@ import inspect
 import os
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 from charlstm.config.fields import check_type, describe_value
-from charlstm.errors import ArgumentTypeError
+from charlstm.errors import ArgumentTypeError, ConfigError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,3 +89,27 @@ def check_path(name: str, value: Any, *, optional: bool = False) -> str:
     raise ArgumentTypeError(
         f"{name} must be a path (str or PathLike){end}, not {describe_value(value)}."
     )
+
+
+def check_paths(texts: Any, name: str = "texts") -> list[str]:
+    """The paths of texts, given as one path or several.
+
+    Args:
+        texts: the argument.
+        name: the argument's name.
+
+    Raises:
+        ArgumentTypeError: they are something else.
+        ConfigError: one has a line break, and is probably a text.
+    """
+    if isinstance(texts, str | os.PathLike):
+        texts = [texts]
+    if not isinstance(texts, Iterable):
+        raise ArgumentTypeError(
+            f"{name} must be a path or several (str or PathLike), not {describe_value(texts)}."
+        )
+    paths = [check_path("a text", path) for path in texts]
+    for path in paths:
+        if "\n" in path:
+            raise ConfigError("the name of a text has a line break: give a text itself as text=...")
+    return paths

@@ -49,6 +49,7 @@ class Choice:
         epochs: the same in epochs.
         most_epochs: maximum number of epochs, even with more time.
         repeated: the fraction of the validation text that also occurs in the training text.
+        seconds: expected duration, without evaluations; 0 if the speed is not known.
     """
 
     overrides: Mapping[str, Any]
@@ -56,6 +57,7 @@ class Choice:
     epochs: float
     most_epochs: int
     repeated: float
+    seconds: float = 0.0
 
 
 def implied(
@@ -167,4 +169,7 @@ def choose(
     if given.get("stateless"):
         del chosen["reset"]  # each window starts from a zero state
     overrides = {name: value for name, value in chosen.items() if name not in given}
-    return Choice(overrides, epochs * num_chars, epochs, most_epochs, repeated)
+    chars = epochs * num_chars
+    growing = min(GROW_CHARS, MAX_GROW * chars)
+    needed_seconds = (chars + (GROW_COST - 1) * growing) * cost / speed if speed else 0.0
+    return Choice(overrides, chars, epochs, most_epochs, repeated, needed_seconds)

@@ -6,6 +6,7 @@ import codecs
 import dataclasses
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from charlstm.config import TextConfig
 from charlstm.errors import SourceError
@@ -29,8 +30,34 @@ _WINDOWS = {
 }  # fmt: skip
 
 
+class Hint(NamedTuple):
+    """A probable mistake.
+
+    Attributes:
+        kind: twice, markup, documents, encoding or controls.
+        what: what was found, as sentences.
+        advice: what to do; empty if nothing can be advised.
+        source: the first source that has it; None: the text as a whole.
+    """
+
+    kind: str
+    what: str
+    advice: str
+    source: Source | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.advice}".rstrip()
+
+
 def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfig) -> Iterator[str]:
-    """A notice for each probable mistake.
+    """A notice for each probable mistake; arguments and errors as for `find_hints`."""
+    return map(str, find_hints(sources, tokenizer, config))
+
+
+def find_hints(
+    sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfig
+) -> Iterator[Hint]:
+    """The probable mistakes.
 
     Args:
         sources: the sources that were read.
@@ -44,14 +71,19 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
     sources = sources[:_MOST_SOURCES]
     yield from _markup(sources, config)
     if config.documents == "auto" and (count := _lines_alone(sources, config)):
-        yield (
-            f"the text looks like {count:,} short documents, one per line. --documents line trains "
-            "on them as separate documents; --documents none hides this notice."
+        yield Hint(
+            "documents",
+            f"the text looks like {count:,} short documents, one per line.",
+            "--documents line trains on them as separate documents; --documents none hides this "
+            "notice.",
         )
     if misread := [source for source in sources if _is_utf_8(source, config)]:
-        yield (
+        yield Hint(
+            "encoding",
             f"{_names(misread)} valid UTF-8, but read as --encoding "
-            f"{shlex.quote(config.encoding)}. Omit the option if the characters are wrong."
+            f"{shlex.quote(config.encoding)}.",
+            "Omit the option if the characters are wrong.",
+            misread[0],
         )
         return
     found = sorted(_C1 & set(tokenizer.writable + tokenizer.rare))
@@ -60,10 +92,12 @@ def hints(sources: Sequence[Source], tokenizer: CharTokenizer, config: TextConfi
         windows = _WINDOWS.get(encoding_named(config.encoding), "")
         if windows == "cp1252" and _UNDEFINED_IN_CP1252.intersection(found):
             windows = ""
-        yield f"the text contains control characters ({shown}), which samples also have. " + (
+        yield Hint(
+            "controls",
+            f"the text contains control characters ({shown}), which samples also have.",
             f"These are quotes and dashes in Windows text: give --encoding {windows} instead."
             if windows
-            else "Another --encoding may be correct."
+            else "Another --encoding may be correct.",
         )
 
 
@@ -95,7 +129,7 @@ def _lines_alone(sources: Sequence[Source], config: TextConfig) -> int:
     return head.count("\n") if is_list else 0
 
 
-def _repeated(sources: Sequence[Source]) -> Iterator[str]:
+def _repeated(sources: Sequence[Source]) -> Iterator[Hint]:
     seen: set[tuple[int, int]] = set()
     again = []
     for source in sources:
@@ -105,21 +139,27 @@ def _repeated(sources: Sequence[Source]) -> Iterator[str]:
             again.append(source)
         seen.add(identity)
     if again:
-        yield (
+        yield Hint(
+            "twice",
             f"{_names(again)} given more than once and read each time: the validation part may "
-            "repeat the training part."
+            "repeat the training part.",
+            "",
+            again[0],
         )
 
 
-def _markup(sources: Sequence[Source], config: TextConfig) -> Iterator[str]:
+def _markup(sources: Sequence[Source], config: TextConfig) -> Iterator[Hint]:
     kinds: dict[str, list[Source]] = {}
     for source in sources:
         if kind := markup(_head(source, config)[:_HEAD_CHARS]):
             kinds.setdefault(kind, []).append(source)
     for kind, found in kinds.items():
         command = markup_command(kind, found[0].name)
-        yield f"{_names(found)} {kind}: the model also learns the markup." + (
-            f" To convert it to plain text: {command}" if command else ""
+        yield Hint(
+            "markup",
+            f"{_names(found)} {kind}: the model also learns the markup.",
+            f"To convert it to plain text: {command}" if command else "",
+            found[0],
         )
 
 

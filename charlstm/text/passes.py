@@ -60,17 +60,13 @@ def count_text(
     return Counted(total, digest.hexdigest(), counts, found)
 
 
-def check_any_text(counted: Counted, sources: Sequence[Source], config: TextConfig) -> int:
-    """Check that a text is not empty; returns its number of documents.
+def check_any_text(counted: Counted, sources: Sequence[Source], config: TextConfig) -> None:
+    """Check that a text is not empty.
 
     Raises:
         CorpusError: it is.
     """
-    documents = int(counted.counts[ord(BOUNDARY)]) - 1 if config.has_documents else 0
-    if counted.num_chars == 0 or (config.has_documents and documents < 1):
-        names = ", ".join(source.name for source in sources)
-        raise CorpusError(f"there is no text in {names}.")
-    return documents
+    _check_not_empty(counted.num_chars, _documents(counted), sources, config)
 
 
 def check_counts(counted: Counted, sources: Sequence[Source], config: TextConfig) -> None:
@@ -79,11 +75,29 @@ def check_counts(counted: Counted, sources: Sequence[Source], config: TextConfig
     Raises:
         CorpusError: it does not.
     """
-    documents = check_any_text(counted, sources, config)
+    check_text(counted.num_chars, _documents(counted), counted.found, sources, config)
+
+
+def check_text(
+    num_chars: int, documents: int, found: Dropped, sources: Sequence[Source], config: TextConfig
+) -> None:
+    """Check that there is text to train on, and that it has documents as configured.
+
+    Args:
+        num_chars: length of the text.
+        documents: number of documents; any number if the text is not divided.
+        found: what was omitted.
+        sources: the sources.
+        config: how they were read.
+
+    Raises:
+        CorpusError: it does not.
+    """
+    _check_not_empty(num_chars, documents, sources, config)
     if not config.has_documents or documents > 1:
         return
     what = f"--documents {shlex.quote(config.documents)}"
-    if config.documents not in DOCUMENT_KINDS and not counted.found.separators:
+    if config.documents not in DOCUMENT_KINDS and not found.separators:
         raise CorpusError(
             f"{what}: this separator never occurs in the text.\n"
             "Give the one that it has, or line, blank-line or file; or omit --documents."
@@ -92,6 +106,19 @@ def check_counts(counted: Counted, sources: Sequence[Source], config: TextConfig
         f"{what}: the text is one document; at least 2 are needed.\n"
         "Give another kind (line, blank-line, file) or a separator, or omit --documents."
     )
+
+
+def _documents(counted: Counted) -> int:
+    """The number of documents, of a text that is divided into documents."""
+    return int(counted.counts[ord(BOUNDARY)]) - 1
+
+
+def _check_not_empty(
+    num_chars: int, documents: int, sources: Sequence[Source], config: TextConfig
+) -> None:
+    if num_chars == 0 or (config.has_documents and documents < 1):
+        names = ", ".join(source.name for source in sources)
+        raise CorpusError(f"there is no text in {names}.")
 
 
 def encode_text(

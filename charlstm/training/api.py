@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from charlstm.config import SECTIONS, FineTuneConfig, MoreConfig, StartConfig
-from charlstm.config.arguments import check_path
-from charlstm.config.fields import check_type, describe_value
+from charlstm.config.arguments import check_path, check_paths
+from charlstm.config.fields import check_type
 from charlstm.config.keywords import options_from_keywords
-from charlstm.errors import ArgumentTypeError, ConfigError
+from charlstm.errors import ConfigError
 from charlstm.text.separate import GivenText
 from charlstm.training.load import CpuUse
 from charlstm.training.plan import TrainPlan, plan_training
@@ -38,7 +38,7 @@ def plan_from_keywords(
         RunError: there is no such run, or the new run's name is taken.
     """
     begun, cpu_use = time.monotonic(), CpuUse.now()
-    paths = _paths(texts)
+    paths = check_paths(texts)
     options = dict(options)
     if options.get("base") is not None:
         options["base"] = check_path("base", options["base"])
@@ -68,7 +68,7 @@ def plan_from_keywords(
 def _separate(part: str, paths: Paths | None, text: str | None, *, resumes: bool) -> GivenText:
     """A separate text from its two arguments, of which one is given."""
     if text is None:
-        found = _paths(paths or (), part)
+        found = check_paths(paths or (), part)
         if not found:
             name = "replay_text" if part == "replay" else part
             raise ConfigError(f"{name}= has no path; give a path, or omit it.")
@@ -81,17 +81,3 @@ def _separate(part: str, paths: Paths | None, text: str | None, *, resumes: bool
             f"{part}_text= is for new runs: a resumed run keeps its texts. Omit {part}_text=."
         )
     return GivenText(text=text)
-
-
-def _paths(texts: Paths, name: str = "texts") -> list[str]:
-    if isinstance(texts, str | os.PathLike):
-        texts = [texts]
-    if not isinstance(texts, Iterable):
-        raise ArgumentTypeError(
-            f"{name} must be a path or several (str or PathLike), not {describe_value(texts)}."
-        )
-    paths = [check_path("a text", path) for path in texts]
-    for path in paths:
-        if "\n" in path:
-            raise ConfigError("the name of a text has a line break: give a text itself as text=...")
-    return paths

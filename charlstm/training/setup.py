@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -132,8 +133,11 @@ def new_run(
         notice_split(corpus, config.text, notice)
         if isinstance(corpus.split, Split):
             config = config.override({"split": corpus.split.method})
-        for hint in hints(found.sources, corpus.tokenizer, config.text):
+        hinted = list(hints(found.sources, corpus.tokenizer, config.text))
+        for hint in hinted:
             notice(hint)
+        if hinted and arguments and "-" not in arguments:
+            notice(f"more about the text: charlstm check {shlex.join(arguments)}")
         measured = Measured(cpu_use)
         config = _configure(
             config, given, corpus, start, device, group, notice, on_choice, begun, watch, measured

@@ -20,11 +20,14 @@ VOCAB_SIZE = 64
 """Distinct characters of the made-up text."""
 
 
-def measure_speed(on_compile: Callable[[Compiling], None] | None = None) -> Speed:
+def measure_speed(
+    on_compile: Callable[[Compiling], None] | None = None, vocab_size: int = VOCAB_SIZE
+) -> Speed:
     """Choose number format and kernel as `train` does, and train the reference model for a second.
 
     Args:
         on_compile: receives the progress of compilation, which runs once after an installation.
+        vocab_size: V of the model.
     """
     cpu = torch.device("cpu")
     divide_threads(0, ProcessGroup())
@@ -33,5 +36,5 @@ def measure_speed(on_compile: Callable[[Compiling], None] | None = None) -> Spee
     watch = CompileWatch(on_compile)
     kernel = pick_kernel("auto", str(REFERENCE["cell"]), precision, cpu, watch=watch)
     config = reference(TrainConfig(precision=precision, kernel=kernel))
-    chars = speed_of(config, VOCAB_SIZE, cpu)
+    chars = speed_of(config, vocab_size, cpu)
     return Speed(precision, kernel, torch.get_num_threads(), chars)
