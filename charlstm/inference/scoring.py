@@ -3,7 +3,7 @@
 The state is carried over the whole text, or over each segment of a part of a text. A long text is
 divided into parallel streams for speed. A stream that does not begin with its segment reads the
 `WARM_UP` characters before its own without counting them, so that its state no longer depends on
-the start.
+the start. A text that is too long for memory is read in excerpts (`charlstm.inference.long_texts`).
 
 Where it saves time, compiled code computes the steps, see `charlstm.inference.fast_writer`.
 """
@@ -26,12 +26,19 @@ from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 
 WARM_UP = 512
+UNKNOWN_NATS = math.log(154_998)
+"""The charge for an unknown character: log of the number of characters of Unicode 16.0.
+
+A code that can name any character needs that much. It is the same for every model: the size of the
+vocabulary would charge less the fewer characters a model knows.
+"""
 _MAX_STREAMS = 64
 _MAX_ROWS = 128  # streams in parallel, if a part has many segments
 _MAX_COLD = 256
 _AT_A_TIME = 4096  # characters, in all streams
 WORTH_COMPILING = 10**11
 """Number of multiplications from which compiled code saves more time than loading numba takes."""
+_COUNTED = 1 << 20  # characters whose bytes are counted at once
 _MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
 
 
@@ -42,10 +49,27 @@ class Score:
     Attributes:
         nats: negative log-likelihood of all predicted characters.
         count: number of predicted characters: all but the first of a text, or of each segment.
+        num_bytes: their length in UTF-8; each document's end is one byte. None: not known.
+        unknown: number of unknown characters that `--unknown skip` omitted, which are not counted.
+        unknown_bytes: their length in UTF-8.
     """
 
     nats: float
     count: int
+    num_bytes: int | None = None
+    unknown: int = 0
+    unknown_bytes: int = 0
+
+    def __add__(self, other: Score) -> Score:
+        """The sums of both."""
+        known = self.num_bytes is not None and other.num_bytes is not None
+        return Score(
+            self.nats + other.nats,
+            self.count + other.count,
+            (self.num_bytes or 0) + (other.num_bytes or 0) if known else None,
+            self.unknown + other.unknown,
+            self.unknown_bytes + other.unknown_bytes,
+        )
 
     @property
     def nats_per_char(self) -> float:
@@ -56,6 +80,20 @@ class Score:
     def bits_per_char(self) -> float:
         """The mean cross-entropy, in bits per character."""
         return self.nats_per_char / math.log(2)
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """The cross-entropy in bits per byte of the text in UTF-8; None if that is not known."""
+        return self.nats / math.log(2) / self.num_bytes if self.num_bytes else None
+
+    @property
+    def charged(self) -> Score:
+        """The score with omitted unknown characters counted, at `UNKNOWN_NATS` each."""
+        return Score(
+            self.nats + self.unknown * UNKNOWN_NATS,
+            self.count + self.unknown,
+            None if self.num_bytes is None else self.num_bytes + self.unknown_bytes,
+        )
 
     @property
     def perplexity(self) -> float:
@@ -108,6 +146,12 @@ class Streams:
         return -WARM_UP if len(self.first) < self.count else 0
 
     @property
+    def begins(self) -> NDArray[np.int64]:
+        """The time step at which each stream starts from the zero state, shape (N,)."""
+        begins: NDArray[np.int64] = np.maximum(self.segments - self.starts, self.start)
+        return begins
+
+    @property
     def steps(self) -> int:
         """Number of time steps, warm-up included."""
         return self.length - self.start
@@ -124,11 +168,15 @@ class Streams:
         return np.clip(positions, self.segments, self.stops - 1), counted
 
 
-def plan_streams(part: Part) -> list[Streams]:
+def plan_streams(part: Part, before: int = 0) -> list[Streams]:
     """Divide a part of a text into streams, in groups to read one after the other.
 
     A segment becomes one or more streams of equal length, of which the last may be shorter. Of many
     segments, those of similar length are in one group.
+
+    Args:
+        part: the part.
+        before: number of characters of the first segment that are only read, see `Excerpt`.
 
     Raises:
         CorpusError: the part has no two characters in a row.
@@ -137,9 +185,12 @@ def plan_streams(part: Part) -> list[Streams]:
         raise CorpusError(
             f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
         )
-    most = max(1, min(_MAX_STREAMS, part.predictions // _MIN_STREAM))
-    target = -(-part.predictions // most)
-    begins, lengths = part.spans[:, 0], part.lengths - 1  # (S,)
+    predictions = part.predictions - before
+    most = max(1, min(_MAX_STREAMS, predictions // _MIN_STREAM))
+    target = -(-predictions // most)
+    firsts = part.spans[:, 0]  # (S,)
+    begins = np.maximum(firsts, firsts[0] + before)
+    lengths = part.spans[:, 1] - 1 - begins
     counts = np.minimum(-(-lengths // target), np.maximum(1, lengths // _MIN_STREAM))
     counts = np.where(lengths > 0, counts, 0)
     each = -(-lengths // np.maximum(1, counts))  # positions of a stream in each segment
@@ -148,7 +199,7 @@ def plan_streams(part: Part) -> list[Streams]:
     starts = begins[own] + within * each[own]
     stops = np.minimum(starts + each[own], (begins + lengths)[own])
     real = starts < stops  # rounding up may leave nothing for the last stream
-    starts, stops, segments = starts[real], stops[real], begins[own][real]
+    starts, stops, segments = starts[real], stops[real], firsts[own][real]
     if len(starts) <= _MAX_ROWS:
         return [Streams(starts, stops, segments)]
     order = np.argsort(starts - stops, kind="stable")  # the longest first
@@ -158,7 +209,11 @@ def plan_streams(part: Part) -> list[Streams]:
 
 @no_underflow()
 def score_ids(
-    engine: Engine, ids: Ids | Part, progress: Callable[[int], None] | None = None
+    engine: Engine,
+    ids: Ids | Part,
+    progress: Callable[[int], None] | None = None,
+    *,
+    before: int = 0,
 ) -> Score:
     """Evaluate on a text, with carried state, in float32 with sums in float64.
 
@@ -166,6 +221,7 @@ def score_ids(
         engine: the model.
         ids: shape (T,), or a part of a text, each of whose segments starts from a zero state.
         progress: called with the number of characters predicted.
+        before: number of characters of the first segment that are only read, see `Excerpt`.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -174,15 +230,16 @@ def score_ids(
     ids = part.ids
     nats, done = 0.0, 0
     by_compiled = _is_worth_compiling(engine, part.predictions)
-    for plan in plan_streams(part):
+    for plan in plan_streams(part, before):
         session = engine.session(plan.count)
         losses = _losses(session, by_compiled=by_compiled)
         most = max(1, _AT_A_TIME // plan.count)
-        bounds = [*range(plan.start, 0, most), *range(0, plan.length, most), plan.length]
-        for time, end in pairwise(bounds):
-            if time == 0 and plan.start:
-                for stream in plan.first.tolist():
-                    session.reset(stream)  # it has no warm-up and starts here
+        begins = plan.begins
+        bounds = {*range(plan.start, 0, most), *range(0, plan.length, most), plan.length}
+        for time, end in pairwise(sorted(bounds | set(begins.tolist()))):
+            if time > plan.start and len(starting := np.flatnonzero(begins == time)):
+                for stream in starting.tolist():
+                    session.reset(stream)  # its segment begins here
                 losses = _losses(session, by_compiled=by_compiled)
             positions, counted = plan.positions(time, end)
             nats += float(losses(ids[positions], ids[positions + 1])[counted].sum())
@@ -231,6 +288,16 @@ def score_cold(
         if progress is not None:
             progress(min(predictions, (first + len(own)) * window))
     return Score(nats, predictions)
+
+
+def num_bytes(part: Part, lengths: NDArray[np.unsignedinteger[Any]]) -> int:
+    """The length of a part's predicted characters in UTF-8.
+
+    Args:
+        part: the part.
+        lengths: that of each character by its id, shape (V,).
+    """
+    return sum(int(lengths[ids].sum(dtype=np.int64)) for ids in part.predicted(_COUNTED))
 
 
 def _is_worth_compiling(engine: Engine, predictions: int) -> bool:

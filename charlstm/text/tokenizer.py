@@ -148,6 +148,12 @@ class CharTokenizer:
         """The smallest unsigned dtype for all ids."""
         return smallest_id_dtype(len(self) - 1)
 
+    @functools.cached_property
+    def utf8_lengths(self) -> NDArray[np.uint8]:
+        """The number of bytes of each character in UTF-8, shape (V,); 1 for the boundary."""
+        sizes = [len(c.encode("utf-8", "surrogatepass")) for c in self.characters]
+        return np.array(sizes, dtype=np.uint8)
+
     @check_arguments
     def encode(self, text: str, unknown: str = "error", *, boundaries: bool = False) -> Ids:
         """Ids of a text.
