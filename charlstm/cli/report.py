@@ -14,6 +14,7 @@ from charlstm.cli.verdict import verdict
 from charlstm.config import Config
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
+from charlstm.planner.words import in_words
 from charlstm.processors import affinity
 from charlstm.runs.maturity import MORE, hardly_trained
 from charlstm.training.load import CpuUse, busy_notice, used_by_others
@@ -204,6 +205,8 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"hardly trained: {why}. Its output is close to random text.")
     if judged := _verdict(trainer, reason):
         say(judged)
+    if not why and (meaning := _in_words(trainer)):
+        say(meaning)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
             f"evaluated on {_evaluated(trainer)} of the validation part only, to save time. To "
@@ -217,6 +220,15 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(f"Resume:      charlstm train --resume {folder}")
     else:
         say(f"Train more:  charlstm train --resume {folder} {more_options(trainer)}")
+
+
+def _in_words(trainer: Trainer) -> str:
+    """What the best validation loss means; empty if that is not known."""
+    forward = trainer.config.model.direction == "forward"
+    if not forward or trainer.corpus.val.predictions < 1:
+        return ""
+    unigram = trainer.saver.corpus_meta.get("unigram_nats")
+    return in_words(trainer.progress.best_nats, unigram, trainer.corpus.tokenizer.writable)
 
 
 def _evaluated(trainer: Trainer) -> str:

@@ -33,7 +33,7 @@ from charlstm.inference.samples import (
     continue_texts,
     seed_of,
 )
-from charlstm.inference.scoring import Score, num_bytes
+from charlstm.inference.score import Score, num_bytes
 from charlstm.inference.texts import TextReader, part_of_stream
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
 from charlstm.text.code_points import num_bytes_of

@@ -8,10 +8,11 @@ into streams as a whole text is (`charlstm.inference.scoring`); the first stream
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from charlstm.errors import CorpusError, DirectionError
-from charlstm.inference.scoring import WARM_UP, Score, num_bytes, score_cold, score_ids
+from charlstm.inference.score import Score, num_bytes
+from charlstm.inference.scoring import WARM_UP, score_cold, score_ids
 from charlstm.text.excerpts import EXCERPT, Excerpt, excerpts
 from charlstm.text.parts import Part
 from charlstm.text.tokenizer import Ids
@@ -30,6 +31,20 @@ class Adaptive(Protocol):
         self, ids: Part, progress: Callable[[int], None] | None = None, *, continues: bool = False
     ) -> Score:
         """See `DynamicReader.score`."""
+
+
+class StreamScore(NamedTuple):
+    """The scores of a stream.
+
+    Attributes:
+        score: that of the model.
+        adapted: that of `adaptive`; None if none was given.
+        segments: number of documents; 1 for a text without.
+    """
+
+    score: Score
+    adapted: Score | None
+    segments: int
 
 
 def score_excerpt(
@@ -62,7 +77,7 @@ def score_stream(
     adaptive: Adaptive | None = None,
     progress: Callable[[int], None] | None = None,
     size: int = EXCERPT,
-) -> tuple[Score, Score | None]:
+) -> StreamScore:
     """Evaluate on a stream of ids.
 
     Args:
@@ -72,9 +87,6 @@ def score_stream(
         adaptive: also evaluates on the stream; not with `cold_window`.
         progress: receives the number of characters predicted, or read by `adaptive`.
         size: number of predictions in an excerpt.
-
-    Returns:
-        The model's score, and that of `adaptive` if it is given.
 
     Raises:
         CorpusError: the text has fewer than two characters, or no document.
@@ -94,7 +106,7 @@ def score_stream(
     documents = model.tokenizer.boundary
     lengths = model.tokenizer.utf8_lengths
     score = adapted = Score(0.0, 0, 0)
-    read = 0
+    read = segments = 0
 
     def counted(pieces: Iterable[Ids]) -> Iterable[Ids]:
         nonlocal read
@@ -104,13 +116,15 @@ def score_stream(
 
     for excerpt in excerpts(counted(chunks), size, documents=documents, before=before, after=after):
         own = excerpt.own
+        segments += len(own.spans) - excerpt.continues
         done = score.count
 
         def show(more: int, done: int = done) -> None:
             if progress is not None:
                 progress(done + more)
 
-        found = score_excerpt(model, excerpt, cold_window, show)
+        quiet = adaptive is not None  # it takes longer, and shows its own progress
+        found = score_excerpt(model, excerpt, cold_window, None if quiet else show)
         in_bytes = num_bytes(own, lengths)
         score += Score(found.nats, found.count, in_bytes)
         if adaptive is not None:
@@ -122,4 +136,4 @@ def score_stream(
             if documents
             else f"the text has {read} character(s); at least 2 are needed to evaluate on it."
         )
-    return score, None if adaptive is None else adapted
+    return StreamScore(score, None if adaptive is None else adapted, segments)

@@ -10,7 +10,6 @@ Where it saves time, compiled code computes the steps, see `charlstm.inference.f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,86 +21,20 @@ from numpy.typing import NDArray
 from charlstm.errors import CorpusError
 from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.generation import load_writer
+from charlstm.inference.score import Score
 from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
 
-WARM_UP = 512
-UNKNOWN_NATS = math.log(154_998)
-"""The charge for an unknown character: log of the number of characters of Unicode 16.0.
+__all__ = ["Score", "Streams", "cross_entropy", "plan_streams", "score_cold", "score_ids"]
 
-A code that can name any character needs that much. It is the same for every model: the size of the
-vocabulary would charge less the fewer characters a model knows.
-"""
+WARM_UP = 512
 _MAX_STREAMS = 64
 _MAX_ROWS = 128  # streams in parallel, if a part has many segments
 _MAX_COLD = 256
 _AT_A_TIME = 4096  # characters, in all streams
 WORTH_COMPILING = 10**11
 """Number of multiplications from which compiled code saves more time than loading numba takes."""
-_COUNTED = 1 << 20  # characters whose bytes are counted at once
 _MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
-
-
-@dataclass(frozen=True)
-class Score:
-    """Sums over predicted characters.
-
-    Attributes:
-        nats: negative log-likelihood of all predicted characters.
-        count: number of predicted characters: all but the first of a text, or of each segment.
-        num_bytes: their length in UTF-8; each document's end is one byte. None: not known.
-        unknown: number of unknown characters that `--unknown skip` omitted, which are not counted.
-        unknown_bytes: their length in UTF-8.
-    """
-
-    nats: float
-    count: int
-    num_bytes: int | None = None
-    unknown: int = 0
-    unknown_bytes: int = 0
-
-    def __add__(self, other: Score) -> Score:
-        """The sums of both."""
-        known = self.num_bytes is not None and other.num_bytes is not None
-        return Score(
-            self.nats + other.nats,
-            self.count + other.count,
-            (self.num_bytes or 0) + (other.num_bytes or 0) if known else None,
-            self.unknown + other.unknown,
-            self.unknown_bytes + other.unknown_bytes,
-        )
-
-    @property
-    def nats_per_char(self) -> float:
-        """The mean cross-entropy, in nats per character."""
-        return self.nats / self.count
-
-    @property
-    def bits_per_char(self) -> float:
-        """The mean cross-entropy, in bits per character."""
-        return self.nats_per_char / math.log(2)
-
-    @property
-    def bits_per_byte(self) -> float | None:
-        """The cross-entropy in bits per byte of the text in UTF-8; None if that is not known."""
-        return self.nats / math.log(2) / self.num_bytes if self.num_bytes else None
-
-    @property
-    def charged(self) -> Score:
-        """The score with omitted unknown characters counted, at `UNKNOWN_NATS` each."""
-        return Score(
-            self.nats + self.unknown * UNKNOWN_NATS,
-            self.count + self.unknown,
-            None if self.num_bytes is None else self.num_bytes + self.unknown_bytes,
-        )
-
-    @property
-    def perplexity(self) -> float:
-        """The perplexity, exp(nats per character); inf if it overflows."""
-        try:
-            return math.exp(self.nats_per_char)
-        except OverflowError:
-            return math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,16 +221,6 @@ def score_cold(
         if progress is not None:
             progress(min(predictions, (first + len(own)) * window))
     return Score(nats, predictions)
-
-
-def num_bytes(part: Part, lengths: NDArray[np.unsignedinteger[Any]]) -> int:
-    """The length of a part's predicted characters in UTF-8.
-
-    Args:
-        part: the part.
-        lengths: that of each character by its id, shape (V,).
-    """
-    return sum(int(lengths[ids].sum(dtype=np.int64)) for ids in part.predicted(_COUNTED))
 
 
 def _is_worth_compiling(engine: Engine, predictions: int) -> bool:

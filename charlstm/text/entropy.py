@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlstm.text.parts import Part
 
@@ -19,5 +20,10 @@ def unigram_nats(part: Part, vocab_size: int) -> float:
     counts = np.zeros(vocab_size, dtype=np.int64)
     for ids in part.arrays(_CHUNK):
         counts += np.bincount(ids, minlength=vocab_size)
-    p = counts[counts > 0] / max(1, len(part))
+    return entropy_of(counts)
+
+
+def entropy_of(counts: NDArray[np.int64]) -> float:
+    """The entropy of the frequencies that have some counts, in nats."""
+    p = counts[counts > 0] / max(1, counts.sum())
     return float(abs((p * np.log(p)).sum()))

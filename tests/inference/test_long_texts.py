@@ -112,11 +112,13 @@ def test_the_score_is_that_of_the_whole_text(
     border = 0.02 * (1 + seed % 9) if model.tokenizer.boundary else 0.0
     ids = ids_of(300 + 5 * seed, seed, border)
     whole = whole_score(model, ids, cold_window)
-    at_once, _ = score_stream(model, pieces(ids, cuts), cold_window=cold_window)
-    assert at_once == whole  # to the bit
-    found, _ = score_stream(model, pieces(ids, cuts), cold_window=cold_window, size=size)
-    again, _ = score_stream(model, [ids], cold_window=cold_window, size=size)
-    assert found == again  # to the bit
+    at_once = score_stream(model, pieces(ids, cuts), cold_window=cold_window)
+    assert at_once.score == whole  # to the bit
+    parts = score_stream(model, pieces(ids, cuts), cold_window=cold_window, size=size)
+    again = score_stream(model, [ids], cold_window=cold_window, size=size)
+    assert parts == again  # to the bit
+    assert parts.segments == at_once.segments
+    found = parts.score
     assert (found.count, found.num_bytes) == (whole.count, whole.num_bytes)
     # Before an excerpt, 512 characters are read, or 128 on each side: nothing else is left out.
     assert found.nats == pytest.approx(whole.nats, rel=1e-5)
@@ -127,7 +129,7 @@ def test_a_long_text_of_many_streams(model: LanguageModel) -> None:
     ids = ids_of(12_000, 1)
     ids[[0, 9, -1]] = 0  # a short document, and one of several excerpts
     done: list[int] = []
-    found, _ = score_stream(model, pieces(ids, [5, 9000]), size=5000, progress=done.append)
+    found = score_stream(model, pieces(ids, [5, 9000]), size=5000, progress=done.append).score
     whole = whole_score(model, ids, 0)
     assert found.count == whole.count == done[-1]
     assert done == sorted(done)
@@ -143,7 +145,7 @@ def test_dynamic_evaluation_goes_on_from_excerpt_to_excerpt(model: LanguageModel
     scores = []
     for size in (1 << 22, 100):
         reader = DynamicReader(model.weights, model.config.model, len(model.tokenizer), how)
-        static, adapted = score_stream(model, [ids], adaptive=reader, size=size)
+        static, adapted, _ = score_stream(model, [ids], adaptive=reader, size=size)
         assert adapted is not None
         assert (adapted.count, adapted.num_bytes) == (static.count, static.num_bytes)
         scores.append(adapted.nats)
