@@ -95,8 +95,12 @@ class Report:
                 rows.append([f"{label}perplexity", f"{score.perplexity:.3f}"])
         return output.table(rows)
 
-    def say_notices(self) -> None:
-        """Write notices about the text and the figures to stderr."""
+    def say_notices(self, *, is_only: bool) -> None:
+        """Write notices about the text and the figures to stderr.
+
+        Args:
+            is_only: whether it is the only model.
+        """
         from charlstm.inference.score import UNKNOWN_NATS
 
         result, score = self.result, self.result.score
@@ -120,14 +124,14 @@ class Report:
                 "the model is bidirectional: its pseudo-likelihood cannot be compared with the "
                 "likelihood of a forward model."
             )
-        elif result.compressed:
-            shown = " and ".join(
-                f"{program} {bits:.4f}" for program, bits in result.compressed.items()
-            )
-            output.say(
-                f"for comparison, on this text alone: {shown} bits per byte; the model "
-                f"{_number(score.bits_per_byte)}"
-            )
+        elif is_only and (compared := self.compared()):
+            output.say(f"{compared}; the model {_number(score.bits_per_byte)}")
+
+    def compared(self) -> str:
+        """What general compressors reach on the text; empty if it was not compressed."""
+        found = self.result.compressed
+        shown = " and ".join(f"{program} {bits:.4f}" for program, bits in found.items())
+        return f"for comparison, on this text alone: {shown} bits per byte" if shown else ""
 
 
 _LN2 = 0.6931471805599453
@@ -181,7 +185,10 @@ def say_comparable(reports: Sequence[Report], *, own_texts: bool) -> None:
             "each model is evaluated on its own text: the figures can be compared only if the "
             "texts are the same"
         )
-    elif len({(r.result.score.count, r.result.score.num_bytes) for r in reports}) > 1:
+        return
+    if compared := reports[0].compared():
+        output.say(compared)
+    if len({(r.result.score.count, r.result.score.num_bytes) for r in reports}) > 1:
         charged = any(report.result.score.unknown for report in reports)
         output.say(
             "the models do not read the same characters in this text (vocabulary, case, line ends, "

@@ -87,7 +87,7 @@ def command(
             "pseudo_" if model.is_bidirectional else "",
             result,
         )
-        report.say_notices()
+        report.say_notices(is_only=len(models) == 1)
         if not places and config.split != "train" and not report.kind and not config.cold_window:
             _say_in_words(checkpoint, result.score.nats_per_char, model.tokenizer.writable)
         reports.append(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import zlib
 
-LEAST, MOST = 4096, 8 << 20
+LEAST, MOST = 4096, 4 << 20
 """Bytes of a text that is compressed: of shorter ones, headers count; longer ones take long."""
 _GZIP = 31  # zlib's number for gzip's format with the largest window
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import math
+import string
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +20,10 @@ from charlstm.cli import eval_texts
 from charlstm.cli.eval_texts import GivenTexts, _whole_lines
 from charlstm.config import TextConfig
 from charlstm.errors import CorpusError
+from charlstm.planner.words import in_words
 from charlstm.text import excerpts
 from charlstm.text.compression import LEAST, MOST, Compressors
-from tests.conftest import Program, assert_clear
+from tests.conftest import NO_PROBES, PLAY, Program, assert_clear
 from tests.models import make_model
 
 
@@ -41,13 +43,13 @@ def record(run: Program, *arguments: object) -> Any:
 
 
 def test_several_models_in_one_table(run: Program, texts: Path) -> None:
-    facts = record(run, "play", "lower", "both", "--", "play.txt")
+    facts = record(run, "play", "lower", "both", "--", "./-odd.txt")
     assert list(facts) == ["models"]
     assert [one["model"] for one in facts["models"]] == ["play", "lower", "both"]
     for one in facts["models"]:
-        alone = record(run, one.pop("model"), "play.txt")
+        alone = record(run, one.pop("model"), "./-odd.txt")
         assert one == alone
-    result = run("eval", "play", "lower", "both", "--", "play.txt")
+    result = run("eval", "play", "lower", "both", "--", "./-odd.txt")
     lines = result.stdout.splitlines()
     assert len(lines) == 4
     assert lines[0].split()[:4] == ["model", "protocol", "characters", "nats/char"]
@@ -65,7 +67,8 @@ def test_models_that_read_differently_are_told(run: Program, texts: Path) -> Non
     assert "compare charged bits per byte" in result.stderr
     assert "charged bits/byte" in result.stdout.splitlines()[0]
     same = run("eval", "play", "lower", "--", "play.txt")
-    assert "compare" not in same.stderr
+    assert "compare bits" not in same.stderr
+    assert same.stderr.count("for comparison, on this text alone: gzip") == 1
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,22 @@ def test_own_texts_of_several_runs(program: Program, trained: Path, tmp_path: Pa
     assert_clear(twice, 2, "play is a model, not a text", "charlstm eval RUN play -- ")
     newest = program("eval", *runs, "--json", "--", trained / "play.txt")
     assert json.loads(newest.stdout)["checkpoint"].endswith("play/best.npz")
+
+
+def test_what_a_loss_means_is_said_for_held_out_text(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text(PLAY.read_text("utf-8")[:20_000], "utf-8")
+    size = ["--hidden-size", 32, "--maxlen", 16, "--batch-size", 8, "--lr", 0.01, "--epochs", 5]
+    trained = program("train", "x.txt", *size, "--dropout", 0, "--sample-every", 0, *NO_PROBES)
+    assert trained.returncode == 0, trained.stderr
+    facts = json.loads(program("info", "--json").stdout)
+    nats, unigram = facts["progress"]["best_nats_per_char"], facts["text"]["unigram_nats"]
+    said = in_words(nats, unigram, string.ascii_letters + " ")
+    assert said
+    for result in (trained, program("info"), program("eval")):
+        assert said in result.stderr
+        assert said not in result.stdout
+    for options in (["--split", "train"], ["x", "x.txt"], ["--protocol", "cold"]):
+        assert "In words" not in program("eval", *options).stderr
 
 
 def test_charged_characters(run: Program, texts: Path) -> None:
