@@ -145,13 +145,13 @@ class _Pass:
 
 
 MOST_HELD = 1 << 22
-"""Characters of a line from which it is divided at a space."""
+"""Characters of a line from which it is divided."""
 
 
 def _whole_lines(chunks: Iterable[str], border: str, most: int = MOST_HELD) -> Iterator[str]:
     """Regroup a text into chunks of whole lines or documents, so that no sequence to map is split.
 
-    A longer line is divided after a space.
+    A longer line is divided before a letter or digit.
 
     Args:
         chunks: the text.
@@ -169,14 +169,17 @@ def _whole_lines(chunks: Iterable[str], border: str, most: int = MOST_HELD) -> I
         length += len(rest)
         if length > most:
             whole = "".join(held)
-            # A letter follows: an accent would belong to the space.
-            cut = 1 + max(
-                (n for n in range(len(whole) - 2, 0, -1)
-                 if whole[n] == " " and whole[n + 1].isalpha()),
-                default=-1,
-            )  # fmt: skip
+            cut = _last_start(whole)
             if cut:
                 yield whole[:cut]
-                held, length = [whole[cut:]], len(whole) - cut
+            held, length = [whole[cut:]], len(whole) - cut
     if last := "".join(held):
         yield last
+
+
+def _last_start(text: str) -> int:
+    """The position of the last letter or digit that no mapping joins to what is before it, or 0."""
+    places = range(len(text) - 1, 0, -1)
+    # Vowels and finals of Korean belong to the letter before.
+    fits = (n for n in places if text[n].isalnum() and not "\u1160" <= text[n] <= "\u11ff")
+    return next(fits, 0)

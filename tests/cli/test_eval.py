@@ -217,13 +217,24 @@ def growing(path: Path) -> Any:
     return reading
 
 
+def test_a_divided_line_is_mapped_as_a_whole_one() -> None:
+    model = make_model("abe'\"-. \n")
+    text = "a\u201cbe\u201d e\u0301\u2014a\u2026 \u2018b\u2019 " * 9
+    whole = model.texts.read(text, "map")
+    pieces = _whole_lines([text[n : n + 7] for n in range(0, len(text), 7)], "\n", 5)
+    parts = list(pieces)
+    assert len(parts) > 5
+    assert "".join(model.texts.read(part, "map").text for part in parts) == whole.text
+
+
 @given(st.text("ab \n\u0301.", max_size=60), st.lists(st.integers(0, 60)), st.integers(1, 9))
 @settings(deadline=None)
-def test_long_lines_are_divided_after_spaces(text: str, cuts: list[int], most: int) -> None:
+def test_long_lines_are_divided_before_letters(text: str, cuts: list[int], most: int) -> None:
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     chunks = [text[a:b] for a, b in pairwise(places)]
     found = list(_whole_lines(chunks, "\n", most))
     assert "".join(found) == text
     for before, after in pairwise(found):
-        assert before.endswith("\n") or (before.endswith(" ") and after[0].isalpha())
+        assert before.endswith("\n") or after[0].isalnum()
+    assert all(len(part) <= most + 60 or not any(map(str.isalnum, part[1:])) for part in found)
     assert Counter(text) == sum(map(Counter, found), Counter())
