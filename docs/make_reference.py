@@ -25,7 +25,7 @@ from charlstm.config import SECTIONS
 from charlstm.config.fields import flag_of
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.samples import Sample
-from charlstm.inference.scoring import Score
+from charlstm.inference.score import Score
 from charlstm.training.result import TrainedRun
 from charlstm.training.session import Training
 

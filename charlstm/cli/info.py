@@ -53,6 +53,20 @@ def command(run: str | None, as_json: bool, runs_dir: str | None) -> None:
         if key not in _ONLY_JSON
     ]
     output.data_line(output.table(rows))
+    if meaning := _in_words(facts):
+        output.say(meaning)
+
+
+def _in_words(facts: dict[str, Any]) -> str:
+    """What the best validation loss means; empty if that is not known."""
+    from charlstm.planner.words import in_words
+
+    progress, history = facts["progress"], facts["history"]
+    nats = progress.get("best_nats_per_char")  # not that of a pseudo-likelihood
+    validated = any(entry.get("val_nats") is not None for entry in history)
+    if nats is None or not validated or progress["hardly_trained"]:
+        return ""
+    return in_words(nats, facts["text"].get("unigram_nats"), facts["characters"])
 
 
 def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:

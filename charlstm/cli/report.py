@@ -14,6 +14,7 @@ from charlstm.config import Config
 from charlstm.format.progress import Progress, old_nats
 from charlstm.planner.fitted import DEFAULT_MINUTES
 from charlstm.planner.rules import Choice
+from charlstm.planner.words import in_words
 from charlstm.processors import affinity
 from charlstm.runs.maturity import MORE, hardly_trained
 from charlstm.training.load import CpuUse, busy_notice, used_by_others
@@ -203,6 +204,8 @@ def report(trainer: Trainer, reason: str, say: Any) -> None:
         say(judged)
     if forgotten := _forgotten(progress):
         say(forgotten)
+    if not why and (meaning := _in_words(trainer)):
+        say(meaning)
     if 0 < progress.val_chars < len(trainer.corpus.val):
         say(
             f"evaluated on {_evaluated(trainer)} of the validation part only, to save time. To "
@@ -228,6 +231,15 @@ def _forgotten(progress: Progress) -> str:
         return f"{text}."
     change = best - before
     return f"{text}: {abs(change):.4f} {'more' if change > 0 else 'less'} than the base."
+
+
+def _in_words(trainer: Trainer) -> str:
+    """What the best validation loss means; empty if that is not known."""
+    forward = trainer.config.model.direction == "forward"
+    if not forward or trainer.corpus.val.predictions < 1:
+        return ""
+    unigram = trainer.saver.corpus_meta.get("unigram_nats")
+    return in_words(trainer.progress.best_nats, unigram, trainer.corpus.tokenizer.writable)
 
 
 def _evaluated(trainer: Trainer) -> str:

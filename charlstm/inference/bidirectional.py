@@ -54,8 +54,13 @@ class Blocks:
         return reach[:, None] + self.starts[None, :]
 
 
-def plan_blocks(part: Part) -> Iterator[Blocks]:
+def plan_blocks(part: Part, before: int = 0, after: int = 0) -> Iterator[Blocks]:
     """Divide a part of a text into blocks that predict all characters but each segment's first.
+
+    Args:
+        part: the part.
+        before, after: numbers of characters at its beginning and end that are only read, see
+            `Excerpt`.
 
     Raises:
         CorpusError: the part has no two characters in a row.
@@ -66,9 +71,11 @@ def plan_blocks(part: Part) -> Iterator[Blocks]:
         )
     starts: list[int] = []
     shape = (0, 0, 0)
+    begin, end = int(part.spans[0, 0]) + before, int(part.spans[-1, 1]) - after
     for first, stop in part.groupable.tolist():
-        for start in range(first + 1, stop, BLOCK):
-            count = min(BLOCK, stop - start)
+        own_stop = min(stop, end)
+        for start in range(max(first, begin) + 1, own_stop, BLOCK):
+            count = min(BLOCK, own_stop - start)
             new_shape = (count, min(CONTEXT, start - first), min(CONTEXT, stop - start - count))
             if starts and (new_shape != shape or len(starts) == _MAX_BLOCKS):
                 yield Blocks(np.array(starts), *shape)
@@ -113,12 +120,20 @@ class BidirectionalModel:
         return total
 
     @no_underflow()
-    def score(self, ids: Ids | Part, progress: Callable[[int], None] | None = None) -> Score:
+    def score(
+        self,
+        ids: Ids | Part,
+        progress: Callable[[int], None] | None = None,
+        *,
+        before: int = 0,
+        after: int = 0,
+    ) -> Score:
         """The pseudo-likelihood of a text.
 
         Args:
             ids: shape (T,), or a part of a text, each of whose segments is read separately.
             progress: receives the number of characters predicted.
+            before, after: as for `plan_blocks`.
 
         Raises:
             CorpusError: the text has fewer than two characters.
@@ -126,7 +141,7 @@ class BidirectionalModel:
         part = as_part(ids)
         ids = part.ids
         nats, done = 0.0, 0
-        for blocks in plan_blocks(part):
+        for blocks in plan_blocks(part, before, after):
             targets = ids[blocks.positions].astype(np.int64)
             targets = targets[blocks.left : blocks.left + blocks.count]
             logits = self.logits(ids, blocks)

@@ -25,6 +25,7 @@ from charlstm.format.metadata import read_meta
 from charlstm.format.versions import unusable
 from charlstm.inference.engine import Engine, Session
 from charlstm.inference.generation import ReadProgress, check_precision, read_ids
+from charlstm.inference.long_texts import score_excerpt
 from charlstm.inference.samples import (
     Sample,
     check_count,
@@ -32,10 +33,12 @@ from charlstm.inference.samples import (
     continue_texts,
     seed_of,
 )
-from charlstm.inference.scoring import Score, score_cold, score_ids
+from charlstm.inference.score import Score, num_bytes
 from charlstm.inference.texts import TextReader, part_of_stream
 from charlstm.runs.find import load_model_checkpoint, runs_dir_from
-from charlstm.text.parts import Part
+from charlstm.text.code_points import num_bytes_of
+from charlstm.text.excerpts import Excerpt
+from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import BOUNDARY_ID, CharTokenizer
 
 if TYPE_CHECKING:
@@ -80,13 +83,13 @@ class LanguageModel:
         self.weights = weights
         self._compiled = compiled
         self._one_way: Engine | None = None
-        self._bidirectional: BidirectionalModel | None = None
+        self.bidirectional: BidirectionalModel | None = None
         if config.model.direction == "both":
             from charlstm.inference.bidirectional import (  # noqa: PLC0415 - when used
                 BidirectionalModel,
             )
 
-            self._bidirectional = BidirectionalModel(weights, config.model, len(tokenizer))
+            self.bidirectional = BidirectionalModel(weights, config.model, len(tokenizer))
         else:
             self._one_way = Engine(weights, config.model, len(tokenizer), compiled=compiled)
 
@@ -98,7 +101,7 @@ class LanguageModel:
     @property
     def is_bidirectional(self) -> bool:
         """Whether the model is bidirectional; such a model can only fill in blanks."""
-        return self._bidirectional is not None
+        return self.bidirectional is not None
 
     @property
     def engine(self) -> Engine:
@@ -275,8 +278,13 @@ class LanguageModel:
             UnknownCharacterError: under `error`, or under `map` without an equivalent.
         """
         if self.tokenizer.boundary:
-            return self.score_ids(self.texts.encode_documents(text, unknown))
-        return self.score_ids(self.texts.encode(text, unknown))
+            score = self.score_ids(self.texts.encode_documents(text, unknown))
+        else:
+            score = self.score_ids(self.texts.encode(text, unknown))
+        if unknown != "skip":
+            return score
+        omitted = self.tokenizer.unknown_characters(self.texts.read(text).text)
+        return replace(score, unknown=sum(omitted.values()), unknown_bytes=num_bytes_of(omitted))
 
     @check_arguments
     def score_ids(
@@ -310,15 +318,9 @@ class LanguageModel:
             raise ConfigError(
                 f"cold_window {cold_window} is out of range; allowed: {COLD_WINDOWS}."
             )
-        if cold_window and self.is_bidirectional:
-            raise DirectionError(
-                "--protocol cold does not apply to bidirectional models.\nOmit it."
-            )
-        if cold_window:
-            return score_cold(self.engine, ids, cold_window, progress)
-        if self._bidirectional is not None:
-            return self._bidirectional.score(ids, progress)
-        return score_ids(self.engine, ids, progress)
+        excerpt = Excerpt(as_part(ids))
+        score = score_excerpt(self, excerpt, cold_window, progress)
+        return replace(score, num_bytes=num_bytes(excerpt.part, self.tokenizer.utf8_lengths))
 
     @check_arguments
     def fill(
@@ -357,7 +359,7 @@ class LanguageModel:
         config = FillConfig.from_options(options, config)
         check_count(count)
         check_has_blank(text, config.blank)
-        if self._bidirectional is None:
+        if self.bidirectional is None:
             raise DirectionError(
                 f"{self._named()} is not bidirectional and cannot fill in blanks.\nTrain a "
                 "bidirectional model (charlstm train --direction both), or use charlstm sample."
@@ -376,5 +378,5 @@ class LanguageModel:
         config = replace(config, seed=seed_of(config))
         swept = None if progress is None else (lambda sweeps: progress(sweeps * len(text)))
         never = BOUNDARY_ID if self.tokenizer.boundary else -1
-        final = self._bidirectional.fill(whole, is_blank, count, config, swept, never)
+        final = self.bidirectional.fill(whole, is_blank, count, config, swept, never)
         return [self.tokenizer.decode(t[len(padding) : len(t) - len(padding)]) for t in final]

@@ -3,14 +3,13 @@
 The state is carried over the whole text, or over each segment of a part of a text. A long text is
 divided into parallel streams for speed. A stream that does not begin with its segment reads the
 `WARM_UP` characters before its own without counting them, so that its state no longer depends on
-the start.
+the start. A text that is too long for memory is read in excerpts (`charlstm.inference.long_texts`).
 
 Where it saves time, compiled code computes the steps, see `charlstm.inference.fast_writer`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,8 +21,11 @@ from numpy.typing import NDArray
 from charlstm.errors import CorpusError
 from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.generation import load_writer
+from charlstm.inference.score import Score
 from charlstm.text.parts import Part, as_part
 from charlstm.text.tokenizer import Ids
+
+__all__ = ["Score", "Streams", "cross_entropy", "plan_streams", "score_cold", "score_ids"]
 
 WARM_UP = 512
 _MAX_STREAMS = 64
@@ -33,37 +35,6 @@ _AT_A_TIME = 4096  # characters, in all streams
 WORTH_COMPILING = 10**11
 """Number of multiplications from which compiled code saves more time than loading numba takes."""
 _MIN_STREAM = 2048  # minimum length of a stream in characters, compared with its warm-up
-
-
-@dataclass(frozen=True)
-class Score:
-    """Sums over predicted characters.
-
-    Attributes:
-        nats: negative log-likelihood of all predicted characters.
-        count: number of predicted characters: all but the first of a text, or of each segment.
-    """
-
-    nats: float
-    count: int
-
-    @property
-    def nats_per_char(self) -> float:
-        """The mean cross-entropy, in nats per character."""
-        return self.nats / self.count
-
-    @property
-    def bits_per_char(self) -> float:
-        """The mean cross-entropy, in bits per character."""
-        return self.nats_per_char / math.log(2)
-
-    @property
-    def perplexity(self) -> float:
-        """The perplexity, exp(nats per character); inf if it overflows."""
-        try:
-            return math.exp(self.nats_per_char)
-        except OverflowError:
-            return math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +79,12 @@ class Streams:
         return -WARM_UP if len(self.first) < self.count else 0
 
     @property
+    def begins(self) -> NDArray[np.int64]:
+        """The time step at which each stream starts from the zero state, shape (N,)."""
+        begins: NDArray[np.int64] = np.maximum(self.segments - self.starts, self.start)
+        return begins
+
+    @property
     def steps(self) -> int:
         """Number of time steps, warm-up included."""
         return self.length - self.start
@@ -124,11 +101,15 @@ class Streams:
         return np.clip(positions, self.segments, self.stops - 1), counted
 
 
-def plan_streams(part: Part) -> list[Streams]:
+def plan_streams(part: Part, before: int = 0) -> list[Streams]:
     """Divide a part of a text into streams, in groups to read one after the other.
 
     A segment becomes one or more streams of equal length, of which the last may be shorter. Of many
     segments, those of similar length are in one group.
+
+    Args:
+        part: the part.
+        before: number of characters of the first segment that are only read, see `Excerpt`.
 
     Raises:
         CorpusError: the part has no two characters in a row.
@@ -137,9 +118,12 @@ def plan_streams(part: Part) -> list[Streams]:
         raise CorpusError(
             f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
         )
-    most = max(1, min(_MAX_STREAMS, part.predictions // _MIN_STREAM))
-    target = -(-part.predictions // most)
-    begins, lengths = part.spans[:, 0], part.lengths - 1  # (S,)
+    predictions = part.predictions - before
+    most = max(1, min(_MAX_STREAMS, predictions // _MIN_STREAM))
+    target = -(-predictions // most)
+    firsts = part.spans[:, 0]  # (S,)
+    begins = np.maximum(firsts, firsts[0] + before)
+    lengths = part.spans[:, 1] - 1 - begins
     counts = np.minimum(-(-lengths // target), np.maximum(1, lengths // _MIN_STREAM))
     counts = np.where(lengths > 0, counts, 0)
     each = -(-lengths // np.maximum(1, counts))  # positions of a stream in each segment
@@ -148,7 +132,7 @@ def plan_streams(part: Part) -> list[Streams]:
     starts = begins[own] + within * each[own]
     stops = np.minimum(starts + each[own], (begins + lengths)[own])
     real = starts < stops  # rounding up may leave nothing for the last stream
-    starts, stops, segments = starts[real], stops[real], begins[own][real]
+    starts, stops, segments = starts[real], stops[real], firsts[own][real]
     if len(starts) <= _MAX_ROWS:
         return [Streams(starts, stops, segments)]
     order = np.argsort(starts - stops, kind="stable")  # the longest first
@@ -158,7 +142,11 @@ def plan_streams(part: Part) -> list[Streams]:
 
 @no_underflow()
 def score_ids(
-    engine: Engine, ids: Ids | Part, progress: Callable[[int], None] | None = None
+    engine: Engine,
+    ids: Ids | Part,
+    progress: Callable[[int], None] | None = None,
+    *,
+    before: int = 0,
 ) -> Score:
     """Evaluate on a text, with carried state, in float32 with sums in float64.
 
@@ -166,6 +154,7 @@ def score_ids(
         engine: the model.
         ids: shape (T,), or a part of a text, each of whose segments starts from a zero state.
         progress: called with the number of characters predicted.
+        before: number of characters of the first segment that are only read, see `Excerpt`.
 
     Raises:
         CorpusError: fewer than two characters.
@@ -174,15 +163,16 @@ def score_ids(
     ids = part.ids
     nats, done = 0.0, 0
     by_compiled = _is_worth_compiling(engine, part.predictions)
-    for plan in plan_streams(part):
+    for plan in plan_streams(part, before):
         session = engine.session(plan.count)
         losses = _losses(session, by_compiled=by_compiled)
         most = max(1, _AT_A_TIME // plan.count)
-        bounds = [*range(plan.start, 0, most), *range(0, plan.length, most), plan.length]
-        for time, end in pairwise(bounds):
-            if time == 0 and plan.start:
-                for stream in plan.first.tolist():
-                    session.reset(stream)  # it has no warm-up and starts here
+        begins = plan.begins
+        bounds = {*range(plan.start, 0, most), *range(0, plan.length, most), plan.length}
+        for time, end in pairwise(sorted(bounds | set(begins.tolist()))):
+            if time > plan.start and len(starting := np.flatnonzero(begins == time)):
+                for stream in starting.tolist():
+                    session.reset(stream)  # its segment begins here
                 losses = _losses(session, by_compiled=by_compiled)
             positions, counted = plan.positions(time, end)
             nats += float(losses(ids[positions], ids[positions + 1])[counted].sum())

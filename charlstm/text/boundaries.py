@@ -23,6 +23,8 @@ from charlstm.text.tokenizer import BOUNDARY
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _BLANK_LINES = re.compile(r"(?:\r\n|\r|\n)(?:[^\S\r\n]*(?:\r\n|\r|\n))+")
+_MOST_HELD = 1 << 22
+"""Characters of a line from which `whole_lines` divides it."""
 
 
 @dataclass
@@ -82,22 +84,41 @@ def _kept(chunks: Iterable[str]) -> Iterator[str]:
         yield text[: len(text) - len(held)]
 
 
-def whole_lines(chunks: Iterable[str], border: str) -> Iterator[str]:
+def whole_lines(chunks: Iterable[str], border: str, most: int = _MOST_HELD) -> Iterator[str]:
     """Regroup a text into chunks of whole lines or documents, so that no sequence to map is split.
+
+    A longer line is divided before a letter or digit.
 
     Args:
         chunks: the text.
         border: the character after each line or document.
+        most: characters of a line from which it is divided.
     """
     held: list[str] = []
+    length = 0
     for chunk in chunks:
         lines, newline, rest = chunk.rpartition(border)
         if newline:
             yield "".join([*held, lines, newline])
-            held = []
+            held, length = [], 0
         held.append(rest)
+        length += len(rest)
+        if length > most:
+            whole = "".join(held)
+            cut = _last_start(whole)
+            if cut:
+                yield whole[:cut]
+            held, length = [whole[cut:]], len(whole) - cut
     if last := "".join(held):
         yield last
+
+
+def _last_start(text: str) -> int:
+    """The position of the last letter or digit that no mapping joins to what is before it, or 0."""
+    places = range(len(text) - 1, 0, -1)
+    # Vowels and finals of Korean belong to the letter before.
+    fits = (n for n in places if text[n].isalnum() and not "\u1160" <= text[n] <= "\u11ff")
+    return next(fits, 0)
 
 
 def stream_of(text: str, config: TextConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ def code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def num_bytes_of(counts: Mapping[str, int]) -> int:
+    """The length in UTF-8 of characters with their counts."""
+    return sum(n * len(c.encode("utf-8", "surrogatepass")) for c, n in counts.items())
 
 
 def fold_case(points: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:

@@ -62,6 +62,10 @@ class DocumentPart(Part):
         for _, _, places in self.blocks(most):
             yield self.ids[places]
 
+    def predicted(self, most: int) -> Iterator[Ids]:
+        """As `arrays`: the first boundary alone is not predicted."""
+        return self.arrays(most)
+
     def blocks(
         self, most: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:

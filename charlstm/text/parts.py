@@ -70,6 +70,12 @@ class Part:
             for first in range(0, len(segment), most):
                 yield segment[first : first + most]
 
+    def predicted(self, most: int) -> Iterator[Ids]:
+        """The predicted characters, all but each segment's first, in arrays of about `most`."""
+        for segment in self.segments:
+            for first in range(1, len(segment), most):
+                yield segment[first : first + most]
+
     def joined(self) -> Ids:
         """The ids of all segments in one array: a view of a single segment, otherwise a copy."""
         if len(self.spans) == 1:

@@ -156,6 +156,12 @@ class CharTokenizer:
         """The smallest unsigned dtype for all ids."""
         return smallest_id_dtype(len(self) - 1)
 
+    @functools.cached_property
+    def utf8_lengths(self) -> NDArray[np.uint8]:
+        """The number of bytes of each character in UTF-8, shape (V,); 1 for the boundary."""
+        sizes = [len(c.encode("utf-8", "surrogatepass")) for c in self.characters]
+        return np.array(sizes, dtype=np.uint8)
+
     @check_arguments
     def encode(self, text: str, unknown: str = "error", *, boundaries: bool = False) -> Ids:
         """Ids of a text.
@@ -219,15 +225,22 @@ class CharTokenizer:
         found, counts = np.unique(missing, return_counts=True)
         return {chr(p): int(n) for p, n in zip(found, counts, strict=True)}
 
-    def decode(self, ids: Any) -> str:
-        """The text of ids, an integer array or sequence of shape (T,), without boundaries.
+    @check_arguments
+    def decode(self, ids: Any, *, boundaries: bool = False) -> str:
+        """The text of ids, an integer array or sequence of shape (T,).
+
+        Args:
+            ids: the ids.
+            boundaries: whether to keep boundaries, as U+0000.
 
         Raises:
             ArgumentTypeError: `ids` is something else.
             IdError: an id is outside the vocabulary.
         """
         ids = self.check_ids(ids)
-        points: NDArray[np.uint32] = self._points[ids[ids != BOUNDARY_ID] if self.boundary else ids]
+        points: NDArray[np.uint32] = self._points[
+            ids[ids != BOUNDARY_ID] if self.boundary and not boundaries else ids
+        ]
         return points.tobytes().decode("utf-32-le", "surrogatepass")
 
     def check_ids(self, ids: Any) -> NDArray[np.integer[Any]]:

@@ -66,13 +66,21 @@ class DynamicReader:
         self._windows = 0
         self._state = self.network.initial_state(1)
 
-    def score(self, ids: Ids | Part, progress: Callable[[int], None] | None = None) -> Score:
+    def score(
+        self,
+        ids: Ids | Part,
+        progress: Callable[[int], None] | None = None,
+        *,
+        continues: bool = False,
+    ) -> Score:
         """The loss on a text; each window is predicted before the weights are updated on it.
 
         Args:
             ids: shape (T,), or a part of a text. Each segment starts from the zero state; the
                 weights are kept.
             progress: receives the number of characters read, after each window.
+            continues: whether the first segment goes on where the last one ended: the state of the
+                last call is kept.
 
         Raises:
             CorpusError: the text has fewer than two characters.
@@ -84,7 +92,7 @@ class DynamicReader:
             )
         nats, done, size = 0.0, 0, self.dynamic.dynamic_window
         for number, segment in enumerate(part.segments):
-            if number:
+            if number or not continues:
                 self._state = self.network.initial_state(1)
             for first in range(0, len(segment) - 1, size):
                 window = torch.from_numpy(segment[first : first + size + 1].astype(np.int64))

@@ -61,10 +61,19 @@ def broken(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
     ("arguments", "absent"),
     [
         (["eval", "broken"], ["perplexity"]),  # infinity
-        (["eval", "overflow"], ["nats_per_char", "bits_per_char", "perplexity"]),
+        (
+            ["eval", "overflow"],
+            ["nats_per_char", "bits_per_char", "bits_per_byte", "perplexity"],
+        ),
         (  # and what is not a number
             ["eval", "broken", "--dynamic"],
-            ["perplexity", "dynamic_nats_per_char", "dynamic_bits_per_char", "dynamic_perplexity"],
+            [
+                "perplexity",
+                "dynamic_nats_per_char",
+                "dynamic_bits_per_char",
+                "dynamic_bits_per_byte",
+                "dynamic_perplexity",
+            ],
         ),
     ],
     ids=["infinity", "overflow", "not a number"],

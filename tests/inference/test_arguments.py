@@ -123,7 +123,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
     "unknown_characters": (TOKENIZER.unknown_characters, {"text": "ab"}, {"text": {"str"}}),
     "knows": (TOKENIZER.knows, {"text": "a"}, {"text": {"str"}}),
     "map_unknown": (TOKENIZER.map_unknown, {"text": "ab"}, {"text": {"str"}, "before": {"str"}}),
-    "decode": (TOKENIZER.decode, {"ids": [1]}, {"ids": {"ids"}}),
+    "decode": (TOKENIZER.decode, {"ids": [1]}, {"ids": {"ids"}, "boundaries": {"bool"}}),
     "one_hot": (TOKENIZER.one_hot, {"ids": [1]}, {"ids": {"ids"}}),
     "SampleConfig": (SampleConfig, {}, OPTIONS),
     "FillConfig": (FillConfig, {}, FILLING),

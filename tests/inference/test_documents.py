@@ -197,7 +197,7 @@ def test_both_ways() -> None:
     model = make(direction="both", scale=2.0)
     filled = model.fill("___ab___c___", 200, seed=1, temperature=3.0)
     assert all(len(text) == 12 and "\0" not in text for text in filled)
-    both = model._bidirectional
+    both = model.bidirectional
     assert both is not None
     expected = 0.0
     for document in (["a", "b"], ["c"]):
