@@ -207,9 +207,11 @@ def _read(
     if not texts:
         part = _training_text(path, checkpoint, split)
         return part, f"{split} part of the run's text", Counter(), Counter()
-    # Line ends and documents are read as in training.
+    # Line ends, documents and pages are read as in training.
     own = model.config.text
-    config = replace(config, keep_newlines=own.keep_newlines, documents=own.documents)
+    config = replace(
+        config, keep_newlines=own.keep_newlines, documents=own.documents, html=own.html
+    )
     with reading(quiet=False) as progress:
         ids, left_out, mapped = encode_texts(model, texts, config, unknown, progress)
     part = part_of_stream(ids) if model.tokenizer.boundary else as_part(ids)

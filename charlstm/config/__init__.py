@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charlstm.config.dynamic import DynamicConfig
     from charlstm.config.eval import EvalConfig
+    from charlstm.config.fetch import FetchConfig
     from charlstm.config.fill import FillConfig
     from charlstm.config.inputs import InputConfig, PromptConfig
     from charlstm.config.model import ModelConfig
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "DynamicConfig",
     "EvalConfig",
+    "FetchConfig",
     "FillConfig",
     "InputConfig",
     "ModelConfig",
@@ -52,6 +54,7 @@ __all__ = [
 _MODULES = {
     "DynamicConfig": "dynamic",
     "EvalConfig": "eval",
+    "FetchConfig": "fetch",
     "FillConfig": "fill",
     "InputConfig": "inputs",
     "PromptConfig": "inputs",

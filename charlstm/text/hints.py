@@ -12,6 +12,7 @@ from charlstm.errors import SourceError
 from charlstm.text.decoding import encoding_named
 from charlstm.text.documents import markup, markup_command
 from charlstm.text.reading import read_text
+from charlstm.text.rich.reader import is_page
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
@@ -117,6 +118,11 @@ def _repeated(sources: Sequence[Source]) -> Iterator[str]:
 
 
 def _markup(sources: Sequence[Source], config: TextConfig) -> Iterator[str]:
+    if config.html == "text":
+        tagged = dataclasses.replace(config, html="markup")
+        pages = [s for s in sources if not s.exact and is_page(s.name, _head(s, tagged))]
+        if pages:
+            yield f"{_names(pages)} HTML: only the text is read. --html markup keeps the tags."
     kinds: dict[str, list[Source]] = {}
     for source in sources:
         if kind := markup(_head(source, config)[:_HEAD_CHARS]):
