@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from charlstm.checkup.report import Checkup
+    from charlstm.download.stored import Fetched
     from charlstm.inference.language_model import LanguageModel
     from charlstm.text.corpus import ReadingProgress
     from charlstm.training.events import Event
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "CharlstmError", "__version__", "check", "fine_tune", "load", "start_training", "train",
+    "CharlstmError", "__version__", "check", "fetch", "fine_tune", "load", "start_training",
+    "train",
 ]  # fmt: skip
 
 
@@ -212,3 +214,44 @@ def start_training(
     from charlstm.training.session import start_any  # imports torch, after the check of options
 
     return start_any(plan, on_notice)
+
+
+def fetch(
+    source: str,
+    *,
+    on_notice: Callable[[str], None] | None = None,
+    on_progress: Callable[[str, int, int | None], None] | None = None,
+    **options: Any,
+) -> Fetched:
+    """Download a text, as `charlstm fetch` does.
+
+    Args:
+        source: the name of a known corpus (`charlstm fetch --list`), or a URL.
+        on_notice: receives messages; None: they are logged by the logger `charlstm` at level INFO.
+        on_progress: called with the activity, the bytes done, and the total, or None if it is not
+            known.
+        **options: the options of `charlstm fetch`, with underscores: `folder="texts"`,
+            `sha256="..."`, `unpack=False`, ... None means that an option is not given.
+
+    Returns:
+        Where the files are; `paths` is what to give to `charlstm.train`.
+
+    Raises:
+        ArgumentTypeError: an argument has the wrong type, or there is no such option.
+        ConfigError: an option is out of range.
+        DownloadError: the file cannot be downloaded or unpacked, is not the expected one, or one of
+            that name exists.
+    """
+    import logging
+
+    from charlstm.config import FetchConfig
+    from charlstm.config.fields import check_type
+    from charlstm.config.keywords import options_from_keywords
+    from charlstm.download.fetch import fetch_text
+
+    return fetch_text(
+        check_type("source", source, str),
+        FetchConfig(**options_from_keywords(options, FetchConfig)),
+        notice=on_notice or logging.getLogger("charlstm").info,
+        progress=on_progress or (lambda _what, _done, _total: None),
+    )

@@ -56,6 +56,10 @@ class SourceError(CharlstmError):
     """A text cannot be found, read or decoded."""
 
 
+class DownloadError(CharlstmError):
+    """A file cannot be downloaded or unpacked, or is not the expected one."""
+
+
 class CorpusError(CharlstmError):
     """A text cannot be trained or evaluated on: it is too short, has changed, ..."""
 

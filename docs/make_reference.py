@@ -23,6 +23,8 @@ from charlstm.cli import COMMANDS, main
 from charlstm.cli.help import WideContext
 from charlstm.config import SECTIONS
 from charlstm.config.fields import flag_of
+from charlstm.download.corpora import readme_table
+from charlstm.download.stored import Fetched
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.samples import Sample
 from charlstm.inference.score import Score
@@ -31,6 +33,7 @@ from charlstm.training.session import Training
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
+CORPORA_PAGE = ROOT / "corpora" / "README.md"
 HELP = list(main.context_settings["help_option_names"])
 NOTE = "<!-- Made by docs/make_reference.py: change the code, then run `make docs`. -->"
 
@@ -223,7 +226,7 @@ def python_page() -> str:
         thing = getattr(charlstm, name)
         if inspect.isfunction(thing):
             parts += _documented(f"charlstm.{name}", thing)
-    for kind in (Checkup, TrainedRun, Training, LanguageModel, Sample, Score):
+    for kind in (Checkup, TrainedRun, Training, LanguageModel, Sample, Score, Fetched):
         parts += [f"## {kind.__name__}", f"`{kind.__module__}.{kind.__name__}`", *_doc(kind)]
         for name, member in vars(kind).items():
             if name.startswith("_"):
@@ -306,7 +309,14 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def corpora_page() -> str:
+    """`corpora/README.md` with the table of known corpora renewed."""
+    page = CORPORA_PAGE.read_text("utf-8")
+    return re.sub(r"^\| name \|.*?\n\n", lambda _: f"{readme_table()}\n\n", page, flags=re.S | re.M)
+
+
 if __name__ == "__main__":
+    CORPORA_PAGE.write_text(corpora_page(), "utf-8")
     made = pages()
     FOLDER.mkdir(exist_ok=True)
     for file in FOLDER.glob("*.md"):

@@ -4,12 +4,13 @@ A fenced block marked `sh` holds command lines, one marked `python` a program; a
 or files and are not run. The blocks of a page run in their order, in one folder that holds what
 `make_world` puts there. A line runs as it stands but for this: `tiny` shrinks what it trains or
 writes; `make`, `pip` and `.venv/bin/python` are checked and not run; `torchrun` is checked and what
-it starts is run.
+it starts is run. `charlstm fetch` is checked, and the files that it names are there.
 """
 
 from __future__ import annotations
 
 import gzip
+import html
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import run_program
+from tests.text import rich_files
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -86,6 +88,11 @@ def make_world(folder: Path, text: str) -> None:
     (folder / "notes" / "two.md").write_text("# Two\n" + text[:500], "utf-8")
     (folder / "more.txt.gz").write_bytes(gzip.compress(text.encode()))
     (folder / "windows.txt").write_bytes(text.replace("\n", "\r\n").encode("cp1252"))
+    lines = [html.escape(line) for line in text.splitlines() if line]
+    page = "".join(f"<p>{line}</p>\n" for line in lines)
+    (folder / "page.html").write_text(f"<!doctype html>\n{page}", "utf-8")
+    report = rich_files.word("".join(map(rich_files.paragraph, lines)))
+    (folder / "report.docx").write_bytes(report)
     (folder / "opening.txt").write_text("MARTHA:\nIt has", "utf-8")
     for name, more in (("gaps", ["--direction", "both"]), ("hamlet", [])):
         result = run_program(
@@ -159,6 +166,9 @@ def run_line(line: str, folder: Path) -> None:
         script = run_program(cwd=folder, env={"_CHARLSTM_COMPLETE": f"{found[1]}_source"})
         assert f"{found[1]}_complete" in script.stdout
         return
+    for command in re.findall(r"\$\(charlstm (fetch [^)]*)\)", line):
+        paths = _fetched(shlex.split(command)[1:], folder)
+        line = line.replace(f"$(charlstm {command})", " ".join(paths))
     words = shlex.shlex(line, posix=True, punctuation_chars="|<>&;")
     words.whitespace_split = True
     words.commenters = "#"
@@ -200,6 +210,8 @@ def _run_stage(words: list[str], data: bytes | None, folder: Path) -> bytes:
 def _run_program(words: list[str], data: bytes | None, env: dict[str, str], folder: Path) -> bytes:
     program, *arguments = words
     match program:
+        case "charlstm" if arguments[0] == "fetch" and "--list" not in arguments:
+            return "".join(f"{path}\n" for path in _fetched(arguments[1:], folder)).encode()
         case "charlstm" | ".venv/bin/charlstm":
             # `charlstm cache --clear` must not empty the cache of whoever runs the tests.
             env = {"XDG_CACHE_HOME": str(folder / "cache"), **env}
@@ -226,6 +238,29 @@ def _run_program(words: list[str], data: bytes | None, env: dict[str, str], fold
             done = subprocess.run(words, cwd=folder, input=data, stdout=subprocess.PIPE, check=True)
             return done.stdout
     return b""
+
+
+def _fetched(arguments: list[str], folder: Path) -> list[str]:
+    """What `charlstm fetch ARGUMENTS` prints: the arguments are checked, and files made."""
+    from charlstm.cli.fetch import command
+    from charlstm.config import FetchConfig
+    from charlstm.download.corpora import known
+    from charlstm.download.http import checked_url, file_name
+
+    options = command.make_context("fetch", list(arguments)).params
+    source = options["source"]
+    if "://" in source:
+        names = [file_name(checked_url(source)).removesuffix(".gz")]
+    else:
+        corpus = known(source)
+        several = len(corpus.files) > 1
+        parts = [file.member.rpartition("/")[2] for file in corpus.files]
+        names = [f"{corpus.file}/{part}" if several else corpus.file for part in parts]
+    paths = [f"{options['folder'] or FetchConfig().folder}/{name}" for name in names]
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "novel.txt", folder / path)
+    return paths
 
 
 def _check_pip(arguments: list[str]) -> None:

@@ -30,6 +30,10 @@ ALLOWED = {
     "format": {"errors", "config", "layers", "format", "text.tokenizer", "version"},
     "runs": {"errors", "format", "runs"},
     "text": {"errors", "config", "text", "format.files"},
+    "download": {
+        "config", "download", "errors", "format.files", "text.documents", "text.unpacking",
+        "text.zips", "version",
+    },
     "inference": {
         "errors", "config", "cells", "layers", "processors", "kernels", "format", "runs", "text",
         "inference",
@@ -48,7 +52,7 @@ ALLOWED = {
 }  # fmt: skip
 NUMPY_ONLY = {
     "errors", "config", "cells", "layers", "cgroups", "processors", "memory", "planner", "kernels",
-    "format", "runs", "text", "inference", "doctor", "checkup",
+    "format", "runs", "text", "inference", "doctor", "checkup", "download",
 }  # fmt: skip
 
 FREE = {"cli", "__init__", "__main__"}  # the command line and the front door import anything
@@ -136,7 +140,7 @@ def test_no_import_cycle() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["evaluate", "fill", "info", "runs", "rename", "delete", "cache"]
+    "command", ["evaluate", "fill", "info", "runs", "rename", "delete", "cache", "fetch"]
 )
 def test_commands_that_do_not_train_do_not_import_training(command: str) -> None:
     found = imports_of(PACKAGE / "cli" / f"{command}.py")

@@ -55,6 +55,8 @@ def hint_findings(
     """The notices that `train` gives, too (`charlstm.text.hints`)."""
     sources = [figures.source for figures in scan.sources]
     for hint in find_hints(sources, tokenizer, config):
+        if hint.kind == "pages":  # how they are read, not a fault
+            continue
         place = None if hint.source is None else Place(hint.source.name, 1)
         advice = hint.advice
         if not advice and hint.kind == "markup" and place is not None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "runs": ("charlstm.cli.runs", "List all runs, grouped by text, newest first."),
     "rename": ("charlstm.cli.rename", "Give a run another name."),
     "delete": ("charlstm.cli.delete", "Delete runs."),
+    "fetch": ("charlstm.cli.fetch", "Download a text: a known corpus, or a URL."),
     "cache": ("charlstm.cli.cache", "Show or clear the cache of large texts."),
     "doctor": ("charlstm.cli.doctor", "Check this machine, and show what could be better."),
 }

@@ -53,9 +53,11 @@ class GivenTexts:
         from charlstm.text.code_points import num_bytes_of
         from charlstm.text.excerpts import EXCERPT
 
-        # Line ends and documents are read as in training.
+        # Line ends, documents and pages are read as in training.
         own = model.config.text
-        config = replace(self._config, keep_newlines=own.keep_newlines, documents=own.documents)
+        config = replace(
+            self._config, keep_newlines=own.keep_newlines, documents=own.documents, html=own.html
+        )
         first = _Pass(model, self._sources, config, self._unknown)
         facts, kept = Facts(model), []
         with reading(quiet=False) as progress:

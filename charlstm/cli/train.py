@@ -81,7 +81,8 @@ def command(
     """Train a model on a text, or continue a run.
 
     TEXTS are files, folders, or - for standard input; .gz, .bz2 and .xz are unpacked. They are
-    joined in order. The run's folder holds the best and the last checkpoint.
+    joined in order. The extra `documents` reads .docx, .odt, .epub and .html. The run's folder
+    holds the best and the last checkpoint.
     """
     from charlstm.training.load import CpuUse
     from charlstm.training.rank import rank_from_environment

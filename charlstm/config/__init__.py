@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charlstm.config.check import CheckConfig
     from charlstm.config.dynamic import DynamicConfig
     from charlstm.config.eval import EvalConfig
+    from charlstm.config.fetch import FetchConfig
     from charlstm.config.fill import FillConfig
     from charlstm.config.fine_tune import FineTuneConfig
     from charlstm.config.inputs import InputConfig, PromptConfig
@@ -35,6 +36,7 @@ __all__ = [
     "Config",
     "DynamicConfig",
     "EvalConfig",
+    "FetchConfig",
     "FillConfig",
     "FineTuneConfig",
     "InputConfig",
@@ -58,6 +60,7 @@ _MODULES = {
     "CheckConfig": "check",
     "DynamicConfig": "dynamic",
     "EvalConfig": "eval",
+    "FetchConfig": "fetch",
     "FillConfig": "fill",
     "FineTuneConfig": "fine_tune",
     "InputConfig": "inputs",

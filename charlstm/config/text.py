@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from charlstm.config.fields import COUNT, FRACTION, Section, option, section
 from charlstm.config.inputs import UNKNOWN_POLICIES
@@ -11,6 +12,7 @@ from charlstm.errors import ConfigError
 
 DOCUMENT_KINDS = ("line", "blank-line", "file")
 """Values of `--documents` with a meaning; any other value is a separator."""
+HTML = ("text", "markup")
 SPLITS = ("auto", "tail", "blocks")
 
 
@@ -40,6 +42,12 @@ class TextConfig(Section):
         "Handling of invalid bytes.",
         group="Text",
         choices=("strict", "replace", "ignore"),
+    )
+    html: str = option(
+        "text",
+        "How HTML pages are read: their text (needs the extra documents), or their markup.",
+        group="Text",
+        choices=HTML,
     )
     keep_newlines: bool = option(
         False, "Keep CRLF and CR line endings (default: converted to LF).", group="Text"
@@ -109,6 +117,18 @@ class TextConfig(Section):
         if len(self.glob) == 1:
             data["glob"] = self.glob[0]
         return data
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """A section from the object of `to_json`; without `html`, pages keep their markup.
+
+        Raises:
+            UnknownOptionError: a field does not exist.
+            ConfigError: a value has the wrong type, or is out of range.
+        """
+        if isinstance(data, Mapping) and "html" not in data:
+            data = {**data, "html": "markup"}  # how versions without the option read them
+        return super().from_json(data)
 
     @property
     def has_documents(self) -> bool:

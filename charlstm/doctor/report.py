@@ -31,8 +31,9 @@ _SLOW = 0.5  # of the speed of a known machine of that kind
 _EXTRAS = {
     "numba": ("fast", "training and long samples are faster with it"),
     "optuna": ("search", "`charlstm search` needs it"),
+    "lxml": ("documents", "Word, EPUB, OpenDocument and HTML files need it"),
 }
-PACKAGES = ("torch", "numpy", "click", "tqdm", "numba", "llvmlite", "optuna")
+PACKAGES = ("torch", "numpy", "click", "tqdm", "numba", "llvmlite", "optuna", "lxml")
 
 # Features of a processor that torch or the kernels use, by their names in /proc/cpuinfo.
 _FEATURES = (

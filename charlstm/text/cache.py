@@ -26,6 +26,7 @@ from charlstm.format.files import retry_while_shared
 from charlstm.text.cache_limit import cache_limit, hold, shrink, touch
 from charlstm.text.digest import Digest
 from charlstm.text.reading import CHUNK_BYTES
+from charlstm.text.rich.reader import has_page_name
 from charlstm.text.separate import SeparateText
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer, Ids
@@ -240,6 +241,8 @@ class Cache:
             digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
             for source in self.sources:
                 own = hashlib.sha256(b"exact" if source.exact else b"")
+                if self.config.html == "text" and has_page_name(source.name):
+                    own.update(b"page")
                 with source.open() as raw:
                     while block := raw.read(CHUNK_BYTES):
                         own.update(block)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from charlstm.config.sizes import bytes_of
 from charlstm.errors import ConfigError
 
 LIMIT_VARIABLE = "CHARLSTM_CACHE_LIMIT"
 DEFAULT_LIMIT = 10_000_000_000
 """Bytes."""
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LOCK_ATTEMPTS = 20
 _ABANDONED_SECONDS = 3600.0  # since anything was written to a temporary file
 
@@ -54,15 +53,13 @@ def cache_limit() -> int:
     value = os.environ.get(LIMIT_VARIABLE, "")
     if not value.strip():
         return DEFAULT_LIMIT
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]?B?)", value.strip().upper())
-    unit = match[2] if match else ""
-    unit = f"{unit}B" if unit in tuple("KMGT") else unit
-    if match is None:
+    limit = bytes_of(value)
+    if limit is None:
         raise ConfigError(
             f"{LIMIT_VARIABLE} is {value!r}; it must be a size such as 500MB or 20GB (0: keep "
             "only entries in use)."
         )
-    return int(float(match[1]) * _UNITS[unit])
+    return limit
 
 
 def hold(file: IO[bytes]) -> None:

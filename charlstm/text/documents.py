@@ -1,7 +1,8 @@
 """Recognition of documents and markup by their first bytes.
 
-A document (PDF, Word, EPUB, ...) raises an error that names its kind and a command to convert it to
-plain text. Markup (HTML, XML, RTF) is valid training text, and is only reported.
+`charlstm.text.rich` reads Word, OpenDocument, EPUB and HTML files. Any other document (PDF, ...)
+raises an error that names its kind and a command to convert it to plain text. Other markup (XML,
+RTF) is valid training text, and is only reported.
 """
 
 from __future__ import annotations
@@ -41,24 +42,29 @@ _UNPACK = "Unpack it, and give the plain-text files in it."
 # A local header: the version that unpacks it is 10.0 at most, and its upper byte 0.
 _ZIP = rb"PK\x03\x04[\x00-\x64]\x00"
 _OLE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00{16}"
+EPUB = Kind("an EPUB book", _PANDOC)
+OPEN_DOCUMENT = Kind("an OpenDocument text (.odt)", _PANDOC)
+WORD = Kind("a Word document (.docx)", _PANDOC)
+_OFFICE_FILE = Kind("an Office file (.xlsx, .pptx, ...)", _OFFICE)
+_ZIP_ARCHIVE = Kind("a ZIP archive", advice=_UNPACK)
 _DOCUMENTS = tuple(
     (re.compile(pattern, re.DOTALL), kind)
     for pattern, kind in (
         # All others match a NUL byte, which text does not contain.
         (rb"%PDF-[12]\.\d\s.*?\b\d+ \d+ obj\b", Kind("a PDF document", "pdftotext {file} {text}")),
         # The first entry is an uncompressed `mimetype`.
-        (_ZIP + rb".{24}mimetypeapplication/epub\+zip", Kind("an EPUB book", _PANDOC)),
+        (_ZIP + rb".{24}mimetypeapplication/epub\+zip", EPUB),
         (
             _ZIP + rb".{24}mimetypeapplication/vnd\.oasis\.opendocument\.text",
-            Kind("an OpenDocument text (.odt)", _PANDOC),
+            OPEN_DOCUMENT,
         ),
         (
             _ZIP + rb"(?=.*?(\[Content_Types\]\.xml|_rels/\.rels)).*?word/",
-            Kind("a Word document (.docx)", _PANDOC),
+            WORD,
         ),
         (
             _ZIP + rb".*?(\[Content_Types\]\.xml|_rels/\.rels)",
-            Kind("an Office file (.xlsx, .pptx, ...)", _OFFICE),
+            _OFFICE_FILE,
         ),
         (
             _ZIP + rb".{24}[^\0]{1,100}\.npy",
@@ -67,7 +73,11 @@ _DOCUMENTS = tuple(
                 advice="To train a checkpoint's run further: charlstm train --resume RUN",
             ),
         ),
-        (_ZIP, Kind("a ZIP archive", advice=_UNPACK)),
+        (_ZIP, _ZIP_ARCHIVE),
+        (
+            _OLE + rb".*?E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0",
+            Kind("an Office file with a password", advice="Save it without its password."),
+        ),
         (_OLE + rb".*?W\0o\0r\0d\0D\0o\0c\0", Kind("an old Word document (.doc)", _OFFICE)),
         (_OLE, Kind("an old Office file (.doc, .xls, .ppt)", _OFFICE)),
         (rb"(?=.{0,59}\0).{60}BOOKMOBI", Kind("a Kindle book", "ebook-convert {file} {text}")),
@@ -87,6 +97,11 @@ def document(head: bytes) -> Kind | None:
         head: the first bytes; tens of thousands are needed to distinguish archives.
     """
     return next((kind for pattern, kind in _DOCUMENTS if pattern.match(head)), None)
+
+
+def is_archive(kind: Kind) -> bool:
+    """Whether files of a kind may be other documents, whose first bytes do not show it."""
+    return kind in (_OFFICE_FILE, _ZIP_ARCHIVE)
 
 
 _COMPRESSED = (
@@ -124,13 +139,16 @@ _MANY_TAGS = 10
 _PANDOC_NAMES = {"HTML": "html", "RTF": "rtf"}
 
 
-def markup(head: str) -> str:
+def markup(head: str, *, fragments: bool = True) -> str:
     """`XML`, `RTF` or `HTML` if a text begins with such markup; otherwise empty.
 
     Args:
         head: the first few thousand characters.
+        fragments: whether text with many tags counts as HTML.
     """
     found = next((name for name, pattern in _MARKUP if pattern.match(head)), "")
+    if not fragments:
+        return found
     return found or ("HTML" if len(_TAG.findall(head)) >= _MANY_TAGS else "")
 
 

@@ -13,6 +13,7 @@ from charlstm.errors import SourceError
 from charlstm.text.decoding import encoding_named
 from charlstm.text.documents import markup, markup_command
 from charlstm.text.reading import read_text
+from charlstm.text.rich.reader import is_page
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
@@ -34,7 +35,7 @@ class Hint(NamedTuple):
     """A probable mistake.
 
     Attributes:
-        kind: twice, markup, documents, encoding or controls.
+        kind: twice, pages, markup, documents, encoding or controls.
         what: what was found, as sentences.
         advice: what to do; empty if nothing can be advised.
         source: the first source that has it; None: the text as a whole.
@@ -149,6 +150,14 @@ def _repeated(sources: Sequence[Source]) -> Iterator[Hint]:
 
 
 def _markup(sources: Sequence[Source], config: TextConfig) -> Iterator[Hint]:
+    if config.html == "text":
+        tagged = dataclasses.replace(config, html="markup")
+        pages = [s for s in sources if not s.exact and is_page(s.name, _head(s, tagged))]
+        if pages:
+            yield Hint(
+                "pages", f"{_names(pages)} HTML: only the text is read.",
+                "--html markup keeps the tags.", pages[0],
+            )  # fmt: skip
     kinds: dict[str, list[Source]] = {}
     for source in sources:
         if kind := markup(_head(source, config)[:_HEAD_CHARS]):

@@ -24,6 +24,8 @@ from charlstm.text.decoding import (
     unpack,
     without_surrogates,
 )
+from charlstm.text.rich.html import declared_encoding
+from charlstm.text.rich.reader import document_text, is_page, kind_of, page_text
 from charlstm.text.sources import Source, find_sources
 from charlstm.text.unpacking import TrailingDataError
 
@@ -84,7 +86,7 @@ def _read_one(source: Source, encoding: str, config: TextConfig) -> Iterator[str
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     held = False  # whether the decoder holds back a CR, which an LF may follow
     with source.open() as raw:
-        for text in _decode(raw, source.name, encoding, config.encoding_errors):
+        for text in _text(raw, source.name, encoding, config):
             # The decoder copies; most texts have no CR.
             if config.keep_newlines or not (held or "\r" in text):
                 yield text
@@ -108,11 +110,27 @@ def _read_exactly(source: Source) -> Iterator[str]:
             raise SourceError(f"{source.name} is damaged: it is not UTF-8.") from error
 
 
-def _decode(raw: IO[bytes], name: str, encoding: str, errors: str) -> Iterator[str]:
+def _text(raw: IO[bytes], name: str, encoding: str, config: TextConfig) -> Iterator[str]:
+    """The text of a file, of a document or of a page."""
     stream, packed = unpack(raw)
     head = _read(stream, name, HEAD_BYTES, packed)
+    if not packed and (kind := kind_of(head, raw)) is not None:
+        yield from document_text(raw, kind, name)
+        return
     encoding, consumed = detect(head, encoding, name)
+    begin = head[consumed:].decode(encoding, "replace")
+    is_html = config.html == "text" and is_page(name, begin)
+    if is_html and encoding == "utf-8" and not consumed:
+        encoding = declared_encoding(head) or encoding
     _skip(stream, consumed, name, packed)
+    chunks = _decode(stream, name, packed, encoding, consumed, config.encoding_errors)
+    yield from page_text(chunks, name) if is_html else chunks
+
+
+def _decode(
+    stream: IO[bytes], name: str, packed: str, encoding: str, consumed: int, errors: str
+) -> Iterator[str]:
+    """The decoded text of a stream, whose first bytes were consumed."""
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     while True:
         chunk = _read(stream, name, CHUNK_BYTES, packed)

@@ -48,6 +48,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "exclude": st.sampled_from([("draft*",), ("a/*", ".b")]),
     "encoding": st.sampled_from(["utf-8", "latin-1", "cp1252", "utf-16-le"]),
     "encoding_errors": st.sampled_from(["strict", "replace", "ignore"]),
+    "html": st.sampled_from(["text", "markup"]),
     "keep_newlines": st.booleans(),
     "lowercase": st.booleans(),
     "min_count": st.integers(1, 30),

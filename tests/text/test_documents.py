@@ -139,7 +139,7 @@ def test_markup_is_noticed_and_named(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d", "e"):
         (tmp_path / f"{name}.txt").write_text("<html><body>the light</body></html>")
     (tmp_path / "f.txt").write_text("the light")
-    (line,) = noticed(tmp_path)
+    (line,) = noticed(tmp_path, html="markup")
     assert "and 2 more are HTML" in line
     assert "pandoc -f html" in line
     assert "f.txt" not in line

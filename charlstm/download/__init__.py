@@ -1,0 +1,1 @@
+"""Downloading texts: known corpora and URLs, resumed, checked and unpacked."""

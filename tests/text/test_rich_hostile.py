@@ -1,0 +1,89 @@
+"""Documents that are damaged or hostile are refused, and large ones read in bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from charlstm.config import TextConfig
+from charlstm.errors import SourceError
+from charlstm.text.reading import read_text
+from charlstm.text.sources import find_sources
+from tests.text.rich_files import epub, open_document, paragraph, read, word, zipped
+
+pytest.importorskip("lxml", reason="the extra `documents` is not installed")
+
+
+LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+EXTERNAL = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "word, entities": (lambda: word(paragraph("&b;"), prolog=LAUGHS), "document type"),
+    "word, external": (lambda: word(paragraph("&a;"), prolog=EXTERNAL), "document type"),
+    "word, undeclared": (lambda: word(paragraph("&a;")), "damaged"),
+    "word, cut": (lambda: word(paragraph("x"))[:-40], "incomplete"),
+    "word, no XML": (lambda: zipped({"_rels/.rels": "<x/>", "word/document.xml": "PK"}), "damaged"),
+    "word, empty part": (lambda: zipped({"_rels/.rels": "<x/>", "word/document.xml": ""}), ""),
+    "word, missing": (lambda: zipped({"_rels/.rels": "<x/>", "word/a.xml": "<x/>"}), "missing"),
+    "word, two roots": (lambda: word(paragraph("x"), more="<y/>"), "damaged"),
+    "word, deep": (lambda: word("<w:p>" * 5000), "damaged"),
+    "word, bomb": (lambda: word(paragraph("x" * 1000) * 3000), "far more"),
+    "word, long text": (lambda: word("<w:p w:a='" + "x" * (11 << 20) + "'/>"), "damaged|far more"),
+    "open, entities": (lambda: open_document("&b;", prolog=LAUGHS), "document type"),
+    "open, password": (
+        lambda: open_document("", manifest="<manifest><encryption-data/></manifest>"), "password",
+    ),
+    "epub, entities": (lambda: epub({"a": "<p>x"}, prolog=LAUGHS), "entities"),
+    "epub, external": (lambda: epub({"a": "<p>x"}, prolog=EXTERNAL), "entities"),
+    "epub, bomb": (lambda: epub({"a": "<p>x</p>" * 400_000}), "far more"),
+    "epub, not UTF-8": (lambda: epub({"a": b"<p>caf\xe9"}), "not valid utf-8"),
+    "epub, no spine": (
+        lambda: zipped({"META-INF/container.xml": "<x/>"}, mimetype="application/epub+zip"),
+        "rootfile",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_and_damaged_documents_are_refused(
+    tmp_path: Path, make: Callable[[], bytes], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlstm.text.zips._LEAST_LIMIT", 1 << 20)  # for smaller bombs
+    if not words:
+        assert read(tmp_path, make()) == ""
+        return
+    with pytest.raises(SourceError, match=words) as caught:
+        read(tmp_path, make())
+    first, second = str(caught.value).splitlines()
+    assert "but cannot be read" in first
+    assert "pandoc" in second
+    assert "root:" not in str(caught.value)
+
+
+def test_entities_of_a_page_are_not_replaced(tmp_path: Path) -> None:
+    page = EXTERNAL.replace("x [", "html [") + "<p>&a;</p>"
+    assert "root:" not in read(tmp_path, page.encode())
+    assert read(tmp_path, ("<html>" + "<b>" * 100_000 + "x").encode()) == "x\n"
+
+
+def test_a_packed_document_is_to_be_unpacked_first(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="Word"):
+        read(tmp_path, gzip.compress(word(paragraph("x"))))
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    with (tmp_path / "x.html").open("wb") as file:
+        file.write(b"<html><body>")
+        for _ in range(400):
+            file.write(b"<p>the light is low, and the sea is far &amp; wide</p>\n" * 400)
+    (tmp_path / "y.docx").write_bytes(word(paragraph("the light is low") * 50_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name in ("x.html", "y.docx"):
+        chars = sum(map(len, read_text(find_sources([str(tmp_path / name)]), TextConfig())))
+        assert chars > 800_000
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
+    )  # KB; 26 MB are read
