@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 @config_options(TextConfig, names=("glob", "exclude", "encoding", "encoding_errors"))
 @config_options(InputConfig, names=("unknown",))
 @config_options(DynamicConfig)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, or one for each row of --by."
+)
 @common_options
 def command(
     run: str | None,
@@ -56,6 +58,7 @@ def command(
     folders or - for stdin. Default: the validation part of the run's own text. The state is
     carried over the whole text. Its first character is not predicted. A model of documents
     (--documents) reads each document from its beginning, and predicts all of it and its end.
+    --by scores each line, document or file by itself.
     """
     config = EvalConfig(**given(options, [EvalConfig]))
     options.pop("split")  # a field of TextConfig has this name, too
@@ -65,6 +68,8 @@ def command(
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and texts:
         raise ConfigError("--split applies to the run's own text: omit it, or omit TEXTS.")
+    if config.by is not None and not texts:
+        raise ConfigError("--by requires TEXTS: give a text after the run, or omit --by.")
     how = dynamic_config(config.dynamic, options)
 
     from charlstm.inference.language_model import LanguageModel
@@ -73,6 +78,12 @@ def command(
     path, checkpoint = _checkpoint(run, texts, runs_dir)
     with _overflow_allowed():
         model = LanguageModel.from_checkpoint(path, checkpoint)
+    if config.by is not None:
+        from charlstm.cli.eval_by import print_scores
+
+        with _overflow_allowed():
+            print_scores(model, texts, config, text_config, unknown, as_json=as_json)
+        return
     part, what, left_out, mapped = _read(
         model, path, checkpoint, texts, config.split or "val", text_config, unknown
     )
