@@ -84,7 +84,8 @@ class EvalConfig(Section):
 
     def _check_by(self) -> None:
         for name in ("score", "top", "sort", "min_bits"):
-            if self.by is None and getattr(self, name) not in (None, False):
+            value = getattr(self, name)
+            if self.by is None and value is not None and value is not False:
                 flag = "--" + name.replace("_", "-")
                 raise ConfigError(f"{flag} requires --by: add --by line, or omit {flag}.")
         if self.by is None:

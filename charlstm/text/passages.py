@@ -134,7 +134,7 @@ def _divided(
             cut = held.rfind("\n", _LONGEST // 2, _LONGEST) + 1 or _LONGEST
             text, held = held[:cut], held[cut:]
             yield Passage(name, number, text, before, ends=False, last=False)
-            before = text[-CONTEXT:]
+            before = (before + text)[-CONTEXT:]
         yield None
     text = held if separator else held.removesuffix("\n")
     if before or (text and not text.isspace()):
