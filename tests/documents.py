@@ -85,6 +85,12 @@ def make_world(folder: Path, text: str) -> None:
     firsts, lasts = ("Anna", "Bob", "Ida", "Jon", "Max"), ("Fox", "Li", "Ott", "Smith", "Weber")
     names = [f"{first} {last}\n" for first in firsts for last in lasts]
     (folder / "names.txt").write_text("".join(names * 20), "utf-8")
+    steps = ("start", "stop", "restart")
+    lines = [
+        f"12:{n:02d} {name.strip()} {step} 200\n" for n, name in enumerate(names) for step in steps
+    ]
+    (folder / "app.log").write_text("".join(lines * 8), "utf-8")
+    (folder / "today.log").write_text("".join([*lines, "12:07 Bob Ott ' OR 1=1 -- 500\n"]), "utf-8")
     (folder / "notes" / "two.md").write_text("# Two\n" + text[:500], "utf-8")
     (folder / "more.txt.gz").write_bytes(gzip.compress(text.encode()))
     (folder / "windows.txt").write_bytes(text.replace("\n", "\r\n").encode("cp1252"))

@@ -53,11 +53,7 @@ class GivenTexts:
         from charlstm.text.code_points import num_bytes_of
         from charlstm.text.excerpts import EXCERPT
 
-        # Line ends, documents and pages are read as in training.
-        own = model.config.text
-        config = replace(
-            self._config, keep_newlines=own.keep_newlines, documents=own.documents, html=own.html
-        )
+        config = self._config.reading_as(model.config.text)
         first = _Pass(model, self._sources, config, self._unknown)
         facts, kept = Facts(model), []
         with reading(quiet=False) as progress:

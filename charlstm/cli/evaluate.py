@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @config_options(TextConfig, names=("glob", "exclude", "encoding", "encoding_errors"))
 @config_options(InputConfig, names=("unknown",))
 @config_options(DynamicConfig)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, or one for each row of --by."
+)
 @common_options
 def command(
     run: str | None,
@@ -51,6 +53,8 @@ def command(
 
     To compare several models in one table, write -- after the last: what stands before it are
     models, what follows are texts.
+
+    --by scores each line, document or file by itself.
     """
     config = EvalConfig(**given(options, [EvalConfig]))
     options.pop("split")  # a field of TextConfig has this name, too
@@ -61,12 +65,23 @@ def command(
     unknown = InputConfig(**given(options, [InputConfig])).unknown
     if config.split is not None and places:
         raise ConfigError("--split applies to the run's own text: omit it, or omit TEXTS.")
+    if config.by is not None and not places:
+        raise ConfigError("--by requires TEXTS: give a text after the run, or omit --by.")
+    if config.by is not None and len(models) > 1:
+        raise ConfigError("--by scores with one model: give one before --, or omit --by.")
     how = dynamic_config(config.dynamic, options)
 
     from charlstm.runs.find import runs_dir_from
 
     folder = runs_dir_from(runs_dir)
     check_texts(places, folder)
+    if config.by is not None:
+        from charlstm.cli.eval_by import print_scores
+
+        _, _, scorer, _ = _load(models[0], places, folder, None)
+        with _overflow_allowed():
+            print_scores(scorer, places, config, text_config, unknown, as_json=as_json)
+        return
     # All are loaded before the first evaluation, so that an unsupported model is reported at once.
     loaded = [_load(model, places, folder, how) for model in models]
     texts_given = GivenTexts(places, text_config, unknown) if places else None

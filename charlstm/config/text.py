@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from charlstm.config.fields import COUNT, FRACTION, Section, option, section
@@ -129,6 +130,12 @@ class TextConfig(Section):
         if isinstance(data, Mapping) and "html" not in data:
             data = {**data, "html": "markup"}  # how versions without the option read them
         return super().from_json(data)
+
+    def reading_as(self, other: TextConfig) -> TextConfig:
+        """These options, but line ends, documents and pages are read as by the other ones."""
+        return replace(
+            self, keep_newlines=other.keep_newlines, documents=other.documents, html=other.html
+        )
 
     @property
     def has_documents(self) -> bool:

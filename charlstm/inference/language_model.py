@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from charlstm.config import Config, FillConfig, SampleConfig
 from charlstm.config.arguments import check_arguments
-from charlstm.config.fields import Range
-from charlstm.errors import CheckpointError, ConfigError, DirectionError
+from charlstm.config.fields import Range, check_type, describe_value
+from charlstm.config.inputs import check_unknown_policy
+from charlstm.errors import ArgumentTypeError, CheckpointError, ConfigError, DirectionError
 from charlstm.format.checkpoint import Checkpoint
 from charlstm.format.metadata import read_meta
 from charlstm.format.versions import unusable
@@ -43,6 +44,8 @@ from charlstm.text.tokenizer import BOUNDARY_ID, CharTokenizer
 
 if TYPE_CHECKING:
     from charlstm.inference.bidirectional import BidirectionalModel
+    from charlstm.inference.each import EachScorer
+    from charlstm.inference.text_score import TextScore
 
 COLD_WINDOWS = Range(0, 1_000_000)
 _CHECKED = 1 << 22  # ids checked at once
@@ -285,6 +288,41 @@ class LanguageModel:
             return score
         omitted = self.tokenizer.unknown_characters(self.texts.read(text).text)
         return replace(score, unknown=sum(omitted.values()), unknown_bytes=num_bytes_of(omitted))
+
+    def score_each(self, texts: Any, *, unknown: str = "error") -> Iterator[TextScore]:
+        """Evaluate on many texts, each from its own beginning, such as the lines of a log.
+
+        Texts are read in parallel, many times as fast as one by one. See `charlstm.inference.each`
+        for what a text begins with. Its end counts as one more character.
+
+        Args:
+            texts: an iterable of texts, taken about a million characters ahead.
+            unknown: handling of unknown characters: error, skip, replace or map.
+
+        Yields:
+            The score of each text, in their order: nats, characters, and the most surprising
+            character with its place.
+
+        Raises:
+            ArgumentTypeError: `texts` is a single text, or not an iterable of texts.
+            ConfigError: `unknown` is none of the policies.
+            UnknownCharacterError: under `error`, or under `map` without an equivalent.
+        """
+        from charlstm.inference.each import score_texts  # noqa: PLC0415 - when used
+
+        check_unknown_policy(check_type("unknown", unknown, str))
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise ArgumentTypeError(
+                f"texts must be an iterable of texts, not {describe_value(texts)}."
+            )
+        return score_texts(self.each_scorer(unknown), texts)
+
+    def each_scorer(self, unknown: str = "error") -> EachScorer:
+        """Scores texts in passages, see `charlstm.inference.each`."""
+        from charlstm.inference.each import EachScorer  # noqa: PLC0415 - when used
+
+        network = self.engine if self.bidirectional is None else self.bidirectional
+        return EachScorer(network, self.texts, unknown)
 
     @check_arguments
     def score_ids(

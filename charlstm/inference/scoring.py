@@ -162,10 +162,10 @@ def score_ids(
     part = as_part(ids)
     ids = part.ids
     nats, done = 0.0, 0
-    by_compiled = _is_worth_compiling(engine, part.predictions)
+    by_compiled = is_worth_compiling(engine, part.predictions)
     for plan in plan_streams(part, before):
         session = engine.session(plan.count)
-        losses = _losses(session, by_compiled=by_compiled)
+        losses = losses_of(session, by_compiled=by_compiled)
         most = max(1, _AT_A_TIME // plan.count)
         begins = plan.begins
         bounds = {*range(plan.start, 0, most), *range(0, plan.length, most), plan.length}
@@ -173,7 +173,7 @@ def score_ids(
             if time > plan.start and len(starting := np.flatnonzero(begins == time)):
                 for stream in starting.tolist():
                     session.reset(stream)  # its segment begins here
-                losses = _losses(session, by_compiled=by_compiled)
+                losses = losses_of(session, by_compiled=by_compiled)
             positions, counted = plan.positions(time, end)
             nats += float(losses(ids[positions], ids[positions + 1])[counted].sum())
             if progress is not None and end > 0:
@@ -208,10 +208,10 @@ def score_cold(
     stops = np.repeat(part.spans[:, 1] - 1, [len(own) for own in windows])
     steps = min(window, int(part.lengths.max()) - 1)
     nats = 0.0
-    by_compiled = _is_worth_compiling(engine, predictions)
+    by_compiled = is_worth_compiling(engine, predictions)
     for first in range(0, len(starts), _MAX_COLD):
         own, ends = (rows[first : first + _MAX_COLD] for rows in (starts, stops))
-        losses = _losses(engine.session(len(own)), by_compiled=by_compiled)
+        losses = losses_of(engine.session(len(own)), by_compiled=by_compiled)
         most = max(1, _AT_A_TIME // len(own))
         for time, end in pairwise([*range(0, steps, most), steps]):
             positions = own + np.arange(time, end)[:, None]
@@ -223,14 +223,14 @@ def score_cold(
     return Score(nats, predictions)
 
 
-def _is_worth_compiling(engine: Engine, predictions: int) -> bool:
+def is_worth_compiling(engine: Engine, predictions: int) -> bool:
     """Whether compiled code computes this model, and saves time."""
     if not engine.has_sampling_kernel or engine.compiled is False:
         return False
     return bool(engine.compiled) or engine.columns.size * predictions >= WORTH_COMPILING
 
 
-def _losses(
+def losses_of(
     session: Session, *, by_compiled: bool
 ) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
     """A function that reads characters (T, N) and returns the losses of their targets, in nats."""

@@ -107,7 +107,7 @@ def find_sources(
     sources: list[Source] = []
     for argument in arguments:
         if argument == "-":
-            sources.append(Source("standard input", None, _spool(standard_input(), argument)))
+            sources.append(Source("standard input", None, spool(standard_input(), argument)))
             continue
         if not argument:
             raise SourceError("cannot read '': the name is empty.")
@@ -126,7 +126,7 @@ def find_sources(
             sources.append(Source(argument, path))
         elif stat.S_ISFIFO(mode):
             with path.open("rb") as pipe:
-                sources.append(Source(argument, None, _spool(pipe, argument)))
+                sources.append(Source(argument, None, spool(pipe, argument)))
         else:
             raise SourceError(f"{argument} is neither a file nor a folder nor a pipe.")
     return sources
@@ -164,7 +164,17 @@ def _in_folder(
     ]
 
 
-def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
+def spool(stream: IO[bytes], name: str) -> IO[bytes]:
+    """A copy of a stream in an unnamed temporary file.
+
+    Args:
+        stream: read to its end.
+        name: its name for messages; `-` for standard input.
+
+    Raises:
+        SourceError: it cannot be read or copied.
+    """
+
     def cannot(error: OSError) -> SourceError:
         what = "standard input" if name == "-" else name
         return SourceError(
@@ -177,17 +187,17 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
         )
 
     try:
-        spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
     except OSError as error:
         raise cannot(error) from error
     try:
         # One read at a time: after the end, a terminal would wait for another one.
         read_once: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         while data := read_once(_COPY_BYTES):
-            spool.write(data)
-        spool.flush()
+            copy.write(data)
+        copy.flush()
     except OSError as error:
         with suppress(OSError):  # closing writes the buffer once more
-            spool.close()
+            copy.close()
         raise cannot(error) from error
-    return spool
+    return copy
