@@ -34,7 +34,7 @@ import charlstm
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 TEMPERATURES = (1.0, 0.8)
 SAMPLES, LENGTH = 24, 1000
-EDGES = (0.0, 0.445, 0.495, 0.56, 0.71)
+EDGES = (0.0, 0.445, 0.495, 0.563, 0.6, 0.71)
 """Ratios that divide the levels; above the last, words are single letters, by chance."""
 
 
