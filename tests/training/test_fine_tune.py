@@ -266,6 +266,6 @@ def test_the_rate_depends_on_what_the_base_knows(base: Callable[..., str]) -> No
         trainer = set_up(text, "old", epochs=1)
         rates.append(trainer.config.train.lr)
         loss = at_start(trainer).score_ids(trainer.corpus.train).nats_per_char
-        assert (loss < 0.75 * trainer.saver.corpus_meta["unigram_nats"]) == (rates[-1] == 0.001)
-    assert rates == [0.001, 0.008]
+        assert (loss < 0.75 * trainer.saver.corpus_meta["unigram_nats"]) == (rates[-1] == 0.002)
+    assert rates == [0.002, 0.008]
     assert set_up(OLD, "old", lr=0.1).config.train.lr == 0.1
