@@ -151,8 +151,8 @@ def test_ancestors_are_recorded(base: Callable[..., str]) -> None:
     "options",
     [
         {"freeze": 1},
-        {"freeze": 1, "optimizer": "sgd", "lr": 0.1, "l1": 1e-4, "documents": "line"},
-        {"stateless": True, "average": 0.5},
+        {"freeze": 1, "optimizer": "sgd", "lr": 0.1, "documents": "line", "keep_alphabet": True},
+        {"stateless": True, "step": 30, "average": 0.5},
     ],
     ids=str,
 )  # fmt: skip
