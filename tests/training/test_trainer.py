@@ -82,9 +82,9 @@ def test_windows_grow_and_nothing_is_left_out(
     expected = trainer.total_steps
     read: list[Any] = []
 
-    def spy(state: Any, batch: Any, rate: float, deferred: Any) -> int:
+    def spy(state: Any, batch: Any, rate: float, deferred: Any, **options: Any) -> int:
         read.append((len(batch.inputs), batch))
-        return train_step(state, batch, rate, deferred)
+        return train_step(state, batch, rate, deferred, **options)
 
     monkeypatch.setattr("charlstm.training.loop.train_step", spy)
     finish(trainer)
