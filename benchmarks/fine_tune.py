@@ -14,8 +14,7 @@ evaluated on the 40,000 characters after it:
 
 `--starts` adds contestants that differ from `--from` in how new characters start: from random rows
 even where a similar character is known, from the mean of all rows, or without a bias for their
-frequency. `--with "name: OPTIONS"` adds one
-that is `--from` with other options.
+frequency. `--with "name: OPTIONS"` adds one that is `--from` with other options.
 
 Each loss is a mean over the characters that the new text has.
 """

@@ -78,7 +78,7 @@ def _start_advice(start: float, least: float, unigram: float | None) -> str:
     if unigram is not None and start >= unigram:
         text += (
             f"\nThe base knew nothing of it: character frequencies alone give {unigram:.4f}. A new "
-            "model, without --from, may be as good."
+            "model, without --from, may be better."
         )
     return text
 

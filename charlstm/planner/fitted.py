@@ -27,7 +27,7 @@ ALWAYS: Mapping[str, Any] = MappingProxyType(
 )
 """The options chosen for every text and time budget."""
 
-FINE_TUNING_RATES = ((0.75, 1e-3), (1.0, 3e-3))
+FINE_TUNING_RATES = ((0.75, 2e-3), (1.0, 4e-3))
 """Learning rates of fine-tuning, each up to a loss of the base on the new text, relative to the
 text's unigram entropy. Above the last, the base knows nothing of the text, and the rate is that of
 other runs."""
