@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from charlstm.text.separate import GivenText, check_separate
 from charlstm.text.sources import Source, find_sources
 from charlstm.text.splits import Split
 
-CONFIG = {"val_fraction": 0.0, "test_fraction": 0.0}
+CONFIG: dict[str, Any] = {"val_fraction": 0.0, "test_fraction": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +36,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def load(
-    text: str, apart: Mapping[str, str], in_memory_bytes: int = 1 << 20, **options: object
+    text: str, apart: Mapping[str, str], in_memory_bytes: int = 1 << 20, **options: Any
 ) -> Corpus:
     """The corpus of texts, each in a file of its own."""
     sources: dict[str, list[Source]] = {}
     for part, content in {"text": text, **apart}.items():
         Path(f"{part}.txt").write_text(content, "utf-8", newline="")
         sources[part] = find_sources([f"{part}.txt"])
-    config = TextConfig(**{**CONFIG, **options})  # type: ignore[arg-type]
+    config = TextConfig(**{**CONFIG, **options})
     own = sources.pop("text")
     return load_corpus(own, config, separate=sources, in_memory_bytes=in_memory_bytes)
 
@@ -102,7 +103,8 @@ def test_the_other_part_is_cut_from_the_text() -> None:
 
 
 def test_an_old_text_is_no_part() -> None:
-    for options in ({}, {"documents": "line"}):
+    kinds: list[dict[str, Any]] = [{}, {"documents": "line"}]
+    for options in kinds:
         corpus = load("ab\nba\n", {"val": "aa", "replay": "bb\nab"}, **options)
         assert len(corpus) == len(corpus.ids) - corpus.separate["replay"].num_chars
         assert corpus.tokenizer.decode(corpus.old_ids).replace("\n", "") == "bbab"
@@ -129,7 +131,7 @@ def test_unknown_characters() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"documents": "line"}])
-def test_too_short(options: dict[str, str]) -> None:
+def test_too_short(options: dict[str, Any]) -> None:
     with pytest.raises(CorpusError, match=r"no text in val\.txt"):
         load("ab\nb", {"val": ""}, **options)
     with pytest.raises(CorpusError, match="--val: the validation text has"):
@@ -158,7 +160,7 @@ def test_a_changed_text_is_noticed() -> None:
         sources = [find_sources([f"{part}.txt"]) for part in ("text", "val")]
         with pytest.raises(ChangedTextError, match="validation text") as caught:
             load_corpus(
-                sources[0], TextConfig(**CONFIG), separate={"val": sources[1]},  # type: ignore[arg-type]
+                sources[0], TextConfig(**CONFIG), separate={"val": sources[1]},
                 separate_sha256=digests, in_memory_bytes=in_memory_bytes,
             )  # fmt: skip
         assert caught.value.part == "val"

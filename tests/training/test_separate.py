@@ -77,7 +77,8 @@ def test_a_damaged_record_is_an_error() -> None:
     trainer = set_up("x")
     run_until(trainer, 3)
     found = load_checkpoint(trainer.run.last)
-    for broken in (["val"], {"other": {}}, {"val": []}):
+    damages: list[Any] = [["val"], {"other": {}}, {"val": []}]
+    for broken in damages:
         meta = json.loads(json.dumps(found.meta))
         meta["corpus"]["separate"] = broken
         save_checkpoint(trainer.run.last, meta, found.arrays)
