@@ -57,6 +57,8 @@ class Checkup:
         documents: what the text is divided into; None: one long text.
         repeated_lines: fraction of the characters that is in copies of earlier lines.
         lines_sampled: whether that is an estimate from some of the distinct lines.
+        repeated_line: how often the line occurs whose copies have the most characters, its length,
+            and its first place; None: no line occurs twice.
         repeated_passages: fraction of the sample in passages that occurred before.
         largest_passage: characters, and both places, of the largest repeated passage; None: none.
         sample_chars: length of the sample; equal to the text's for a text that is used whole.
@@ -87,6 +89,7 @@ class Checkup:
     documents: Documents | None
     repeated_lines: float
     lines_sampled: bool
+    repeated_line: tuple[int, int, Place] | None
     repeated_passages: float
     largest_passage: tuple[int, Place, Place] | None
     sample_chars: int
@@ -105,6 +108,13 @@ class Checkup:
         data = dataclasses.asdict(self)
         data["rare"] = [found.to_json() for found in self.rare]
         data["findings"] = [finding.to_json() for finding in self.findings]
+        if self.repeated_line is not None:
+            count, length, place = self.repeated_line
+            data["repeated_line"] = {
+                "count": count,
+                "characters": length,
+                **dataclasses.asdict(place),
+            }
         if self.largest_passage is not None:
             length, first, second = self.largest_passage
             data["largest_passage"] = {
@@ -175,6 +185,7 @@ def examine(
         documents=documents,
         repeated_lines=table.repeated_fraction(),
         lines_sampled=table.halvings > 0,
+        repeated_line=_repeated_line(found),
         repeated_passages=fraction,
         largest_passage=None
         if passage is None
@@ -225,6 +236,11 @@ def _entropy(found: Scan, config: TextConfig) -> float:
     counts = _read_counts(found, config)
     p = counts[counts > 0] / counts.sum()
     return float(abs((p * np.log2(p)).sum()))
+
+
+def _repeated_line(found: Scan) -> tuple[int, int, Place] | None:
+    lines = found.lines.table.most_repeated(1)
+    return (lines[0].count, lines[0].length, found.place(lines[0].first)) if lines else None
 
 
 def _passages(found: Scan, config: TextConfig) -> tuple[float, Passage | None]:

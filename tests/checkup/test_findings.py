@@ -206,6 +206,8 @@ def test_repetition() -> None:
     repeated = "".join(f"{line}\n" * 3 for line in paragraphs(200).splitlines())
     found = check(repeated)
     assert found.repeated_lines == pytest.approx(2 / 3)
+    assert found.repeated_line is not None
+    assert found.repeated_line[0] == 3
     assert "occurs 3 times" in the(found, "repeated-lines").what
     text, copied = paragraphs(1000), paragraphs(60, 5)
     finding = the(check(text + copied + paragraphs(300, 9) + copied), "repeated-passages")
