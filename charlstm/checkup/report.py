@@ -36,6 +36,8 @@ from charlstm.text.normalization import normalize
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
+_MOST_RARE = 1000  # in JSON
+
 
 @dataclass(frozen=True)
 class Checkup:
@@ -104,17 +106,15 @@ class Checkup:
     findings: list[Finding]
 
     def to_json(self) -> dict[str, Any]:
-        """The check as a JSON object."""
+        """The check as a JSON object; it has up to 1,000 of the rare characters."""
         data = dataclasses.asdict(self)
-        data["rare"] = [found.to_json() for found in self.rare]
+        data["num_rare"] = len(self.rare)
+        data["rare"] = [found.to_json() for found in self.rare[:_MOST_RARE]]
         data["findings"] = [finding.to_json() for finding in self.findings]
         if self.repeated_line is not None:
             count, length, place = self.repeated_line
-            data["repeated_line"] = {
-                "count": count,
-                "characters": length,
-                **dataclasses.asdict(place),
-            }
+            line = {"count": count, "characters": length}
+            data["repeated_line"] = line | dataclasses.asdict(place)
         if self.largest_passage is not None:
             length, first, second = self.largest_passage
             data["largest_passage"] = {
