@@ -168,7 +168,7 @@ def examine(
     training -= round(training * (config.val_fraction + config.test_fraction))
     characters = Characters(found)
     lines, table = found.lines, found.lines.table
-    text = "".join(piece.text for piece in found.pieces)
+    texts = [piece.text for piece in found.pieces]
     return Checkup(
         num_files=len(sources),
         num_bytes=sum(figures.num_bytes for figures in found.sources),
@@ -190,12 +190,12 @@ def examine(
         largest_passage=None
         if passage is None
         else (passage.length, found.place(passage.first), found.place(passage.second)),
-        sample_chars=len(text),
+        sample_chars=sum(map(len, texts)),
         split=sample.method,
         other_tail=sample.other_tail,
         entropies=entropies,
         ngram_loss=ngrams.loss,
-        compressed=bits_per_char(text),
+        compressed=bits_per_char(texts),
         expected=None if ngrams.loss is None else expected_loss(ngrams.loss),
         speed=machine,
         plans=plans(

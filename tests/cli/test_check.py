@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import charlstm
-from charlstm.cli.check import command
+from charlstm.cli import main
 from charlstm.errors import ArgumentTypeError, ConfigError, CorpusError, SourceError
 from tests.conftest import TINY, Program, assert_clear
 
@@ -172,7 +172,7 @@ def test_a_speed_test_is_for_the_text(
         return Speed("float32", "compiled", 2, 1e6)
 
     monkeypatch.setattr("charlstm.training.speed_test.measure_speed", measure)
-    shown = CliRunner().invoke(command, [str(corpus_file), "--json"])
+    shown = CliRunner().invoke(main, ["check", str(corpus_file), "--json"])
     assert shown.exit_code == 0
     assert asked == [len(set(text))]
     found = json.loads(shown.stdout)
