@@ -197,6 +197,6 @@ def line_findings(scan: Scan, mend: Mender, keeps_newlines: bool) -> Iterator[Fi
             "long-lines",
             f"lines longer than {LONG_LINE:,} characters: {lines.long:,}, first at {place}; the "
             f"longest has {lines.longest:,}.",
-            f"Divide them at spaces: {mend(repairs.WITHOUT_LONG_LINES, place)}",
+            f"Divide them, at spaces if possible: {mend(repairs.WITHOUT_LONG_LINES, place)}",
             place,
         )
