@@ -15,7 +15,7 @@ from pathlib import Path
 SCRIPTS = (
     "train_speed.py", "sample_speed.py", "scaling.py", "train_overhead.py", "startup.py",
     "corpus_speed.py", "corpus_scale.py", "cells.py", "memory.py", "footprint.py", "classes.py",
-    "busy.py", "busy_training.py", "more_threads.py", "oddities.py",
+    "busy.py", "busy_training.py", "more_threads.py", "check_scale.py", "oddities.py",
 )  # fmt: skip
 HERE = Path(__file__).parent
 REPORT = HERE / "RESULTS.md"

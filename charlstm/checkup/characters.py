@@ -24,18 +24,20 @@ _RIGHT_TO_LEFT = ("R", "AL")
 # Line ends, tabs and page breaks belong to text; the C1 controls have a hint of their own.
 _CONTROLS = frozenset(map(chr, (*range(1, 9), 11, *range(14, 32), 127)))
 
+_SPACES = "spaces and line ends"
 _ALIASES = {
     "COMBINING": "marks",
     "FEMININE": "Latin",
     "IDEOGRAPHIC": "CJK",
     "KATAKANA-HIRAGANA": "Katakana",
     "MASCULINE": "Latin",
+    "UNNAMED": "unnamed letters",
 }
 _GROUPS = {
     "N": "digits",
     "P": "punctuation",
     "S": "symbols",
-    "Z": "spaces",
+    "Z": _SPACES,
     "Cc": "control characters",
     "Cf": "invisible",
     "Co": "private use",
@@ -51,7 +53,7 @@ def script(character: str) -> str:
     """
     category = unicodedata.category(character)
     if character in "\n\r\t":
-        return "spaces"
+        return _SPACES
     if category[0] in "LM":
         word = unicodedata.name(character, "UNNAMED").split()[0]
         return _ALIASES.get(word, word if word == "CJK" else word.capitalize())

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from charlstm.config import Config
 from charlstm.doctor.speeds import KNOWN_MACHINES
 from charlstm.planner.rules import choose
 
@@ -155,15 +156,15 @@ def plans(
             {"minutes": minutes}, num_chars, 60 * minutes, speed.chars_per_second,
             compiled=speed.compiled, repeated=repeated, vocab_size=vocab_size,
         )  # fmt: skip
-        chosen = choice.overrides
+        model = Config().override(choice.overrides).model
         found.append(
             Plan(
                 minutes,
-                chosen["cell"],
-                1,
-                chosen["hidden_size"],
-                chosen["dropout"],
-                chosen["recurrent_dropout"],
+                model.cell,
+                model.num_layers,
+                model.hidden_size,
+                model.dropout,
+                model.recurrent_dropout,
                 choice.epochs,
                 min(60 * minutes, choice.seconds),
             )

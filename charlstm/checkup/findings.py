@@ -155,8 +155,8 @@ def normal_form_findings(scan: Scan, mend: Mender) -> Iterator[Finding]:
         place = scan.place(first)
         yield Finding(
             "normal-form",
-            f"{lines:,} lines of the sample are not in Unicode's normal form NFC, first at "
-            f"{place}: letters and their accents are separate characters, or in another order.",
+            f"lines of the sample that are not in Unicode's normal form NFC: {lines:,}, first at "
+            f"{place}. Letters and their accents are separate characters, or in another order.",
             f"Compose them: {mend(repairs.COMPOSED, place)}",
             place,
         )
@@ -186,8 +186,8 @@ def line_findings(scan: Scan, mend: Mender, keeps_newlines: bool) -> Iterator[Fi
         place = scan.place(lines.first_trailing)
         yield Finding(
             "trailing-space",
-            f"{lines.trailing:,} lines ({lines.trailing / lines.count:.0%}) end in spaces or tabs, "
-            f"first at {place}.",
+            f"lines that end in spaces or tabs: {lines.trailing:,} "
+            f"({lines.trailing / lines.count:.0%}), first at {place}.",
             f"Remove them: {mend(repairs.WITHOUT_TRAILING_SPACE, place)}",
             place,
         )
@@ -197,6 +197,6 @@ def line_findings(scan: Scan, mend: Mender, keeps_newlines: bool) -> Iterator[Fi
             "long-lines",
             f"lines longer than {LONG_LINE:,} characters: {lines.long:,}, first at {place}; the "
             f"longest has {lines.longest:,}.",
-            f"Divide them at spaces: {mend(repairs.WITHOUT_LONG_LINES, place)}",
+            f"Divide them, at spaces if possible: {mend(repairs.WITHOUT_LONG_LINES, place)}",
             place,
         )

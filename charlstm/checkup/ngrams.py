@@ -63,7 +63,7 @@ def measure(ids: NDArray[np.int64], vocab_size: int, held_out: int) -> NGramFigu
             entropies.append(float(np.log2(before[context] / counts[gram]).mean()))
         if held_out and length <= train:
             _predict(probabilities, context, gram, len(counts), train - length + 1)
-            losses.append(float(-np.log2(probabilities).mean()))
+            losses.append(abs(float(np.log2(probabilities).mean())))
         rank = gram
         if length >= ORDERS and (not losses or losses[-1] > min(losses)):
             break

@@ -70,8 +70,12 @@ WITHOUT_ENTITIES = _python("html, sys", "html.unescape(sys.stdin.read())")
 """Replaces HTML's character references by characters."""
 WITHOUT_TAGS = "sed 's/<[^>]*>//g'"
 WITHOUT_TRAILING_SPACE = "sed 's/[[:space:]]*$//'"
-WITHOUT_LONG_LINES = "fmt -s -w 100"
-"""Divides long lines at spaces."""
+WITHOUT_LONG_LINES = _python(
+    "re, sys",
+    r're.sub("(?:.{5000,9999} |.{10000})(?=.)", lambda m: m[0].rstrip(" ") + "\n", '
+    "sys.stdin.read())",
+)
+"""Divides lines into parts of 5,000 to 10,000 characters, at spaces if there are some."""
 WITHOUT_COPIES = "awk 'length($0) < 20 || !seen[$0]++'"
 """Removes lines of 20 characters or more that occurred before."""
 

@@ -36,6 +36,8 @@ from charlstm.text.passes import ReadingProgress, check_text
 from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
+_MOST_RARE = 1000  # in JSON
+
 
 @dataclass(frozen=True)
 class Checkup:
@@ -57,6 +59,8 @@ class Checkup:
         documents: what the text is divided into; None: one long text.
         repeated_lines: fraction of the characters that is in copies of earlier lines.
         lines_sampled: whether that is an estimate from some of the distinct lines.
+        repeated_line: how often the line occurs whose copies have the most characters, its length,
+            and its first place; None: no line occurs twice.
         repeated_passages: fraction of the sample in passages that occurred before.
         largest_passage: characters, and both places, of the largest repeated passage; None: none.
         sample_chars: length of the sample; equal to the text's for a text that is used whole.
@@ -87,6 +91,7 @@ class Checkup:
     documents: Documents | None
     repeated_lines: float
     lines_sampled: bool
+    repeated_line: tuple[int, int, Place] | None
     repeated_passages: float
     largest_passage: tuple[int, Place, Place] | None
     sample_chars: int
@@ -101,10 +106,15 @@ class Checkup:
     findings: list[Finding]
 
     def to_json(self) -> dict[str, Any]:
-        """The check as a JSON object."""
+        """The check as a JSON object; it has up to 1,000 of the rare characters."""
         data = dataclasses.asdict(self)
-        data["rare"] = [found.to_json() for found in self.rare]
+        data["num_rare"] = len(self.rare)
+        data["rare"] = [found.to_json() for found in self.rare[:_MOST_RARE]]
         data["findings"] = [finding.to_json() for finding in self.findings]
+        if self.repeated_line is not None:
+            count, length, place = self.repeated_line
+            line = {"count": count, "characters": length}
+            data["repeated_line"] = line | dataclasses.asdict(place)
         if self.largest_passage is not None:
             length, first, second = self.largest_passage
             data["largest_passage"] = {
@@ -158,7 +168,7 @@ def examine(
     training -= round(training * (config.val_fraction + config.test_fraction))
     characters = Characters(found)
     lines, table = found.lines, found.lines.table
-    text = "".join(piece.text for piece in found.pieces)
+    texts = [piece.text for piece in found.pieces]
     return Checkup(
         num_files=len(sources),
         num_bytes=sum(figures.num_bytes for figures in found.sources),
@@ -175,16 +185,17 @@ def examine(
         documents=documents,
         repeated_lines=table.repeated_fraction(),
         lines_sampled=table.halvings > 0,
+        repeated_line=_repeated_line(found),
         repeated_passages=fraction,
         largest_passage=None
         if passage is None
         else (passage.length, found.place(passage.first), found.place(passage.second)),
-        sample_chars=len(text),
+        sample_chars=sum(map(len, texts)),
         split=sample.method,
         other_tail=sample.other_tail,
         entropies=entropies,
         ngram_loss=ngrams.loss,
-        compressed=bits_per_char(text),
+        compressed=bits_per_char(texts),
         expected=None if ngrams.loss is None else expected_loss(ngrams.loss),
         speed=machine,
         plans=plans(
@@ -225,6 +236,11 @@ def _entropy(found: Scan, config: TextConfig) -> float:
     counts = _read_counts(found, config)
     p = counts[counts > 0] / counts.sum()
     return float(abs((p * np.log2(p)).sum()))
+
+
+def _repeated_line(found: Scan) -> tuple[int, int, Place] | None:
+    lines = found.lines.table.most_repeated(1)
+    return (lines[0].count, lines[0].length, found.place(lines[0].first)) if lines else None
 
 
 def _passages(found: Scan, config: TextConfig) -> tuple[float, Passage | None]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlstm.checkup import compression
 from charlstm.checkup.compression import bits_per_char
 from charlstm.checkup.ngrams import measure
 from charlstm.checkup.passages import repeated_passages
@@ -150,8 +151,15 @@ def test_passages_are_those_of_comparing(text: str, start: int, length: int) -> 
 def test_compressors_say_what_they_say() -> None:
     text = "abc\u00e9" * 500
     data = text.encode()
-    found = bits_per_char(text)
+    found = bits_per_char([text])
     assert found["xz"] == 8 * len(lzma.compress(data)) / len(text)
     assert found["bzip2"] == 8 * len(bz2.compress(data)) / len(text)
     assert zlib.decompress(zlib.compress(data, 6)) == data
     assert found["gzip"] == 8 * len(zlib.compress(data, 6)) / len(text)
+
+
+def test_compressors_read_two_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "_MOST_BYTES", 1000)
+    pieces = [noise(400, seed) for seed in range(6)]
+    assert bits_per_char(pieces) == bits_per_char(pieces[::3])
+    assert bits_per_char(["".join(pieces)]) == bits_per_char(["".join(pieces)[:800]])

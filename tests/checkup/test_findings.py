@@ -206,6 +206,8 @@ def test_repetition() -> None:
     repeated = "".join(f"{line}\n" * 3 for line in paragraphs(200).splitlines())
     found = check(repeated)
     assert found.repeated_lines == pytest.approx(2 / 3)
+    assert found.repeated_line is not None
+    assert found.repeated_line[0] == 3
     assert "occurs 3 times" in the(found, "repeated-lines").what
     text, copied = paragraphs(1000), paragraphs(60, 5)
     finding = the(check(text + copied + paragraphs(300, 9) + copied), "repeated-passages")
@@ -255,7 +257,9 @@ ACCENTS = with_words("caf\u00e9", "na\u00efve", "\u201cno\u201d")
         ("repeated-passages", CLEAN + paragraphs(99) + CLEAN, None),
         ("repeated-lines", "".join(f"{line}\n" * 3 for line in paragraphs(99).splitlines()),
          paragraphs(99)),
-        ("long-lines", "word " * 3000 + "\n" + paragraphs(500), None),
+        ("long-lines", "word " * 3000 + "\n" + paragraphs(99), None),
+        ("long-lines", paragraphs(99) + "x" * 20_001 + "\nend\n",
+         paragraphs(99) + ("x" * 10_000 + "\n") * 2 + "x\nend\n"),
     ],
 )  # fmt: skip
 def test_commands_mend(tmp_path: Path, kind: str, wrong: str, right: str | None) -> None:

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 import charlstm
-from charlstm.cli.check import command
+from charlstm.cli import main
 from charlstm.errors import ArgumentTypeError, ConfigError, CorpusError, SourceError
-from tests.conftest import Program, assert_clear
+from tests.conftest import TINY, Program, assert_clear
 
 QUICK = ["--no-speed-test"]
 BAD = "a line\twith a soft\u00adhyphen\n"
@@ -172,11 +172,20 @@ def test_a_speed_test_is_for_the_text(
         return Speed("float32", "compiled", 2, 1e6)
 
     monkeypatch.setattr("charlstm.training.speed_test.measure_speed", measure)
-    shown = CliRunner().invoke(command, [str(corpus_file), "--json"])
+    shown = CliRunner().invoke(main, ["check", str(corpus_file), "--json"])
     assert shown.exit_code == 0
     assert asked == [len(set(text))]
     found = json.loads(shown.stdout)
     assert found["speed"] == {"chars_per_second": 1e6, "compiled": True, "machine": ""}
+
+
+def test_train_names_the_check_where_it_warns(program: Program, tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.txt").write_text(f"<html><body>{text[:900]}</body></html>")
+    (tmp_path / "y.txt").write_text(text[:900])
+    for name, count in (("x.txt", 1), ("y.txt", 0)):
+        shown = program("train", name, *TINY, "--epochs", 1)
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stderr.count(f"more about the text: charlstm check {name}") == count
 
 
 # --- From Python ---
