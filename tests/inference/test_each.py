@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
@@ -101,18 +102,52 @@ def test_many_texts_of_all_lengths_keep_their_order() -> None:
         assert scores[n].nats == pytest.approx(whole.nats, rel=1e-5)
 
 
+def segments_of(texts: list[str]) -> segment_losses.Segments:
+    """Texts after newlines."""
+    ids = MODEL.tokenizer.encode("".join(f"\n{text}" for text in texts))
+    stops = np.cumsum([len(text) + 1 for text in texts])
+    begins = np.array([0, *stops[:-1]])
+    return segment_losses.Segments(ids, begins, begins + 1, stops)
+
+
 def test_groups_have_streams_of_similar_length() -> None:
-    lengths = np.array([4000, 90, 89, 88] + [80] * 600 + [10] * 30 + [2] * 3)
-    stops = np.cumsum(lengths)
-    segments = segment_losses.Segments(
-        np.zeros(stops[-1], np.uint8), stops - lengths, stops - lengths + 1, stops
-    )
-    groups = list(segment_losses._groups(segment_losses._streams(segments)))
-    found = [(group.stops - group.begins).tolist() for group in groups]
-    assert [length for own in found for length in own] == sorted(lengths.tolist())[::-1]
+    lengths = [4000, 90, 89, 88] + [80] * 600 + [10] * 30 + [2] * 3
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abc "), size=length - 1)) for length in lengths]
+    ((cluster, shared),) = segment_losses._clusters(segments_of(texts))
+    assert shared == 0
+    found = [(group.stops - group.begins).tolist() for group in segment_losses._groups(cluster)]
+    assert [length for own in found for length in own] == sorted(lengths)[::-1]
     assert max(map(len, found)) == segment_losses._ROWS
     computed = sum(max(own) * len(own) for own in found)
     assert computed < 1.1 * sum(lengths), "one long line does not hold up all others"
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "documents"])
+def test_what_lines_begin_with_is_read_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = of_documents() if name == "documents" else make_model(KNOWN, cell=name)
+    rng = np.random.default_rng(1)
+    texts = ["".join(rng.choice(list("abc"), size=n % 9)) for n in range(120)]
+    texts = [f"abc a {text}" for text in texts] + ["abc a "] * 3
+    texts += [f"cab {text}" for text in texts]
+    monkeypatch.setattr(segment_losses, "_CLUSTER", 40)
+    seen: list[int] = []
+    clusters = segment_losses._clusters
+
+    def seeing(streams: segment_losses.Segments) -> Iterator[tuple[segment_losses.Segments, int]]:
+        for cluster, shared in clusters(streams):
+            seen.append(shared)
+            yield cluster, shared
+
+    monkeypatch.setattr(segment_losses, "_clusters", seeing)
+    found = list(model.score_each(texts))
+    assert max(seen) >= 10
+    assert len(seen) == 7
+    edge = "\0" if name == "documents" else "\n"
+    for text, score in zip(texts, found, strict=True):
+        losses = losses_by_hand(model, text, edge)
+        assert score.nats == pytest.approx(sum(losses), rel=1e-5)
+        assert score.highest == pytest.approx(max(losses), rel=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "coupled"])
@@ -132,9 +167,12 @@ def test_compiled_code_is_used_from_the_block_in_which_it_is_worth_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(
-        segment_losses, "is_worth_compiling", lambda _, count: bool(seen.append(count))
-    )
+
+    def is_worth_compiling(_: object, predictions: int) -> bool:
+        seen.append(predictions)
+        return False
+
+    monkeypatch.setattr(segment_losses, "is_worth_compiling", is_worth_compiling)
     monkeypatch.setattr("charlstm.inference.each.BLOCK_PASSAGES", 2)
     list(MODEL.score_each(["ab", "c", "abc"]))
     assert seen == [5, 9]
