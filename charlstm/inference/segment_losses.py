@@ -1,31 +1,34 @@
 """The loss of each character of many segments of a text, read in parallel.
 
 Segments of similar length are read in one group of parallel streams, so that few streams wait for
-a longer one. A segment longer than `_WHOLE` characters is divided into streams that first read
-`WARM_UP` characters, as in `charlstm.inference.scoring`.
+a longer one. What many segments begin with is read once. A segment longer than `_WHOLE` characters
+is divided into streams that first read `WARM_UP` characters, as in `charlstm.inference.scoring`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.inference.bidirectional import BidirectionalModel, plan_blocks
-from charlstm.inference.engine import Engine, no_underflow
+from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.scoring import WARM_UP, cross_entropy, is_worth_compiling, losses_of
 from charlstm.text.parts import Part
 from charlstm.text.tokenizer import Ids
 
 _WHOLE, _STREAM = 4096, 2048  # characters of a segment read in one stream, and of a part of others
 _ROWS = 256  # streams in a group
+_CLUSTER, _FEW = 4 * _ROWS, 16  # streams that begin alike; the number that makes it worth it
 _SIMILAR = 0.75  # the shortest stream of a group, compared with the longest
 _AT_A_TIME = 8192  # characters, in all streams
 
 Positions = NDArray[np.int64]
+Compute = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -99,22 +102,52 @@ class SegmentReader:
         self, engine: Engine, segments: Segments, losses: NDArray[np.float64]
     ) -> None:
         by_compiled = is_worth_compiling(engine, self._predictions)
-        ids = segments.ids
-        for group in _groups(_streams(segments)):
-            begins, firsts, stops = group.begins, group.firsts, group.stops
-            compute = losses_of(engine.session(len(begins)), by_compiled=by_compiled)
-            steps = int((stops - begins).max()) - 1
-            most = max(1, _AT_A_TIME // len(begins))
-            for time, end in pairwise([*range(0, steps, most), steps]):
-                targets = begins + np.arange(time + 1, end + 1)[:, None]  # (T, N)
-                counted = (targets >= firsts) & (targets < stops)
-                clipped = np.minimum(targets, stops - 1)  # a shorter stream waits at its end
-                found = compute(ids[clipped - 1], ids[clipped])
-                losses[targets[counted]] = found[counted]
+        for cluster, shared in _clusters(_streams(segments)):
+            prefix = self._read_prefix(engine, cluster, shared, losses) if shared else None
+            for group in _groups(cluster):
+                streams = len(group.begins)
+                session = engine.session(streams) if prefix is None else prefix.spread(streams)
+                compute = losses_of(session, by_compiled=by_compiled)
+                _read_group(group, shared, compute, losses)
+
+    def _read_prefix(
+        self, engine: Engine, cluster: Segments, shared: int, losses: NDArray[np.float64]
+    ) -> Session:
+        """The state after the characters that all segments begin with, which are read once."""
+        session = engine.session()
+        ids = cluster.ids[cluster.begins[0] : cluster.begins[0] + shared + 1].astype(np.int64)
+        compute = losses_of(session, by_compiled=False)
+        found = compute(ids[:-1, None], ids[1:, None])[:, 0]
+        targets = cluster.begins[:, None] + np.arange(1, shared + 1)  # (N, shared)
+        counted = targets >= cluster.firsts[:, None]
+        losses[targets[counted]] = np.broadcast_to(found, targets.shape)[counted]
+        return session
+
+
+def _read_group(
+    group: Segments, shared: int, compute: Compute, losses: NDArray[np.float64]
+) -> None:
+    """Read segments in parallel, after the characters that they share.
+
+    Args:
+        group: the segments.
+        shared: number of characters that were read.
+        compute: reads ids (T, N), and returns the losses of their targets.
+        losses: filled.
+    """
+    ids, begins, firsts, stops = group.ids, group.begins, group.firsts, group.stops
+    steps = int((stops - begins).max()) - 1
+    most = max(1, _AT_A_TIME // len(begins))
+    for time, end in pairwise([*range(shared, steps, most), steps]):
+        targets = begins + np.arange(time + 1, end + 1)[:, None]  # (T, N)
+        counted = (targets >= firsts) & (targets < stops)
+        clipped = np.minimum(targets, stops - 1)  # a shorter stream waits at its end
+        found = compute(ids[clipped - 1], ids[clipped])
+        losses[targets[counted]] = found[counted]
 
 
 def _streams(segments: Segments) -> Segments:
-    """Segments with the long ones divided into streams with a warm-up, the longest first."""
+    """Segments with the long ones divided into streams with a warm-up."""
     long = np.flatnonzero(segments.stops - segments.begins > _WHOLE)
     if len(long):
         parts = [segments.taken(np.setdiff1d(np.arange(len(segments.begins)), long))]
@@ -135,9 +168,27 @@ def _streams(segments: Segments) -> Segments:
             np.concatenate([part.firsts for part in parts]),
             np.concatenate([part.stops for part in parts]),
         )
-    real = np.flatnonzero(segments.firsts < segments.stops)
-    lengths = (segments.stops - segments.begins)[real]
-    return segments.taken(real[np.argsort(-lengths, kind="stable")])
+    return segments.taken(np.flatnonzero(segments.firsts < segments.stops))
+
+
+def _clusters(streams: Segments) -> Iterator[tuple[Segments, int]]:
+    """Streams that begin alike, the longest first, and how many characters to read once for all.
+
+    The lines of a log begin with the same date, or the same words.
+    """
+    spans = zip(streams.begins.tolist(), streams.stops.tolist(), strict=True)
+    texts = [streams.ids[begin:stop].tobytes() for begin, stop in spans]
+    lengths = streams.stops - streams.begins
+    order = np.array(sorted(range(len(texts)), key=texts.__getitem__), dtype=np.int64)
+    for first in range(0, len(order), _CLUSTER):
+        rows = order[first : first + _CLUSTER]
+        lowest, highest = texts[rows[0]], texts[rows[-1]]  # they have the least in common
+        pairs = enumerate(zip(lowest, highest, strict=False))
+        common = next((n for n, (a, b) in pairs if a != b), min(len(lowest), len(highest)))
+        # The next character is predicted from the last common one, which each stream reads.
+        shared = common // streams.ids.itemsize - 1
+        by_length = rows[np.argsort(-lengths[rows], kind="stable")]
+        yield streams.taken(by_length), shared if len(rows) >= _FEW and shared > 0 else 0
 
 
 def _groups(streams: Segments) -> Iterator[Segments]:

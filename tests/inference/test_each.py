@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,15 +21,12 @@ from charlstm.errors import (
     SourceError,
     UnknownCharacterError,
 )
-from charlstm.inference import segment_losses, sorted_scores
+from charlstm.inference import segment_losses
 from charlstm.inference.generation import FAST_WRITER
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.score import UNKNOWN_NATS
 from charlstm.inference.scoring import cross_entropy
-from charlstm.inference.text_score import TextScore
 from charlstm.kernels.availability import unavailable
-from charlstm.text import passages
-from charlstm.text.passages import Passage
 from charlstm.text.tokenizer import CharTokenizer
 from tests.models import make_model
 
@@ -102,18 +99,52 @@ def test_many_texts_of_all_lengths_keep_their_order() -> None:
         assert scores[n].nats == pytest.approx(whole.nats, rel=1e-5)
 
 
+def segments_of(texts: list[str]) -> segment_losses.Segments:
+    """Texts after newlines."""
+    ids = MODEL.tokenizer.encode("".join(f"\n{text}" for text in texts))
+    stops = np.cumsum([len(text) + 1 for text in texts])
+    begins = np.array([0, *stops[:-1]])
+    return segment_losses.Segments(ids, begins, begins + 1, stops)
+
+
 def test_groups_have_streams_of_similar_length() -> None:
-    lengths = np.array([4000, 90, 89, 88] + [80] * 600 + [10] * 30 + [2] * 3)
-    stops = np.cumsum(lengths)
-    segments = segment_losses.Segments(
-        np.zeros(stops[-1], np.uint8), stops - lengths, stops - lengths + 1, stops
-    )
-    groups = list(segment_losses._groups(segment_losses._streams(segments)))
-    found = [(group.stops - group.begins).tolist() for group in groups]
-    assert [length for own in found for length in own] == sorted(lengths.tolist())[::-1]
+    lengths = [4000, 90, 89, 88] + [80] * 600 + [10] * 30 + [2] * 3
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abc "), size=length - 1)) for length in lengths]
+    ((cluster, shared),) = segment_losses._clusters(segments_of(texts))
+    assert shared == 0
+    found = [(group.stops - group.begins).tolist() for group in segment_losses._groups(cluster)]
+    assert [length for own in found for length in own] == sorted(lengths)[::-1]
     assert max(map(len, found)) == segment_losses._ROWS
     computed = sum(max(own) * len(own) for own in found)
     assert computed < 1.1 * sum(lengths), "one long line does not hold up all others"
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "documents"])
+def test_what_lines_begin_with_is_read_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = of_documents() if name == "documents" else make_model(KNOWN, cell=name)
+    rng = np.random.default_rng(1)
+    texts = ["".join(rng.choice(list("abc"), size=n % 9)) for n in range(120)]
+    texts = [f"abc a {text}" for text in texts] + ["abc a "] * 3
+    texts += [f"cab {text}" for text in texts]
+    monkeypatch.setattr(segment_losses, "_CLUSTER", 40)
+    seen: list[int] = []
+    clusters = segment_losses._clusters
+
+    def seeing(streams: segment_losses.Segments) -> Iterator[tuple[segment_losses.Segments, int]]:
+        for cluster, shared in clusters(streams):
+            seen.append(shared)
+            yield cluster, shared
+
+    monkeypatch.setattr(segment_losses, "_clusters", seeing)
+    found = list(model.score_each(texts))
+    assert max(seen) >= 10
+    assert len(seen) == 7
+    edge = "\0" if name == "documents" else "\n"
+    for text, score in zip(texts, found, strict=True):
+        losses = losses_by_hand(model, text, edge)
+        assert score.nats == pytest.approx(sum(losses), rel=1e-5)
+        assert score.highest == pytest.approx(max(losses), rel=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "coupled"])
@@ -133,9 +164,12 @@ def test_compiled_code_is_used_from_the_block_in_which_it_is_worth_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(
-        segment_losses, "is_worth_compiling", lambda _, count: bool(seen.append(count))
-    )
+
+    def is_worth_compiling(_: object, predictions: int) -> bool:
+        seen.append(predictions)
+        return False
+
+    monkeypatch.setattr(segment_losses, "is_worth_compiling", is_worth_compiling)
     monkeypatch.setattr("charlstm.inference.each.BLOCK_PASSAGES", 2)
     list(MODEL.score_each(["ab", "c", "abc"]))
     assert seen == [5, 9]
@@ -200,89 +234,7 @@ def test_wrong_arguments() -> None:
         list(MODEL.score_each(["a\0b"], unknown="skip"))
 
 
-# --- Texts of several passages ---
-
-
-def cut(text: str, size: int) -> list[Passage]:
-    """A text in passages of some size."""
-    parts = [text[n : n + size] for n in range(0, len(text), size)]
-    befores = ["", *(text[: n * size][-passages.CONTEXT :] for n in range(1, len(parts)))]
-    last = len(parts) - 1
-    return [
-        Passage("x", 3, part, before, ends=n == last, last=n == last)
-        for n, (part, before) in enumerate(zip(parts, befores, strict=True))
-    ]
-
-
-@pytest.mark.parametrize("model", [MODEL, BOTH], ids=["forward", "both"])
-@pytest.mark.parametrize("together", [True, False])
-def test_a_text_in_passages_scores_as_the_whole_text(model: LanguageModel, together: bool) -> None:
-    rng = np.random.default_rng(3)
-    text = "".join(rng.choice(list("abc \n"), size=3000))
-    (whole,) = model.score_each([text])
-    scorer, parts = model.each_scorer(), cut(text, 700)
-    blocks = [parts] if together else [[part] for part in parts]
-    (score,) = [score for block in blocks for score in scorer.score(block)]
-    assert (score.source, score.number) == ("x", 3)
-    assert score.count == whole.count == 3001
-    assert score.nats == pytest.approx(whole.nats, rel=1e-3 if model is BOTH else 1e-6)
-    assert (score.line, score.column, score.character) == (
-        whole.line, whole.column, whole.character,
-    )  # fmt: skip
-    lines = f"{text}\n".split("\n")
-    assert f"{lines[score.line - 1]}\n"[score.column - 1] == (score.character or "\n")
-
-
-def test_an_unknown_character_of_a_later_passage() -> None:
-    text = "a" * 900 + "X" + "b" * 99
-    for together in (True, False):
-        scorer, parts = MODEL.each_scorer(), cut(text, 400)
-        blocks = [parts] if together else [[part] for part in parts]
-        with pytest.raises(UnknownCharacterError, match="position 900 of x:3,"):
-            [list(scorer.score(block)) for block in blocks]
-
-
-def test_a_file_of_documents_is_the_sum_of_its_documents() -> None:
-    model = of_documents()
-    documents = ["ab", "cc a", "b"]
-    units = [Passage("x", 0, t, last=n == 2, document=n + 1) for n, t in enumerate(documents)]
-    (score,) = model.each_scorer().score(units)
-    alone = list(model.score_each(documents))
-    assert score.nats == pytest.approx(sum(one.nats for one in alone), rel=1e-6)
-    assert score.count == model.score("\n".join(documents)).count
-    highest = max(alone, key=lambda one: one.highest)
-    assert (score.document, score.column) == (highest.number, highest.column)
-
-
-# --- Sorting ---
-
-
-def test_scores_are_sorted_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [f"{'ab c'[n % 4]}{'c' * (n % 7)}" for n in range(100)] + ["\ud800"]
-    scores = list(make_model(KNOWN + "\ud800").score_each(texts))
-    expected = sorted(scores, key=lambda score: -score.nats)  # stable
-
-    def nats(score: TextScore) -> float:
-        return score.nats
-
-    assert list(sorted_scores.sorted_scores(scores, nats)) == expected
-    monkeypatch.setattr(sorted_scores, "_LIMIT", 3000)
-    assert list(sorted_scores.sorted_scores(iter(scores), nats)) == expected
-    assert json.loads(json.dumps(asdict(scores[0]))) == asdict(scores[0])
-
-
-def test_a_full_disk_while_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> Any:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(sorted_scores, "_LIMIT", 0)
-    monkeypatch.setattr("tempfile.TemporaryFile", full)
-    with pytest.raises(SourceError, match=r"No space left.*\n.*TMPDIR.*--top"):
-        list(sorted_scores.sorted_scores(MODEL.score_each(["a"]), lambda score: score.nats))
-
-
-def test_ten_layers_of_options_score_alike() -> None:
-    """A network whose products cannot be stacked."""
+def test_a_network_whose_products_are_not_stacked() -> None:
     config = Config(model=ModelConfig(hidden_size=5, num_layers=2, layer_norm=True, cell="gru"))
     from charlstm.format.weights import weight_shapes
 
