@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +71,9 @@ def test_entities_of_a_page_are_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_packed_document_is_to_be_unpacked_first(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="Word"):
-        read(tmp_path, gzip.compress(word(paragraph("x"))))
+    for pack, tool in ((gzip.compress, "gunzip"), (lzma.compress, "unxz")):
+        with pytest.raises(SourceError, match=f"Word.*\n.*{tool}"):
+            read(tmp_path, pack(word(paragraph("x"))))
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
