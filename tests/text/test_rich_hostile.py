@@ -89,3 +89,12 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
     )  # KB; 26 MB are read
+
+
+def test_a_page_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlstm.text.rich.parsing._MOST_PAGE_CHARS", 1000)
+    for data in (b"<!doctype html>" + b"<p>x" * 500, epub({"a": "<p>x" * 500})):
+        with pytest.raises(SourceError, match="more than 1,000 characters"):
+            read(tmp_path, data)
