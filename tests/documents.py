@@ -248,12 +248,14 @@ def _run_program(words: list[str], data: bytes | None, env: dict[str, str], fold
 
 def _fetched(arguments: list[str], folder: Path) -> list[str]:
     """What `charlstm fetch ARGUMENTS` prints: the arguments are checked, and files made."""
+    from charlstm.cli import main
     from charlstm.cli.fetch import command
     from charlstm.config import FetchConfig
     from charlstm.download.corpora import known
     from charlstm.download.http import checked_url, file_name
 
-    options = command.make_context("fetch", list(arguments)).params
+    # click keeps the names of help of the first context.
+    options = command.make_context("fetch", list(arguments), **main.context_settings).params
     source = options["source"]
     if "://" in source:
         names = [file_name(checked_url(source)).removesuffix(".gz")]

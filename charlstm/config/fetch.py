@@ -14,7 +14,7 @@ class FetchConfig(Section):
     """Options of downloading a text: where it is stored, and how it is checked."""
 
     folder: str = option(
-        "corpora", "Folder to store it in; it is created.", group="Storage", metavar="FILE"
+        "corpora", "Folder to store it in; it is created.", group="Storage", metavar="FOLDER"
     )
     name: str | None = option(
         None,

@@ -28,7 +28,7 @@ from charlstm.download.stored import (
 from charlstm.download.transfer import Progress, Transfer
 from charlstm.download.unpack import BadArchiveError, Packed, packing_of, unpack
 from charlstm.errors import DownloadError
-from charlstm.format.files import make_folders
+from charlstm.format.files import expand_home, make_folders
 
 Notice = Callable[[str], None]
 
@@ -63,7 +63,7 @@ def fetch_from(
     name = config.name or (corpus.file if corpus and config.unpack else file_name(url))
     if not name:
         raise DownloadError(f"{url} does not end in the name of a file.\nGive it one with --name.")
-    job = _Job(url, name, corpus, config, Path(config.folder), notice, progress)
+    job = _Job(url, name, corpus, config, Path(expand_home(config.folder)), notice, progress)
     with new_folder(job.folder):
         return job.existing() or job.download()
 

@@ -19,6 +19,9 @@ from charlstm.text.unpacking import open_bzip2, open_xz
 HEAD_BYTES = 1 << 16
 """Bytes of a source that are examined before decoding."""
 
+UNPACKERS = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz"}
+"""Programs that unpack a file, by the format from `unpack`."""
+
 # The magic number of a block, or in an empty file of the end, follows the first four bytes.
 _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 

@@ -17,6 +17,7 @@ from charlstm.config import TextConfig
 from charlstm.errors import SourceError
 from charlstm.text.decoding import (
     HEAD_BYTES,
+    UNPACKERS,
     binary,
     detect,
     encoding_named,
@@ -114,7 +115,12 @@ def _text(raw: IO[bytes], name: str, encoding: str, config: TextConfig) -> Itera
     """The text of a file, of a document or of a page."""
     stream, packed = unpack(raw)
     head = _read(stream, name, HEAD_BYTES, packed)
-    if not packed and (kind := kind_of(head, raw)) is not None:
+    if (kind := kind_of(head, None if packed else raw)) is not None:
+        if packed:
+            raise SourceError(
+                f"{name} is {kind.name}, compressed by {packed}.\n"
+                f"Unpack it first with {UNPACKERS[packed]}: such a file is compressed anyway."
+            )
         yield from document_text(raw, kind, name)
         return
     encoding, consumed = detect(head, encoding, name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -50,8 +51,8 @@ class Server:
         asked: the value of `Range` of each request, or an empty string.
     """
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.files: dict[str, File] = {}
         self.asked: list[str] = []
         self.stop = threading.Event()
@@ -62,7 +63,11 @@ class _Handler(BaseHTTPRequestHandler):
     shared: Server
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Nothing is logged."""
+
+    def handle(self) -> None:
+        with suppress(ssl.SSLError, ConnectionError):  # the client does not trust the certificate
+            super().handle()
 
     def do_GET(self) -> None:
         self.close_connection = True
@@ -120,12 +125,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """A server, until the end of the block."""
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A server, until the end of the block; with a context, its addresses begin with https."""
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     httpd.daemon_threads = True
     httpd.block_on_close = False
-    shared = Server(httpd.server_address[1])
+    if context is not None:
+        httpd.socket = context.wrap_socket(
+            httpd.socket, server_side=True, do_handshake_on_connect=False
+        )
+    scheme = "http" if context is None else "https"
+    shared = Server(f"{scheme}://127.0.0.1:{httpd.server_address[1]}")
     httpd.RequestHandlerClass = type("Handler", (_Handler,), {"shared": shared})
     thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -83,25 +87,6 @@ def test_a_redirection_that_leads_nowhere_is_refused(
     server.files["/x.txt"] = File(status=302, headers={"Location": location} if location else {})
     with pytest.raises(DownloadError, match=words):
         fetch("/x.txt")
-
-
-def test_a_redirection_to_an_unencrypted_address_needs_permission() -> None:
-    from email.message import Message
-    from io import BytesIO
-    from urllib.request import Request
-
-    from charlstm.download.http import _Redirections
-
-    request = Request("https://example.org/x")
-    with pytest.raises(DownloadError, match="--allow-http"):
-        _Redirections(False).redirect_request(
-            request, BytesIO(), 302, "", Message(), "http://example.org/y"
-        )
-    allowed = _Redirections(True).redirect_request(
-        request, BytesIO(), 302, "", Message(), "http://example.org/y"
-    )
-    assert allowed is not None
-    assert allowed.full_url == "http://example.org/y"
 
 
 @pytest.mark.parametrize(
@@ -193,3 +178,31 @@ def test_the_proxy_of_the_environment_is_used(
         monkeypatch.setenv("http_proxy", proxy.url)
         assert fetch("http://texts.invalid/x.txt").paths[0].read_bytes() == b"by proxy\n"
         assert len(proxy.asked) == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_certificates_are_checked_and_own_ones_accepted(
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(context) as secure, serving() as plain:
+        secure.files["/x.txt"] = plain.files["/x.txt"] = File(b"the light\n")
+        with pytest.raises(DownloadError, match=r"certificate of 127\.0\.0\.1 .*\n.*SSL_CERT_FILE"):
+            fetch(f"{secure.url}/x.txt")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert fetch(f"{secure.url}/x.txt").paths[0].read_bytes() == b"the light\n"
+        secure.files["/y.txt"] = File(status=302, headers={"Location": f"{plain.url}/x.txt"})
+        with pytest.raises(DownloadError, match=r"not encrypted\.\n--allow-http"):
+            fetch(f"{secure.url}/y.txt")
+        assert plain.asked == []
+        assert fetch(f"{secure.url}/y.txt", allow_http=True).downloaded
+        plain.files["/z.txt"] = File(status=302, headers={"Location": f"{secure.url}/x.txt"})
+        assert fetch(f"{plain.url}/z.txt").downloaded  # from http to https

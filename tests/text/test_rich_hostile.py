@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +71,9 @@ def test_entities_of_a_page_are_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_packed_document_is_to_be_unpacked_first(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="Word"):
-        read(tmp_path, gzip.compress(word(paragraph("x"))))
+    for pack, tool in ((gzip.compress, "gunzip"), (lzma.compress, "unxz")):
+        with pytest.raises(SourceError, match=f"Word.*\n.*{tool}"):
+            read(tmp_path, pack(word(paragraph("x"))))
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
@@ -87,3 +89,12 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
     )  # KB; 26 MB are read
+
+
+def test_a_page_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charlstm.text.rich.parsing._MOST_PAGE_CHARS", 1000)
+    for data in (b"<!doctype html>" + b"<p>x" * 500, epub({"a": "<p>x" * 500})):
+        with pytest.raises(SourceError, match="more than 1,000 characters"):
+            read(tmp_path, data)

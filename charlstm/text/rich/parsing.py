@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from charlstm.text.rich.lines import Lines
 
 _CHUNK_CHARS = 1 << 18
+_MOST_PAGE_CHARS = 256_000_000  # libxml2 keeps a page in memory until its end
 
 
 class BadDocumentError(Exception):
@@ -92,12 +93,21 @@ def parse_html(pieces: Iterable[str], target: Target) -> Iterator[str]:
     """The text that a target collects from an HTML page, in chunks.
 
     Raises:
-        BadDocumentError: the page cannot be parsed at all.
+        BadDocumentError: the page is too large, or cannot be parsed at all.
         MissingLibraryError: lxml is not installed.
     """
     etree = load_lxml()
     parser = etree.HTMLParser(target=target, no_network=True, huge_tree=True)
-    yield from _parse(etree, parser, pieces, target)
+    yield from _parse(etree, parser, _limited(pieces), target)
+
+
+def _limited(pieces: Iterable[str]) -> Iterator[str]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > _MOST_PAGE_CHARS:
+            raise BadDocumentError(f"a page of it has more than {_MOST_PAGE_CHARS:,} characters")
+        yield piece
 
 
 def _parse(etree: Any, parser: Any, pieces: Iterable[Any], target: Target) -> Iterator[str]:

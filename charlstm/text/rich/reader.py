@@ -24,16 +24,18 @@ _HTML_NAME = re.compile(r"\.(html?|xhtml?)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 _HEAD_CHARS = 4096
 
 
-def kind_of(head: bytes, raw: IO[bytes]) -> Kind | None:
+def kind_of(head: bytes, raw: IO[bytes] | None) -> Kind | None:
     """The kind of document that can be read as text; None for all other files.
 
     Args:
         head: the first bytes.
-        raw: the file; its position is restored.
+        raw: the file; its position is restored. None: only the first bytes are examined.
     """
     kind = document(head)
-    if kind is None or kind in _READERS or not is_archive(kind):
-        return kind if kind in _READERS else None
+    if kind in _READERS:
+        return kind
+    if raw is None or kind is None or not is_archive(kind):
+        return None
     position = raw.tell()
     try:
         # The first bytes of an archive do not always show what it contains.
