@@ -27,6 +27,7 @@ _LEAST_ENTITIES, _CHARS_PER_ENTITY = 3, 20_000
 # as <|endoftext|>.
 _SEPARATOR = re.compile(r"[^\w\s(){}\[\]<>;,/*+\\]{1,40}|<\|\w{1,30}\|>")
 _LEAST_SEPARATORS, _DOCUMENT_CHARS = 20, 10_000
+_SHORT_LINE = 20  # shorter copies stay: they are often headings or names
 _LEAST_FILES = 20  # of a folder of short documents
 _REPEATED_LINES, _REPEATED_PASSAGES = 0.2, 0.3
 _LARGE_PASSAGE, _LARGE_FRACTION = 1000, 0.01  # characters, and fraction of the sample
@@ -204,7 +205,7 @@ def repetition_findings(
             "repeated-lines",
             f"{repeated_lines:.0%} of the characters are in copies of earlier lines. The line at "
             f"{place}{shown} occurs {line.count:,} times.",
-            f"Remove copies: {mend(repairs.WITHOUT_COPIES, place)}",
+            f"Remove copies: {mend(repairs.without_copies(min(_SHORT_LINE, line.length)), place)}",
             place,
         )
     is_large = (

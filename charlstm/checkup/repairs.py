@@ -51,6 +51,11 @@ def without_lines(ranges: Iterable[tuple[int, int | None]]) -> str:
     return f"sed {shlex.quote('; '.join(parts))}"
 
 
+def without_copies(least: int) -> str:
+    """Removes lines of `least` characters or more that occurred before."""
+    return f"awk 'length($0) < {least} || !seen[$0]++'"
+
+
 def without_characters(characters: Iterable[str]) -> str:
     """Removes some characters."""
     points = ", ".join(f"0x{ord(c):x}" for c in sorted(characters))
@@ -76,8 +81,6 @@ WITHOUT_LONG_LINES = _python(
     "sys.stdin.read())",
 )
 """Divides lines into parts of 5,000 to 10,000 characters, at spaces if there are some."""
-WITHOUT_COPIES = "awk 'length($0) < 20 || !seen[$0]++'"
-"""Removes lines of 20 characters or more that occurred before."""
 
 
 def encoded_again(codec: str) -> str:

@@ -257,6 +257,7 @@ ACCENTS = with_words("caf\u00e9", "na\u00efve", "\u201cno\u201d")
         ("repeated-passages", CLEAN + paragraphs(99) + CLEAN, None),
         ("repeated-lines", "".join(f"{line}\n" * 3 for line in paragraphs(99).splitlines()),
          paragraphs(99)),
+        ("repeated-lines", "a b\n\n" * 500, "a b" + "\n" * 500),
         ("long-lines", "word " * 3000 + "\n" + paragraphs(99), None),
         ("long-lines", paragraphs(99) + "x" * 20_001 + "\nend\n",
          paragraphs(99) + ("x" * 10_000 + "\n") * 2 + "x\nend\n"),
