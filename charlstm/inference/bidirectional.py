@@ -71,7 +71,7 @@ def plan_blocks(part: Part, before: int = 0, after: int = 0) -> Iterator[Blocks]
         )
     starts: list[int] = []
     shape = (0, 0, 0)
-    begin, end = int(part.spans[0, 0]) + before, int(part.spans[-1, 1]) - after
+    begin, end = int(part.spans[:, 0].min()) + before, int(part.spans[:, 1].max()) - after
     for first, stop in part.groupable.tolist():
         own_stop = min(stop, end)
         for start in range(max(first, begin) + 1, own_stop, BLOCK):

@@ -310,17 +310,23 @@ class LanguageModel:
         """
         from charlstm.inference.each import score_texts  # noqa: PLC0415 - when used
 
-        check_unknown_policy(check_type("unknown", unknown, str))
+        scorer = self.each_scorer(unknown)
         if isinstance(texts, str) or not isinstance(texts, Iterable):
             raise ArgumentTypeError(
                 f"texts must be an iterable of texts, not {describe_value(texts)}."
             )
-        return score_texts(self.each_scorer(unknown), texts)
+        return score_texts(scorer, texts)
 
     def each_scorer(self, unknown: str = "error") -> EachScorer:
-        """Scores texts in passages, see `charlstm.inference.each`."""
+        """A scorer of texts in passages, see `charlstm.inference.each`.
+
+        Raises:
+            ArgumentTypeError: `unknown` is not a string.
+            ConfigError: it is none of the policies.
+        """
         from charlstm.inference.each import EachScorer  # noqa: PLC0415 - when used
 
+        check_unknown_policy(check_type("unknown", unknown, str))
         network = self.engine if self.bidirectional is None else self.bidirectional
         return EachScorer(network, self.texts, unknown)
 

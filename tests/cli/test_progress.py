@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from charlstm.cli import evaluate, main
+from charlstm.cli import eval_texts, evaluate, main
 from charlstm.cli import progress as progress_module
 from charlstm.cli.dynamic import after_reading
 from charlstm.cli.progress import counting, reading, reading_prompt
@@ -80,8 +80,19 @@ def test_scoring_reports_its_progress(direction: str, window: int, size: int) ->
     assert model.score_ids(ids, cold_window=window) == score
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], ("reading: 100 characters", "evaluating: 99 of 100")),
+        (["--dynamic"], ("reading: 100 characters", "evaluating, also with --dynamic: 33 of 100")),
+    ],
+)
 def test_eval_shows_the_progress_of_all_its_parts(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    words: tuple[str, ...],
 ) -> None:
     """The clock makes each report due."""
     (place / "some.txt").write_text("The light\n" * 10)
@@ -89,16 +100,12 @@ def test_eval_shows_the_progress_of_all_its_parts(
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     for name in ("counting", "reading"):
         function = functools.partial(getattr(progress_module, name), clock=time.monotonic)
-        monkeypatch.setattr(evaluate, name, function)
-    arguments = [str(place / "play"), str(place / "some.txt"), "--dynamic"]
+        monkeypatch.setattr(eval_texts, name, function)
+    arguments = [str(place / "play"), str(place / "some.txt"), *options]
     evaluate.command.main(arguments, standalone_mode=False, **main.context_settings)
     shown = capsys.readouterr().err
-    for words in (
-        "encoding: 100 characters",
-        "evaluating: 99 of",
-        "evaluating with --dynamic: 33 of",
-    ):
-        assert words in shown
+    for part in words:
+        assert part in shown
 
 
 def test_time_left_does_not_count_what_comes_before_the_first_report(

@@ -97,6 +97,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, set[str]]]]
         {"count": {"int"}, "written": PROGRESS} | DRAWING | OPTIONS,
     ),
     "score": (FORWARD.score, {"text": "ab"}, {"text": {"str"}, "unknown": {"str"}}),
+    "each_scorer": (FORWARD.each_scorer, {}, {"unknown": {"str"}}),
     "score_ids": (
         FORWARD.score_ids,
         {"ids": [1, 2]},
@@ -175,8 +176,8 @@ def test_no_public_method_is_left_out() -> None:
             assert taken <= set(call[2]), name
 
 
-# Of checkpoints' contents, which are checked as such.
-NOT_CHECKED = {"from_counts", "from_json", "to_json", "check_ids"}
+# Of checkpoints' contents, which are checked as such; score_each: tests/inference/test_each.py.
+NOT_CHECKED = {"from_counts", "from_json", "to_json", "check_ids", "score_each"}
 
 
 def test_numpy_numbers_are_as_good_as_python_s() -> None:

@@ -32,7 +32,7 @@ def search_of(rows: list[Row], planned: float = 3, *, minutes: float = 0.0, **mo
         record=record(space=SPACE, minutes=more.pop("trial_minutes", 0.0)),
         plan=SimpleNamespace(
             folder=Path("checkpoints/play-search"), runs_dir=Path("checkpoints"),
-            texts=("play.txt",), config=SearchConfig(minutes=minutes, **more),
+            texts=("play.txt",), separate={}, config=SearchConfig(minutes=minutes, **more),
         ),
         planned_trials=planned, continues=bool(rows), outside=["--cell"], rows=lambda: rows,
     )  # fmt: skip
