@@ -6,7 +6,9 @@ Each test states one promise of `docs/explanation/reliability.md`.
 from __future__ import annotations
 
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from tests.cli.test_train import assert_same_run
 from tests.conftest import TINY
-from tests.zygote import Zygote
+from tests.zygote import CUTS, Zygote
 
 Count = Callable[[str, int, int], int]
 Record = Callable[[int, str], None]
@@ -40,6 +43,37 @@ def begin(folder: Path, *arguments: object, **keywords: Any) -> subprocess.Popen
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         **keywords,
     )
+
+
+def check_kills_change_nothing(zygote: Zygote, folder: Path, command: list[str], seed: int) -> None:
+    """A new run that is killed again and again, every second time inside a save, ends as another.
+
+    Args:
+        zygote: runs the program.
+        folder: where it runs.
+        command: `train` and its options, without `--name`.
+        seed: of the moments of kills.
+    """
+    chance = random.Random(seed)
+    begun = time.monotonic()
+    child = zygote.start(*command, "--name", "whole", cwd=folder)
+    assert child.wait() == 0, child.errors
+    usual, kills = min(1.5, time.monotonic() - begun), 0
+    run = folder / "checkpoints" / "killed"
+    while True:
+        resume = ["train", "--resume", str(run), "--quiet"]
+        words = resume if (run / "last.npz").exists() else [*command, "--name", "killed"]
+        die = [chance.choice(CUTS), 1 + kills, chance.random() < 0.5, signal.SIGKILL]
+        child = zygote.start(*words, cwd=folder, **({"die": die} if kills % 2 == 0 else {}))
+        if kills % 2:
+            time.sleep(chance.uniform(0.02, usual))
+            child.signal(signal.SIGKILL)
+        if child.wait() == 0:
+            break
+        assert child.code == -signal.SIGKILL, child.errors
+        kills += 1
+    assert kills > 2
+    assert_same_run(folder / "checkpoints" / "whole", run)
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from charlstm.format.checkpoint import load_checkpoint
-from tests.cli.test_train import assert_same_run
 from tests.conftest import Program
-from tests.system.conftest import SHAPE, lively
-from tests.zygote import CUTS, Zygote
+from tests.system.conftest import SHAPE, check_kills_change_nothing, lively
+from tests.zygote import Zygote
 
 
 @pytest.fixture
@@ -28,29 +24,8 @@ def base(program: Program, corpus_file: Path) -> str:
 
 def test_killed_at_any_moment(zygote: Zygote, base: str, tmp_path: Path) -> None:
     """Some of the kills fall inside a save, the first of them inside that of the base's weights."""
-    chance = random.Random(1)
-    options = ["train", "new.txt", "--from", base, *lively(freeze=2)[2:], "--quiet"]
-    begun = time.monotonic()
-    child = zygote.start(*options, "--name", "whole", cwd=tmp_path)
-    assert child.wait() == 0, child.errors
-    usual, kills = min(1.5, time.monotonic() - begun), 0
-    run = tmp_path / "checkpoints" / "killed"
-    while True:
-        words = ["train", "--resume", str(run), "--quiet"] if (run / "last.npz").exists() else None
-        die = [chance.choice(CUTS), 1 + kills, chance.random() < 0.5, signal.SIGKILL]
-        child = zygote.start(
-            *(words or [*options, "--name", "killed"]), cwd=tmp_path,
-            **({"die": die} if kills % 2 == 0 else {}),
-        )  # fmt: skip
-        if kills % 2:
-            time.sleep(chance.uniform(0.02, usual))
-            child.signal(signal.SIGKILL)
-        if child.wait() == 0:
-            break
-        assert child.code == -signal.SIGKILL, child.errors
-        kills += 1
-    assert kills > 2
-    assert_same_run(tmp_path / "checkpoints" / "whole", run)
+    command = ["train", "new.txt", "--from", base, *lively(freeze=2)[2:], "--quiet"]
+    check_kills_change_nothing(zygote, tmp_path, command, seed=1)
 
 
 def test_several_processes(program: Program, base: str, tmp_path: Path) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from charlstm.format.checkpoint import load_checkpoint
-from tests.cli.test_train import assert_same_run
 from tests.conftest import Program
-from tests.system.conftest import SHAPE, lively
-from tests.zygote import CUTS, Zygote
+from tests.system.conftest import SHAPE, check_kills_change_nothing, lively
+from tests.zygote import Zygote
 
 
 @pytest.fixture
@@ -32,29 +28,7 @@ def words(program: Program, corpus_file: Path) -> list[str]:
 
 
 def test_killed_at_any_moment(zygote: Zygote, words: list[str], tmp_path: Path) -> None:
-    chance = random.Random(2)
-    options = [*words, *lively()[2:], "--quiet"]
-    begun = time.monotonic()
-    child = zygote.start(*options, "--name", "whole", cwd=tmp_path)
-    assert child.wait() == 0, child.errors
-    usual, kills = min(1.5, time.monotonic() - begun), 0
-    run = tmp_path / "checkpoints" / "killed"
-    while True:
-        resume = ["train", "--resume", str(run), "--quiet"]
-        die = [chance.choice(CUTS), 1 + kills, chance.random() < 0.5, signal.SIGKILL]
-        child = zygote.start(
-            *(resume if (run / "last.npz").exists() else [*options, "--name", "killed"]),
-            cwd=tmp_path, **({"die": die} if kills % 2 == 0 else {}),
-        )  # fmt: skip
-        if kills % 2:
-            time.sleep(chance.uniform(0.02, usual))
-            child.signal(signal.SIGKILL)
-        if child.wait() == 0:
-            break
-        assert child.code == -signal.SIGKILL, child.errors
-        kills += 1
-    assert kills > 2
-    assert_same_run(tmp_path / "checkpoints" / "whole", run)
+    check_kills_change_nothing(zygote, tmp_path, [*words, *lively()[2:], "--quiet"], seed=2)
 
 
 def test_several_processes(program: Program, words: list[str], tmp_path: Path) -> None:
