@@ -11,6 +11,7 @@ from typing import Any
 from charlstm.checkup.report import Checkup, examine
 from charlstm.config import CheckConfig, TextConfig
 from charlstm.config.arguments import check_paths
+from charlstm.config.check import WITHOUT_EFFECT
 from charlstm.config.fields import check_type
 from charlstm.config.keywords import options_from_keywords
 from charlstm.errors import ConfigError
@@ -34,7 +35,7 @@ def check_from_keywords(
         CharlstmError: as for `charlstm.check`.
     """
     paths = check_paths(texts)
-    given = options_from_keywords(options, TextConfig, CheckConfig)
+    given = options_from_keywords(options, TextConfig, CheckConfig, without=WITHOUT_EFFECT)
     minutes = CheckConfig(minutes=given.pop("minutes", None)).minutes
     config = TextConfig(**given)
     if text is not None:

@@ -17,6 +17,7 @@ from charlstm.cli.options import (
     given,
 )
 from charlstm.config import CheckConfig, TextConfig
+from charlstm.config.check import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from charlstm.checkup.expected import MachineSpeed
@@ -32,7 +33,7 @@ FINDINGS_EXIT_CODE = 3
     "error; 3 findings (--strict).",
 )
 @click.argument("texts", nargs=-1, type=UserPath())
-@config_options(TextConfig, CheckConfig)
+@config_options(TextConfig, CheckConfig, without=WITHOUT_EFFECT)
 @click.option(
     "--speed-test/--no-speed-test",
     default=True,

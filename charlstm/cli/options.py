@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,13 +130,17 @@ class Number(_ParamType):
 
 
 def config_options(
-    *sections: type[Section], names: Iterable[str] | None = None, group: str = ""
+    *sections: type[Section],
+    names: Iterable[str] | None = None,
+    without: Collection[str] = (),
+    group: str = "",
 ) -> Callable[[CommandFunction], CommandFunction]:
     """A decorator that adds one option for each field; options not given are passed as None.
 
     Args:
         sections: the dataclasses.
         names: the fields to add; None: all.
+        without: fields not to add.
         group: the options' group; empty: that of each field.
     """
     chosen = None if names is None else frozenset(names)
@@ -144,7 +148,7 @@ def config_options(
     def decorate(function: CommandFunction) -> CommandFunction:
         pairs = [(s, f) for s in sections for f in dataclasses.fields(s)]  # type: ignore[arg-type]
         for section, spec in reversed(pairs):
-            if chosen is None or spec.name in chosen:
+            if (chosen is None or spec.name in chosen) and spec.name not in without:
                 function = _option(section, spec, group)(function)
         return function
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from charlstm.config.fields import Range, Section, option, section
 
+WITHOUT_EFFECT = ("unknown",)
+"""Fields of `TextConfig` that have no effect on a check-up: it has no separate parts."""
+
 
 @section
 class CheckConfig(Section):

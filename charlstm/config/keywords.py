@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from charlstm.config.fields import Section, flag_of
 from charlstm.errors import ArgumentTypeError
 
 
-def options_from_keywords(keywords: Mapping[str, Any], *kinds: type[Section]) -> dict[str, Any]:
+def options_from_keywords(
+    keywords: Mapping[str, Any], *kinds: type[Section], without: Collection[str] = ()
+) -> dict[str, Any]:
     """Convert keyword arguments to field values.
 
     A keyword is the option's name on the command line (`layers` for `--layers`) or its field's
@@ -19,6 +21,7 @@ def options_from_keywords(keywords: Mapping[str, Any], *kinds: type[Section]) ->
     Args:
         keywords: values by name.
         kinds: the dataclasses of the fields; field names must be unique across them.
+        without: fields that are not options of the call.
 
     Returns:
         Values by field name.
@@ -26,7 +29,8 @@ def options_from_keywords(keywords: Mapping[str, Any], *kinds: type[Section]) ->
     Raises:
         ArgumentTypeError: an option is unknown, or is given by both its names.
     """
-    fields = {spec.name: spec for kind in kinds for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    specs = (spec for kind in kinds for spec in dataclasses.fields(kind))  # type: ignore[arg-type]
+    fields = {spec.name: spec for spec in specs if spec.name not in without}
     by_flag = {_keyword(spec): spec for spec in fields.values()}
     options: dict[str, Any] = {}
     for name, value in keywords.items():

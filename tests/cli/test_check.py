@@ -209,6 +209,8 @@ def test_from_python(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 
 
 def test_errors_from_python(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentTypeError, match="no option 'unknown'"):
+        charlstm.check("x.txt", unknown="skip")  # of separate parts, which a check-up has not
     with pytest.raises(ArgumentTypeError, match="no option"):
         charlstm.check(text="a", colour=3)
     with pytest.raises(ArgumentTypeError, match="text"):
