@@ -25,6 +25,7 @@ _RIGHT_TO_LEFT = ("R", "AL")
 _CONTROLS = frozenset(map(chr, (*range(1, 9), 11, *range(14, 32), 127)))
 
 _SPACES = "spaces and line ends"
+_CONTROL_NAMES = {"\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN"}
 _ALIASES = {
     "COMBINING": "marks",
     "FEMININE": "Latin",
@@ -32,6 +33,7 @@ _ALIASES = {
     "KATAKANA-HIRAGANA": "Katakana",
     "MASCULINE": "Latin",
     "UNNAMED": "unnamed letters",
+    "VARIATION": "marks",
 }
 _GROUPS = {
     "N": "digits",
@@ -72,7 +74,8 @@ def scripts(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 def name(character: str) -> str:
     """The Unicode name of a character; of a control character, what it is."""
-    return unicodedata.name(character, "") or script(character).removesuffix("s").upper()
+    usual = _CONTROL_NAMES.get(character, script(character).removesuffix("s").upper())
+    return unicodedata.name(character, usual)
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,9 @@ class Characters:
         self.counts = {chr(p): int(scan.counts[p]) for p in points}
 
     def rare(self) -> list[Found]:
-        """Characters that occur fewer than `RARE` times, the rarest first."""
-        return self._found(c for c, count in self.counts.items() if count < RARE)
+        """Characters but line ends that occur fewer than `RARE` times, the rarest first."""
+        counts = self.counts.items()
+        return self._found(c for c, count in counts if count < RARE and c not in "\n\r")
 
     def controls(self) -> list[Found]:
         """Control characters that do not belong to text."""

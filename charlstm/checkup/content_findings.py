@@ -18,6 +18,7 @@ from charlstm.config import TextConfig
 from charlstm.errors import quoted
 from charlstm.text.hints import find_hints
 from charlstm.text.repetition import PASSAGE
+from charlstm.text.sources import Source
 from charlstm.text.tokenizer import CharTokenizer
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
@@ -27,7 +28,8 @@ _LEAST_ENTITIES, _CHARS_PER_ENTITY = 3, 20_000
 # as <|endoftext|>.
 _SEPARATOR = re.compile(r"[^\w\s(){}\[\]<>;,/*+\\]{1,40}|<\|\w{1,30}\|>")
 _LEAST_SEPARATORS, _DOCUMENT_CHARS = 20, 10_000
-_SHORT_LINE = 20  # shorter copies stay: they are often headings or names
+# Shorter copies stay, as they are often headings or names, unless most copies are short.
+_SHORT_LINE = 20
 _LEAST_FILES = 20  # of a folder of short documents
 _REPEATED_LINES, _REPEATED_PASSAGES = 0.2, 0.3
 _LARGE_PASSAGE, _LARGE_FRACTION = 1000, 0.01  # characters, and fraction of the sample
@@ -78,13 +80,20 @@ def copy_findings(scan: Scan) -> Iterator[Finding]:
         copy, other = copies[0]
         name = copy.source.name
         more = f", and {len(copies) - 1:,} more" if len(copies) > 1 else ""
-        within = copy.source.within
         yield Finding(
             "copies",
             f"{name} has the same text as {other.source.name}{more}.",
-            f"--exclude {shlex.quote(escape(within))} skips it." if within else f"Omit {name}.",
+            _omit(copy.source),
             Place(name, 1),
         )
+
+
+def _omit(source: Source) -> str:
+    """How to leave a source out."""
+    within = source.within
+    return (
+        f"--exclude {shlex.quote(escape(within))} skips it." if within else f"Omit {source.name}."
+    )
 
 
 def entity_findings(scan: Scan, mend: Mender) -> Iterator[Finding]:
@@ -201,11 +210,15 @@ def repetition_findings(
         text = lines_of(scan, [line]).get(line.key, "")
         place = scan.place(line.first)
         shown = f": {quoted(text[:40])}" if text else ""
+        table = scan.lines.table
+        stay_short = 2 * table.copied(_SHORT_LINE) >= table.copied()
+        least = _SHORT_LINE if stay_short else min(_SHORT_LINE, line.length)
+        what = "copies" if least == _SHORT_LINE else "copies, headings and names among them"
         yield Finding(
             "repeated-lines",
             f"{repeated_lines:.0%} of the characters are in copies of earlier lines. The line at "
             f"{place}{shown} occurs {line.count:,} times.",
-            f"Remove copies: {mend(repairs.without_copies(min(_SHORT_LINE, line.length)), place)}",
+            f"Remove {what}: {mend(repairs.without_copies(least), place)}",
             place,
         )
     is_large = (
@@ -217,12 +230,16 @@ def repetition_findings(
         first, place = scan.place(largest.first), scan.place(largest.second)
         begin = scan.place(largest.first_whole).line
         removed = begin, begin + largest.num_whole - 1
+        copy = scan.source_of(largest.second)
+        is_file = removed == (1, copy.lines)
         yield Finding(
             "repeated-passages",
             f"{repeated_passages:.0%} of the sample is in passages of {PASSAGE} characters that "
             f"occur before. The largest repeated passage has {largest.length:,} characters, at "
             f"{first} and {place}.",
-            f"Remove the second: {mend(repairs.without_lines([removed]), place)}"
+            _omit(copy.source)
+            if is_large and is_file
+            else f"Remove the second: {mend(repairs.without_lines([removed]), place)}"
             if is_large
             else "Evaluate on another text, which repeats less: charlstm eval RUN OTHER",
             place,

@@ -78,7 +78,7 @@ def character_findings(
     """
     if found := find_misread(scan.pieces):
         place = scan.place(found.line)
-        repair = mend(repairs.encoded_again(found.codec), place)
+        repair = mend(repairs.encoded_again(found.codec, has_controls=found.has_controls), place)
         advice = "" if found.all_encodable else " (on the part that is misread: it stops elsewhere)"
         yield Finding(
             "misread",

@@ -94,7 +94,13 @@ class LineTable:
         self._merge()
         _, counts, lengths, _ = self._table
         total = int((counts * lengths).sum())
-        return float(((counts - 1) * lengths).sum() / total) if total else 0.0
+        return self.copied() / total if total else 0.0
+
+    def copied(self, least: int = 1) -> int:
+        """Characters in copies of earlier lines of `least` characters or more."""
+        self._merge()
+        _, counts, lengths, _ = self._table
+        return int(((counts - 1) * lengths)[lengths >= least].sum())
 
     def most_repeated(self, count: int) -> list[RepeatedLine]:
         """The lines whose copies have the most characters, the largest first."""
@@ -120,7 +126,7 @@ class LineFigures:
         long: those of more than `LONG_LINE` characters.
         longest: characters of the longest.
         longest_at: its number, from 0.
-        ends: number of line ends of each kind: LF, CRLF, CR.
+        ends: number of line ends of each kind that the files have: LF, CRLF, CR.
         first_trailing, first_long: numbers of the first such lines.
         first_end: for each kind of line end, the number of the first line that has it.
         table: counts of distinct lines.
@@ -164,6 +170,12 @@ class LineFigures:
         if number:
             self.ends[kind] = self.ends.get(kind, 0) + number
             self.first_end.setdefault(kind, self.count + int(chosen.argmax()))
+
+    def forget_last_end(self) -> None:
+        """Do not count the LF that was counted last: the file does not have it."""
+        self.ends["LF"] -= 1
+        if not self.ends["LF"]:
+            del self.ends["LF"], self.first_end["LF"]
 
     def _count_lines(self, points: Points, ends: Counts, stops: Counts) -> None:
         """Count lines that end at `ends`; their characters end before `stops`."""

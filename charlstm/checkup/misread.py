@@ -23,6 +23,7 @@ _FRACTION = {"cp1252": 0.1}
 _USUAL_FRACTION = 0.5
 # In cp1252, what the letters of Western Europe and curly quotation marks become.
 _PLAIN_SIGNS = re.compile("[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac[\u0080-\u00bf\u0152-\u2122]")
+_FIRST_AFTER_CONTROLS = "\u00a0"
 _ABOVE_ASCII = re.compile("[^\0-\x7f]")
 
 
@@ -37,6 +38,8 @@ class Misread:
         meant: what it probably is.
         line: its line in the whole text, from 0.
         all_encodable: whether the whole sample can be encoded with the codec, and so repaired.
+        has_controls: whether it has control characters above ASCII, as which Latin-1 and some
+            programs read the bytes 0x80 to 0x9F.
     """
 
     codec: str
@@ -45,6 +48,7 @@ class Misread:
     meant: str
     line: int
     all_encodable: bool
+    has_controls: bool
 
 
 def find_misread(pieces: Sequence[Piece]) -> Misread | None:
@@ -91,16 +95,10 @@ def _find(pieces: Sequence[Piece], codec: str) -> tuple[int, int, Misread | None
             example = example or (match[0], meant, piece.line_at(match.start()))
     if example is None:
         return 0, 0, None
-    whole = all(_can_encode(piece.text, codec) for piece in pieces)
-    return western, covered, Misread(codec, count, *example, whole)
-
-
-def _can_encode(text: str, codec: str) -> bool:
-    try:
-        text.encode(codec)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+    above = set().union(*(_ABOVE_ASCII.findall(piece.text) for piece in pieces))
+    controls = {character for character in above if character < _FIRST_AFTER_CONTROLS}
+    whole = above - controls <= to_byte.keys()
+    return western, covered, Misread(codec, count, *example, whole, bool(controls))
 
 
 @cache

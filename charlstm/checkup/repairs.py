@@ -23,11 +23,13 @@ def pipe(source: Source, encoding: str, program: str) -> str:
     """A command line that passes a source through a program.
 
     Args:
-        source: the source; a copy of a pipe is called FILE.
+        source: the source; one whose name cannot be printed, or none, is called FILE.
         encoding: the value of `--encoding`.
         program: reads UTF-8 from standard input, and writes standard output.
     """
-    file = "FILE" if source.path is None else shlex.quote(str(source.path))
+    name = "FILE" if source.path is None else str(source.path)
+    name = f"./{name}" if name.startswith("-") else name  # not an option
+    file = shlex.quote(name) if name.isprintable() else "FILE"
     with source.open() as raw:
         stream, packed = unpack(raw)
         found, _ = detect(stream.read(HEAD_BYTES), encoding_named(encoding), source.name)
@@ -83,6 +85,15 @@ WITHOUT_LONG_LINES = _python(
 """Divides lines into parts of 5,000 to 10,000 characters, at spaces if there are some."""
 
 
-def encoded_again(codec: str) -> str:
-    """Undoes a decoding with that encoding (Python's name), where UTF-8 was meant."""
+def encoded_again(codec: str, *, has_controls: bool) -> str:
+    """Undoes a decoding with that encoding (Python's name), where UTF-8 was meant.
+
+    Args:
+        codec: the encoding.
+        has_controls: whether control characters stand for the bytes with their numbers.
+    """
+    if has_controls:
+        each = f'bytes([ord(c)]) if "\\x80" <= c < "\\xa0" else c.encode("{codec}")'
+        code = f'sys.stdout.buffer.write(b"".join({each} for c in sys.stdin.read()))'
+        return f"python3 -c {shlex.quote(f'import sys; {code}')}"
     return f"iconv -f utf-8 -t {_iconv(codec)}"

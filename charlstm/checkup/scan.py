@@ -38,6 +38,7 @@ class SourceFigures:
         num_bytes: its size on disk, compressed or not.
         chars: its characters, line ends as they are.
         lines: its lines.
+        is_unfinished: whether its last line has no line end in the file.
         checksum: CRC-32 of the text; 0 for a single source.
         head, foot: its first and last characters; empty for sources beyond `MOST_EDGES`.
     """
@@ -47,6 +48,7 @@ class SourceFigures:
     num_bytes: int
     chars: int = 0
     lines: int = 0
+    is_unfinished: bool = False
     checksum: int = 0
     head: str = ""
     foot: str = ""
@@ -127,7 +129,8 @@ def scan(
     for number, source in enumerate(sources):
         figures = SourceFigures(source, found.lines.count, _size(source))
         found.sources.append(figures)
-        for text in _whole_lines(read_text([source], kept)):
+        chunks = read_text([source], kept, adds_newlines=False)
+        for text in _whole_lines(_ended(chunks, figures)):
             points = code_points(text)
             line = found.lines.count
             ends = found.lines.add(points, "\r" in text)
@@ -143,6 +146,8 @@ def scan(
             done += len(text)
             if progress is not None:
                 progress("checking", done)
+        if figures.is_unfinished:
+            found.lines.forget_last_end()
     found.pieces = sampler.pieces()
     return found
 
@@ -158,6 +163,17 @@ def _size(source: Source) -> int:
             return os.fstat(raw.fileno()).st_size
         except OSError as error:
             raise SourceError(f"cannot read {source.name}: {error.strerror or error}.") from error
+
+
+def _ended(chunks: Iterable[str], figures: SourceFigures) -> Iterator[str]:
+    """A source whose last line has an end, as training reads it; notes whether it was missing."""
+    last = ""
+    for chunk in chunks:
+        last = chunk[-1]
+        yield chunk
+    if last and last not in "\n\r":
+        figures.is_unfinished = True
+        yield "\n"
 
 
 def _whole_lines(chunks: Iterable[str]) -> Iterator[str]:

@@ -55,7 +55,7 @@ def _text(found: Checkup) -> str:
 
 
 def _lines(found: Checkup) -> str:
-    ends = ", ".join(f"{count:,} {kind}" for kind, count in found.line_ends.items())
+    ends = ", ".join(f"{count:,} {kind}" for kind, count in found.line_ends.items()) or "none"
     return (
         f"{found.num_lines:,}, {found.blank_lines:,} blank; line ends: {ends}; the longest has "
         f"{counted(found.longest_line, 'character')} ({found.longest_at})"

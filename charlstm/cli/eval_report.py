@@ -25,6 +25,7 @@ class Report:
         protocol: the protocol of evaluation.
         kind: `pseudo_` for a bidirectional model, whose figure is a pseudo-likelihood.
         result: the scores.
+        omits: whether unknown characters are omitted (`--unknown skip`).
     """
 
     model: str
@@ -33,17 +34,21 @@ class Report:
     protocol: str
     kind: str
     result: Result
+    omits: bool = False
 
-    @property
-    def scores(self) -> dict[str, Score]:
-        """The scores by the prefix of their names."""
+    def scores(self, *, charged: bool) -> dict[str, Score]:
+        """The scores by the prefix of their names.
+
+        Args:
+            charged: whether to also give those that count omitted characters.
+        """
         score, adapted = self.result.score, self.result.adapted
         found = {self.kind: score}
-        if score.unknown:
+        if charged:
             found[f"{self.kind}charged_"] = score.charged
         if adapted is not None:
             found["dynamic_"] = adapted
-            if adapted.unknown:
+            if charged:
                 found["dynamic_charged_"] = adapted.charged
         return found
 
@@ -59,7 +64,7 @@ class Report:
         }
         if result.documents is not None:
             facts["documents"] = result.documents
-        for prefix, score in self.scores.items():
+        for prefix, score in self.scores(charged=self.omits).items():
             facts |= {
                 f"{prefix}nats_per_char": score.nats_per_char,
                 f"{prefix}bits_per_char": score.bits_per_char,
@@ -84,7 +89,7 @@ class Report:
         if result.documents is not None:
             rows.append(["documents", f"{result.documents:,}, each from its beginning, ends count"])
         rows.append(["protocol", self.protocol])
-        for prefix, score in self.scores.items():
+        for prefix, score in self.scores(charged=bool(result.score.unknown)).items():
             label = prefix.replace("pseudo_", "pseudo-").replace("_", " ")
             rows += [
                 [f"{label}nats per character", _number(score.nats_per_char)],
@@ -147,7 +152,9 @@ def _number(value: float | None) -> str:
 
 def comparison(reports: Sequence[Report]) -> str:
     """A table of several models, one a line."""
-    prefixes = list(dict.fromkeys(prefix for report in reports for prefix in report.scores))
+    charged = any(report.result.score.unknown for report in reports)
+    scores = (report.scores(charged=charged) for report in reports)
+    prefixes = list(dict.fromkeys(prefix for found in scores for prefix in found))
     many_texts = len({report.text for report in reports}) > 1
     header = ["model", "protocol", "characters", "documents", "text"]
     columns = [prefix + unit for prefix in prefixes for unit in _UNITS]

@@ -64,6 +64,12 @@ class GivenTexts:
                 else:
                     kept.clear()
                 progress("reading", first.read)
+        if self._unknown == "skip" and first.omitted and first.length < 2:
+            raise CorpusError(
+                f"the model knows {first.length:,} of the text's {first.read:,} characters; at "
+                "least 2 are needed to evaluate on it.\nGive another text, or --unknown replace, "
+                "which counts unknown characters, too."
+            )
         again = _Pass(model, self._sources, config, self._unknown)
         chunks: Iterable[Ids] = kept if first.length <= EXCERPT else again
         doing = "evaluating" if reader is None else "evaluating, also with --dynamic"

@@ -101,6 +101,7 @@ def command(
             # A bidirectional model gives a pseudo-likelihood, which is named differently.
             "pseudo_" if model.is_bidirectional else "",
             result,
+            omits=unknown == "skip" and bool(places),
         )
         report.say_notices(is_only=len(models) == 1)
         if not places and config.split != "train" and not report.kind and not config.cold_window:

@@ -16,6 +16,6 @@ class CheckConfig(Section):
         None,
         "Time budget to plan a training for, in minutes.",
         group="Plan",
-        within=Range(0, 1e6),
+        within=Range(0, 1e6, open_low=True),
         shown_default="1, 5 and 20",
     )

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import FillConfig, ModelConfig, SampleConfig
-from charlstm.errors import CorpusError
 from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.sampling import Sampler
 from charlstm.inference.scoring import Score, cross_entropy
-from charlstm.text.parts import Part, as_part
+from charlstm.text.parts import Part, as_part, too_short
 from charlstm.text.tokenizer import Ids
 
 BLOCK = 128  # predicted characters in a block
@@ -66,9 +65,7 @@ def plan_blocks(part: Part, before: int = 0, after: int = 0) -> Iterator[Blocks]
         CorpusError: the part has no two characters in a row.
     """
     if part.predictions < 1:
-        raise CorpusError(
-            f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
-        )
+        raise too_short(len(part))
     starts: list[int] = []
     shape = (0, 0, 0)
     begin, end = int(part.spans[:, 0].min()) + before, int(part.spans[:, 1].max()) - after

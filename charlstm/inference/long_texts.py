@@ -14,7 +14,7 @@ from charlstm.errors import CorpusError, DirectionError
 from charlstm.inference.score import Score, num_bytes
 from charlstm.inference.scoring import WARM_UP, score_cold, score_ids
 from charlstm.text.excerpts import EXCERPT, Excerpt, excerpts
-from charlstm.text.parts import Part
+from charlstm.text.parts import Part, too_short
 from charlstm.text.tokenizer import Ids
 
 if TYPE_CHECKING:
@@ -131,9 +131,7 @@ def score_stream(
             follows = adaptive.score(own, show, continues=excerpt.continues)
             adapted += Score(follows.nats, follows.count, in_bytes)
     if not score.count:
-        raise CorpusError(
-            "the text has no document: it is empty, or whitespace alone."
-            if documents
-            else f"the text has {read} character(s); at least 2 are needed to evaluate on it."
-        )
+        if documents:
+            raise CorpusError("the text has no document: it is empty, or whitespace alone.")
+        raise too_short(read)
     return StreamScore(score, None if adaptive is None else adapted, segments)

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.errors import CorpusError
 from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.generation import load_writer
 from charlstm.inference.score import Score
-from charlstm.text.parts import Part, as_part
+from charlstm.text.parts import Part, as_part, too_short
 from charlstm.text.tokenizer import Ids
 
 __all__ = ["Score", "Streams", "cross_entropy", "plan_streams", "score_cold", "score_ids"]
@@ -115,9 +114,7 @@ def plan_streams(part: Part, before: int = 0) -> list[Streams]:
         CorpusError: the part has no two characters in a row.
     """
     if part.predictions < 1:
-        raise CorpusError(
-            f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
-        )
+        raise too_short(len(part))
     predictions = part.predictions - before
     most = max(1, min(_MAX_STREAMS, predictions // _MIN_STREAM))
     target = -(-predictions // most)

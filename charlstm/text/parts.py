@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlstm.errors import CorpusError
 from charlstm.text.tokenizer import Ids
 
 Span = tuple[int, int]
@@ -102,6 +103,15 @@ class Part:
         starts, stops = self.spans.T
         spans = (stops - kept, stops) if end else (starts, starts + kept)
         return Part(self.ids, np.stack(spans, axis=1))
+
+
+def too_short(count: int) -> CorpusError:
+    """The error of a text of which the model reads `count` characters, too few to evaluate on."""
+    characters = "character" if count == 1 else "characters"
+    return CorpusError(
+        f"the model reads {count} {characters} of the text; at least 2 are needed to evaluate on "
+        "it."
+    )
 
 
 def as_part(ids: Ids | Part) -> Part:

@@ -33,10 +33,17 @@ from charlstm.text.unpacking import TrailingDataError
 CHUNK_BYTES = 1 << 20
 
 
-def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
+def read_text(
+    sources: Iterable[Source], config: TextConfig, *, adds_newlines: bool = True
+) -> Iterator[str]:
     """Decoded chunks of all sources, in order; each source ends in a newline.
 
     Line endings become LF unless the configuration keeps them.
+
+    Args:
+        sources: the sources.
+        config: how to read them.
+        adds_newlines: whether a source without a newline at its end gets one.
 
     Raises:
         SourceError: a file is unreadable, damaged, binary, or not in the encoding.
@@ -55,7 +62,7 @@ def read_text(sources: Iterable[Source], config: TextConfig) -> Iterator[str]:
             skip = f"--exclude {shlex.quote(escape(source.within))} skips it."
             between = " Or " if "\n" in str(error) else "\n"
             raise SourceError(f"{error}{between}{skip}") from error
-        if last and last not in "\n\r":
+        if adds_newlines and last and last not in "\n\r":
             yield "\n"
 
 

@@ -22,8 +22,6 @@ def source_from_text(text: str, config: TextConfig) -> Source:
         raise SourceError("text has a NUL character ('\\0'), which text must not contain.")
     if not config.keep_newlines:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text and not text.endswith(("\n", "\r")):
-        text += "\n"  # as each file ends with one
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
     try:
         spool.write(text.encode("utf-8", "surrogatepass"))

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from charlstm.config import DynamicConfig, ModelConfig
-from charlstm.errors import CorpusError, DirectionError
+from charlstm.errors import DirectionError
 from charlstm.inference.scoring import Score
 from charlstm.nn.network import CharLSTM
-from charlstm.text.parts import Part, as_part
+from charlstm.text.parts import Part, as_part, too_short
 from charlstm.text.tokenizer import Ids
 from charlstm.training.state import weights_of
 
@@ -87,9 +87,7 @@ class DynamicReader:
         """
         part = as_part(ids)
         if part.predictions < 1:
-            raise CorpusError(
-                f"the text has {len(part)} character(s); at least 2 are needed to evaluate on it."
-            )
+            raise too_short(len(part))
         nats, done, size = 0.0, 0, self.dynamic.dynamic_window
         for number, segment in enumerate(part.segments):
             if number or not continues:

@@ -42,8 +42,9 @@ def check_against_reference(found: Scan, *texts: str) -> None:
     lines = [line for part in parts for line in part]
     figures = found.lines
     ends = Counter({"\n": "LF", "\r": "CR", "\r\n": "CRLF"}[end] for one in texts
-                   for end in re.findall(r"\r\n|\r|\n", whole(one)))  # fmt: skip
+                   for end in re.findall(r"\r\n|\r|\n", one))  # fmt: skip
     assert figures.ends == dict(ends)
+    assert figures.first_end.keys() == ends.keys()
     assert figures.count == len(lines)
     assert figures.blank == lines.count("")
     assert figures.trailing == sum(line.endswith((" ", "\t")) for line in lines)

@@ -133,7 +133,8 @@ def test_wrong_usage(program: Program, tmp_path: Path) -> None:
     assert_clear(program("check"), 2, "charlstm check corpus.txt")
     assert_clear(program("check", "none.txt"), 1, "none.txt")
     (tmp_path / "x.txt").write_text("abc\n")
-    assert_clear(program("check", "x.txt", "--minutes", "-1"), 2, "--minutes")
+    for minutes in ("-1", "0"):  # a training of no time has no plan
+        assert_clear(program("check", "x.txt", "--minutes", minutes), 2, "--minutes")
     assert_clear(program("check", "x.txt", "--encoding", "martian"), 2, "--encoding")
     assert_clear(program("check", "x.txt", "--min-count", 9), 2, "--min-count")
 

@@ -239,3 +239,21 @@ def test_long_lines_are_divided_before_letters(text: str, cuts: list[int], most:
         assert before.endswith("\n") or after[0].isalnum()
     assert all(len(part) <= most + 60 or not any(map(str.isalnum, part[1:])) for part in found)
     assert Counter(text) == sum(map(Counter, found), Counter())
+
+
+def test_all_models_have_charged_figures_where_one_has_unknown_characters(
+    run: Program, texts: Path
+) -> None:
+    (texts / "known.txt").write_text("to be or not to be\n", "utf-8")
+    facts = record(run, "--unknown", "skip", "play", "code", "--", "two.txt")["models"]
+    alone = record(run, "play", "known.txt", "--unknown", "skip")
+    assert alone["charged_bits_per_byte"] == alone["bits_per_byte"]
+    assert all("charged_bits_per_byte" in one for one in facts)
+    assert "charged" not in run("eval", "play", "known.txt", "--unknown", "skip").stdout
+
+
+def test_a_text_that_the_model_does_not_know(run: Program, texts: Path) -> None:
+    (texts / "other.txt").write_text("\u4e00\u4e8c\u4e09\n", "utf-8")
+    result = run("eval", "play", "other.txt", "--unknown", "skip")
+    assert_clear(result, 1, "knows 1 of the text's 4 characters", "--unknown replace")
+    assert run("eval", "play", "other.txt", "--unknown", "replace").returncode == 0
