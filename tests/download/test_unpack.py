@@ -232,3 +232,13 @@ def test_any_format_of_tar_is_read(server: Server, fetch: Fetch, tmp_path: Path,
     server.files["/some.tar"] = File(buffer.getvalue())
     fetch("/some.tar")
     assert tree(tmp_path / "texts" / "some") == dict.fromkeys(names, TEXT)
+
+
+def test_a_folder_is_not_replaced_and_no_file_is_stored(
+    server: Server, fetch: Fetch, tmp_path: Path
+) -> None:
+    server.files["/some.zip"] = File(zipped(("a", TEXT), ("b", TEXT)))
+    (tmp_path / "texts" / "some" / "b").mkdir(parents=True)
+    with pytest.raises(DownloadError, match="some/b is a folder"):
+        fetch("/some.zip", overwrite=True)
+    assert not (tmp_path / "texts" / "some" / "a").exists()
