@@ -119,6 +119,11 @@ class _Job:
             DownloadError: one of them exists.
         """
         taken = [path for path in targets if os.path.lexists(path)]
+        if folders := [path for path in taken if path.is_dir() and not path.is_symlink()]:
+            raise DownloadError(
+                f"{folders[0]} is a folder, which is not replaced by a file.\n"
+                "--name and --folder give another place."
+            )
         if taken and not self.config.overwrite:
             raise DownloadError(
                 f"{taken[0]} exists, and is not what an earlier fetch stored from {self.url}.\n"

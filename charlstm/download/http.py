@@ -241,6 +241,12 @@ class _Redirections(HTTPRedirectHandler):
                 f"{req.full_url}: redirected to {newurl[:200]!r}, which is not encrypted.\n"
                 "--allow-http follows it; check the file with --sha256 then."
             )
+        try:
+            checked_url(newurl)
+        except DownloadError as error:
+            fp.close()
+            reason = "which is not a valid URL, or has a password.\nGive another address."
+            raise DownloadError(f"{req.full_url}: redirected to {newurl!r}, {reason}") from error
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -135,7 +135,7 @@ class Partial:
         """The recorded version; None without a valid record of that address."""
         try:
             identity = Identity(**json.loads(self._record.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
         texts = (identity.etag, identity.last_modified)
         valid = all(isinstance(text, str) and text.isprintable() for text in texts)

@@ -75,7 +75,7 @@ def is_unchanged(file: FetchedFile) -> bool:
     try:
         same = file.path.stat().st_size == file.num_bytes
         return same and sha256_of(file.path) == file.sha256
-    except (OSError, TypeError):
+    except (OSError, TypeError, ValueError):  # the record may have any path
         return False
 
 
@@ -174,7 +174,7 @@ def read_record(
         if record["url"] != url or record["unpack"] is not unpack or not files:
             return None
         return Fetched(url, str(record["sha256"]), paths, files, False, corpus)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -172,7 +172,8 @@ class Transfer:
         self._restarts += 1
         if self._restarts > _RESTARTS:
             raise DownloadError(
-                f"{self._url}: the file changes on the server while it is downloaded.\n"
+                f"{self._url}: the file changes on the server while it is downloaded, or the "
+                "server sends wrong parts of it.\n"
                 "Try again later, or another address."
             )
         self._partial.restart(None)

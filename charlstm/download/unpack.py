@@ -6,32 +6,30 @@ size; anything else is an error, and nothing of the archive is kept.
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import lzma
 import re
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, TYPE_CHECKING, cast
 
+from charlstm.download.tar import tar_files
 from charlstm.errors import DownloadError
 from charlstm.text.documents import document
 from charlstm.text.unpacking import TrailingDataError, open_bzip2, open_xz
-from charlstm.text.zips import UnsafeArchiveError, check_entry, most_unpacked, open_zip
+from charlstm.text.zips import ZIP_DAMAGE, UnsafeArchiveError, check_entry, most_unpacked, open_zip
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BLOCK_BYTES = 1 << 18
 _MOST_FILES = 20_000
 _MOST_DEPTH = 32
-_MOST_TAR_HEADER = 1 << 20
-_LONG_HEADERS = (
-    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)  # fmt: skip
 
 
 def _open_gzip(raw: IO[bytes]) -> IO[bytes]:
@@ -124,7 +122,8 @@ def unpack(
             case "zip":
                 files = _zip_files(raw)
             case "tar":
-                files = _tar_files(_uncompressed(raw) or raw)
+                most = most_unpacked(path.stat().st_size)
+                files = tar_files(cast("IO[bytes]", _Limited(_uncompressed(raw) or raw, most)))
             case _:
                 stream = _uncompressed(raw)
                 assert stream is not None
@@ -176,6 +175,30 @@ class _Sink:
         self.written.append(where)
 
 
+class _Limited(io.RawIOBase):
+    """A stream with an error after so many bytes, also if they are headers or are skipped."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._left = self._limit = limit
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read bytes into a buffer; returns their number, 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        data = self._stream.read(len(view))
+        self._left -= len(data)
+        if self._left < 0:
+            raise UnsafeArchiveError(
+                f"unpacked, it has more than {self._limit:,} bytes, far more than text"
+            )
+        view[: len(data)] = data
+        return len(data)
+
+
 def _uncompressed(raw: IO[bytes]) -> IO[bytes] | None:
     """The uncompressed bytes of a compressed file; None if it is not compressed."""
     head = raw.read(16)
@@ -192,39 +215,6 @@ def _zip_files(raw: IO[bytes]) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
             check_entry(entry)
             if not entry.is_dir() and not entry.filename.startswith("__MACOSX/"):
                 yield entry.filename, partial(archive.open, entry)
-
-
-def _tar_files(stream: IO[bytes]) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_CheckedInfo) as archive:
-        while (entry := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # which would grow with the archive
-            if entry.isdir():
-                continue
-            if not entry.isreg() or entry.issparse():
-                raise UnsafeArchiveError(f"{entry.name!r} in it is a link or a special file")
-            yield entry.name, partial(_member, archive, entry)
-
-
-def _member(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
-    stream = archive.extractfile(entry)
-    assert stream is not None  # it is a regular file
-    return stream
-
-
-class _CheckedInfo(tarfile.TarInfo):
-    """A header whose extension, which `tarfile` reads into memory, is small."""
-
-    @classmethod
-    def frombuf(cls, buf: Any, encoding: str, errors: str) -> Self:
-        """The header in a block.
-
-        Raises:
-            UnsafeArchiveError: its extension is large.
-        """
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in _LONG_HEADERS and info.size > _MOST_TAR_HEADER:
-            raise UnsafeArchiveError("it has a header of more than 1 MB")
-        return info
 
 
 def _safe_path(member: str) -> str:
@@ -258,16 +248,17 @@ def _errors(name: str) -> Iterator[None]:
         reason = "the compressed data ends too early"
     except TrailingDataError:
         reason = "bytes that are not compressed follow the compressed data"
-    except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, gzip.BadGzipFile):
+    except (lzma.LZMAError, *ZIP_DAMAGE):
         reason = "the compressed data is damaged"
-    except (NotImplementedError, RuntimeError):
-        reason = "its compression is not supported"
     except OSError as error:
-        raise DownloadError(
-            f"cannot unpack {name}: {error.strerror or 'the compressed data is damaged'}"
-            + (f" ({error.filename})" if error.filename else "")
-            + ".\nThe download is kept; --no-unpack stores it as it is."
-        ) from error
+        # bz2 and gzip raise it for damage, without a number; `zipfile` seeks negative positions.
+        if error.errno not in (None, errno.EINVAL):
+            raise DownloadError(
+                f"cannot unpack {name}: {error.strerror}"
+                + (f" ({error.filename})" if error.filename else "")
+                + ".\nThe download is kept; --no-unpack stores it as it is."
+            ) from error
+        reason = "the compressed data is damaged"
     else:
         return
     raise BadArchiveError(f"cannot unpack {name}: {reason}.\n--no-unpack stores it as it is.")

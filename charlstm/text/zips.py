@@ -6,10 +6,14 @@ file.
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 _END = b"PK\5\6"
@@ -20,6 +24,11 @@ _MOST_COMMENT = 65535
 _MOST_DIRECTORY = 4 << 20  # tens of thousands of entries
 _ENCRYPTED = 0x1
 _LEAST_LIMIT, _MOST_RATIO = 64 << 20, 200
+ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, LookupError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What `zipfile` raises for damaged archives."""
 
 
 class UnsafeArchiveError(Exception):
@@ -45,18 +54,36 @@ def open_zip(raw: IO[bytes]) -> zipfile.ZipFile:
     if directory_bytes > _MOST_DIRECTORY or locator.startswith(_ZIP64_LOCATOR):
         raise UnsafeArchiveError("the archive has too many files, or is in ZIP64 format")
     raw.seek(0)
-    try:
+    with zip_errors():
         return zipfile.ZipFile(raw)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise UnsafeArchiveError(f"the archive is damaged ({error})") from error
+
+
+@contextmanager
+def zip_errors() -> Iterator[None]:
+    """Errors of `zipfile` on a damaged archive, as one kind of error.
+
+    Raises:
+        UnsafeArchiveError: the archive is damaged.
+    """
+    try:
+        yield
+    except ZIP_DAMAGE as error:
+        raise UnsafeArchiveError("the archive is damaged") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise UnsafeArchiveError("the archive is damaged") from error  # a negative position
 
 
 def check_entry(entry: zipfile.ZipInfo) -> None:
-    """Check that an entry is a plain file or a folder, and can be unpacked.
+    """Check that an entry is a plain file or a folder, and can be unpacked in bounded memory.
 
     Raises:
-        UnsafeArchiveError: it is encrypted, a link, or something else.
+        UnsafeArchiveError: it is encrypted, compressed by a rare method, a link, or something else.
     """
+    # `zipfile` unpacks the others without a bound: a kilobyte may become gigabytes.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsafeArchiveError("its compression is not supported")
     if entry.flag_bits & _ENCRYPTED:
         raise UnsafeArchiveError("the archive is protected by a password")
     kind = stat.S_IFMT(entry.external_attr >> 16)

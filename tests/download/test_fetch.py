@@ -271,3 +271,19 @@ def test_from_python(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFi
     with pytest.raises(DownloadError, match="there is no corpus"):
         fetch_text("nothing", FetchConfig(), notice=print, progress=lambda *_: None)
     assert replace(found, downloaded=False).to_json()["downloaded"] is False
+
+
+@pytest.mark.parametrize(
+    "file", ['{"path": "a\\u0000", "bytes": 1, "sha256": ""}', "[" * 100_000,
+             '{"path": "a", "bytes": 1e999, "sha256": ""}'],
+)  # fmt: skip
+def test_a_damaged_record_of_a_fetch_is_ignored(
+    server: Server, fetch: Fetch, tmp_path: Path, file: str
+) -> None:
+    server.files["/x.txt"] = File(b"the light")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / ".x.txt.fetched.json").write_text(
+        f'{{"url": "{server.url}/x.txt", "unpack": true, "sha256": "", "paths": ["a"], '
+        f'"files": [{file}]}}'
+    )
+    assert fetch("/x.txt").paths[0].read_bytes() == b"the light"

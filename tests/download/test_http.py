@@ -78,6 +78,8 @@ def test_a_redirection_is_followed(server: Server, fetch: Fetch) -> None:
         ("file:///etc/passwd", "neither https nor http"),
         ("ftp://example.org/x", "neither https nor http"),
         ("data:text/plain,x", "neither https nor http"),
+        ("http://someone:secret@example.org/x", "password"),
+        ("http://127.0.0.1:999999/x", "not a valid URL"),
         ("", "answers 302"),
     ],
 )

@@ -163,7 +163,7 @@ def test_bytes_of_another_address_are_not_continued(
 
 @pytest.mark.parametrize(
     "record", ["", "[]", "{}", '{"url": 3}', '{"url": "URL", "etag": "a\\r\\nX: y"}',
-               '{"url": "URL", "total": "9"}', '{"url": "URL", "more": 1}'],
+               '{"url": "URL", "total": "9"}', '{"url": "URL", "more": 1}', "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_record_starts_again(
     server: Server, fetch: Fetch, tmp_path: Path, record: str

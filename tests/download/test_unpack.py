@@ -118,6 +118,23 @@ def lying_size() -> bytes:
     return bytes(data)
 
 
+def bad_utf_8() -> bytes:
+    """The name in the local header is not what its flag says."""
+    data = bytearray(zipped(("é.txt", TEXT)))
+    data[30] = 0xFF
+    return bytes(data)
+
+
+def blocks(*members: tuple[bytes, int, bytes]) -> bytes:
+    """A tar archive of members with any type, stated size and data."""
+    found = b""
+    for kind, size, data in members:
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, size
+        found += info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
+    return found
+
+
 BOMB = bytes(3 << 20)
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip outside": (lambda: zipped(("../x.txt", TEXT)), "not allowed"),
@@ -139,6 +156,18 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: zipped(*((f"{n:0100}", b"") for n in range(29_000)), method=zipfile.ZIP_STORED),
         "too many files",
     ),
+    "zip bzip2": (lambda: zipped(("a", BOMB), method=zipfile.ZIP_BZIP2), "compression"),
+    "zip LZMA": (lambda: zipped(("a", BOMB), method=zipfile.ZIP_LZMA), "compression"),
+    "zip name": (bad_utf_8, "damaged"),
+    "tar digits": (lambda: blocks((b"x", 1 << 19, b"1" * (1 << 19)), (b"0", 0, b"")), "damaged"),
+    "tar sparse": (lambda: blocks((b"S", 0, b"")), "special"),
+    "tar pax sparse": (lambda: blocks((b"x", 22, b"22 GNU.sparse.major=1\n")), "sparse"),
+    "tar negative": (
+        lambda: blocks((b"0", 0, b"")).replace(b"0" * 11 + b"\0", b"\xff" * 12, 1), "damaged",
+    ),
+    "tar folders": (lambda: gzip.compress(blocks((b"5", 0, b"")) * 4000), "far more than text"),
+    "tar global": (lambda: gzip.compress(blocks((b"g", 1 << 20, bytes(1 << 20))) * 4), "far more"),
+    "bz2 damaged": (lambda: bz2.compress(os.urandom(9000))[:4000] + bytes(5000), "damaged"),
     "tar outside": (lambda: tarred(("../x.txt", TEXT)), "not allowed"),
     "tar absolute": (lambda: tarred(("/tmp/x.txt", TEXT)), "not allowed"),
     "tar link": (
@@ -187,3 +216,29 @@ def test_more_than_the_largest_size_is_not_unpacked(server: Server, fetch: Fetch
     server.files["/x.gz"] = File(gzip.compress(TEXT * 1000))
     with pytest.raises(DownloadError, match="--max-size"):
         fetch("/x.gz", max_size="100KB")
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_any_format_of_tar_is_read(server: Server, fetch: Fetch, tmp_path: Path, kind: int) -> None:
+    names = ["d/" * 3 + "x" * 90 + "y.txt", "b.txt"]
+    names += [] if kind == tarfile.USTAR_FORMAT else ["é" * 80 + ".txt"]
+    buffer = io.BytesIO()
+    comment = {"comment": "0" * 40} if kind == tarfile.PAX_FORMAT else {}  # as of git archive
+    with tarfile.open(fileobj=buffer, mode="w", format=kind, pax_headers=comment) as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(TEXT)
+            archive.addfile(info, io.BytesIO(TEXT))
+    server.files["/some.tar"] = File(buffer.getvalue())
+    fetch("/some.tar")
+    assert tree(tmp_path / "texts" / "some") == dict.fromkeys(names, TEXT)
+
+
+def test_a_folder_is_not_replaced_and_no_file_is_stored(
+    server: Server, fetch: Fetch, tmp_path: Path
+) -> None:
+    server.files["/some.zip"] = File(zipped(("a", TEXT), ("b", TEXT)))
+    (tmp_path / "texts" / "some" / "b").mkdir(parents=True)
+    with pytest.raises(DownloadError, match="some/b is a folder"):
+        fetch("/some.zip", overwrite=True)
+    assert not (tmp_path / "texts" / "some" / "a").exists()

@@ -18,10 +18,12 @@ _O = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _ODF = "urn:oasis:names:tc:opendocument:xmlns"
 
 
-def zipped(parts: Mapping[str, str | bytes], *, mimetype: str = "") -> bytes:
+def zipped(
+    parts: Mapping[str, str | bytes], *, mimetype: str = "", method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     """A ZIP archive; a mimetype is its first entry, not compressed."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         if mimetype:
             archive.writestr("mimetype", mimetype, zipfile.ZIP_STORED)
         for name, data in parts.items():

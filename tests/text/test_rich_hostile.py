@@ -5,14 +5,20 @@ from __future__ import annotations
 import gzip
 import lzma
 import resource
+import time
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from charlstm.config import TextConfig
 from charlstm.errors import SourceError
 from charlstm.text.reading import read_text
+from charlstm.text.rich.html import declared_encoding
 from charlstm.text.sources import find_sources
 from tests.text.rich_files import epub, open_document, paragraph, read, word, zipped
 
@@ -67,7 +73,60 @@ def test_hostile_and_damaged_documents_are_refused(
 def test_entities_of_a_page_are_not_replaced(tmp_path: Path) -> None:
     page = EXTERNAL.replace("x [", "html [") + "<p>&a;</p>"
     assert "root:" not in read(tmp_path, page.encode())
-    assert read(tmp_path, ("<html>" + "<b>" * 100_000 + "x").encode()) == "x\n"
+    assert read(tmp_path, ("<html>" + "<b>" * 1900 + "x").encode()) == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: b"<html>" + b"<div>" * 200_000 + b"</span>" * 200_000, "nested"),
+        (lambda: word(f"<n:b xmlns:n='{'y' * 60_000}'>{'<n:a/>' * 90_000}</n:b>"), "1,000 char"),
+        (lambda: zipped({"_rels/.rels": "<x/>", "word/document.xml": b" " * (90 << 20)},
+                        method=zipfile.ZIP_BZIP2), "compression"),
+        (lambda: epub({"a": "<p>x"}, more={"OPS/book.opf": f"<a>{'<b/>' * 1_300_000}</a>"}),
+         "too large"),
+    ],
+    ids=["deep page", "long names", "bzip2", "large tree"],
+)  # fmt: skip
+def test_small_files_do_not_take_long_or_much_memory(
+    tmp_path: Path, make: Callable[[], bytes], words: str
+) -> None:
+    data = make()
+    begun = time.process_time()
+    with pytest.raises(SourceError, match=words):
+        read(tmp_path, data)
+    assert time.process_time() - begun < 5  # without limits: minutes
+
+
+def test_the_search_for_an_encoding_is_quick() -> None:
+    begun = time.process_time()
+    for page in (b"<meta charset=" + b" " * 65_000, b"<meta " * 10_900):
+        assert declared_encoding(page) == ""
+    assert time.process_time() - begun < 2  # without limits: minutes
+    for name in (b"punycode", b"idna", b"unicode_escape", b"raw_unicode_escape"):
+        assert declared_encoding(b"<meta charset='" + name + b"'>") == ""
+    assert declared_encoding(b"<meta charset='utf-32'>") == "utf-8"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2), st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=4))))
+def test_a_damaged_document_is_an_error(
+    tmp_path_factory: pytest.TempPathFactory, which: int, changes: list[tuple[int, bytes]]
+) -> None:
+    made = word(paragraph("x")), open_document("<text:p>x</text:p>"), epub({"a": "<p>x"})
+    data = bytearray(made[which])
+    for from_end, new in changes:
+        at = max(0, len(data) - from_end)
+        data[at : at + len(new)] = new
+    with suppress(SourceError):
+        read(tmp_path_factory.mktemp("damaged"), bytes(data))
+
+
+def test_a_negative_position_in_a_directory_is_an_error(tmp_path: Path) -> None:
+    data = bytearray(word(paragraph("x")))
+    data[-6:-2] = (len(data) + 999).to_bytes(4, "little")  # where the directory begins
+    with pytest.raises(SourceError, match=r"damaged|ZIP archive"):
+        read(tmp_path, bytes(data))
 
 
 def test_a_packed_document_is_to_be_unpacked_first(tmp_path: Path) -> None:

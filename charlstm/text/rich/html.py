@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from charlstm.text.rich.lines import Lines
+from charlstm.text.rich.parsing import BadDocumentError
 
 _BLOCKS = frozenset(
     (
@@ -23,6 +24,7 @@ _SKIPPED = frozenset(
         "rt", "script", "select", "style", "svg", "template", "textarea", "title", "video",
     )
 )  # fmt: skip
+_MOST_DEPTH = 2000  # libxml2 looks through all open elements for each end tag; browsers stop at 512
 _KEPT_SPACES = frozenset(("pre", "listing", "xmp", "plaintext"))
 
 
@@ -34,9 +36,17 @@ class HtmlTarget:
         self._skipped = ""  # the outermost skipped element
         self._depth = 0  # of elements of that name
         self._kept = 0  # depth of elements that keep spaces
+        self._open = 0  # depth of all elements
 
     def start(self, tag: str, _attributes: Any) -> None:
-        """An element begins."""
+        """An element begins.
+
+        Raises:
+            BadDocumentError: it is nested too deeply.
+        """
+        self._open += 1
+        if self._open > _MOST_DEPTH:
+            raise BadDocumentError(f"a page of it has more than {_MOST_DEPTH:,} nested elements")
         name = _name(tag)
         if name == "body":
             self._skipped = ""  # a head that is not closed
@@ -54,6 +64,7 @@ class HtmlTarget:
 
     def end(self, tag: str) -> None:
         """An element ends."""
+        self._open -= 1
         name = _name(tag)
         if self._skipped:
             self._depth -= name == self._skipped
@@ -86,8 +97,10 @@ def _name(tag: str) -> str:
     return tag.rpartition(":")[2].lower()
 
 
+# Every repetition is bounded: a hostile page must not take quadratic time.
 _DECLARED = re.compile(
-    rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w:.+-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.+-]+)""",
+    rb"""<meta\s[^>]{0,999}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w:.+-]{1,40})"""
+    rb"""|<\?xml\s[^>]{0,999}?encoding\s{0,9}=\s{0,9}["']([\w.+-]{1,40})""",
     re.IGNORECASE,
 )
 # What browsers read these names as (https://encoding.spec.whatwg.org/#names-and-labels).
@@ -95,6 +108,10 @@ _AS_BROWSERS = {
     "iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030",
     "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "tis-620": "cp874",
     "utf-16": "utf-8", "utf-16-le": "utf-8", "utf-16-be": "utf-8", "utf-7": "utf-8",
+    "utf-32": "utf-8", "utf-32-le": "utf-8", "utf-32-be": "utf-8",
+    # Of host names and string literals, not of pages; and slow.
+    "idna": "", "punycode": "", "unicode_escape": "", "unicode-escape": "",
+    "raw_unicode_escape": "", "raw-unicode-escape": "",
 }  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class _WordTarget(XmlTarget):
 
     def start(self, tag: str, attributes: Any) -> None:
         """An element begins."""
+        self.check_names(tag, attributes)
         name = _word(tag)
         if self._skipped or name in _SKIPPED_WORD or tag.endswith("}Fallback"):
             self._skipped += 1
@@ -140,6 +141,7 @@ class _OpenTarget(XmlTarget):
 
     def start(self, tag: str, attributes: Any) -> None:
         """An element begins."""
+        self.check_names(tag, attributes)
         if self._skipped or tag in _SKIPPED_OPEN:
             self._skipped += 1
             return

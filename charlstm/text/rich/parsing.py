@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from charlstm.text.rich.lines import Lines
 
 _CHUNK_CHARS = 1 << 18
+_MOST_NAME = 1000
 _MOST_PAGE_CHARS = 256_000_000  # libxml2 keeps a page in memory until its end
 
 
@@ -62,6 +63,15 @@ def load_lxml() -> Any:
 
 class XmlTarget:
     """A target for XML without a document type declaration."""
+
+    def check_names(self, tag: str, attributes: Any) -> None:
+        """Check the names of an element, each of which repeats its namespace.
+
+        Raises:
+            BadDocumentError: one of them is very long.
+        """
+        if len(tag) > _MOST_NAME or any(len(name) > _MOST_NAME for name in attributes):
+            raise BadDocumentError(f"a name in it has more than {_MOST_NAME:,} characters")
 
     def doctype(self, *_: object) -> None:
         """Refuse the declaration.

@@ -49,7 +49,7 @@ def kind_of(head: bytes, raw: IO[bytes] | None) -> Kind | None:
                 b"application/epub+zip": EPUB,
                 b"application/vnd.oasis.opendocument.text": OPEN_DOCUMENT,
             }.get(mimetype)
-    except BadDocumentError:
+    except (BadDocumentError, OSError):
         return None
     finally:
         raw.seek(position)
