@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, ClassVar, Self
 
 
@@ -127,8 +128,16 @@ def show_text(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text in quotation marks, as `repr` writes it, but with single backslashes."""
-    return repr(text).replace("\\\\", "\\")
+    """A text in quotation marks, as `repr` writes it, but with single backslashes.
+
+    A combining mark at its beginning is escaped: terminals draw it over the quotation mark.
+    """
+    rest = text
+    while rest and unicodedata.category(rest[0]) in {"Mn", "Me", "Mc"}:
+        rest = rest[1:]
+    marks = text[: len(text) - len(rest)].encode("unicode_escape").decode("ascii")
+    shown = repr(rest).replace("\\\\", "\\")
+    return f"{shown[0]}{marks}{shown[1:]}"
 
 
 class CheckpointError(CharlstmError):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import charlstm
-from charlstm.errors import UnknownCharacterError
+from charlstm.errors import UnknownCharacterError, quoted
 from tests.models import score_text
 
 SAMPLES: dict[str, Any] = {"str": "\u00e9", "int": 3}
@@ -73,3 +73,18 @@ def test_an_error_in_a_worker_process_arrives_whole(trained: Path) -> None:
         assert (caught.value.character, caught.value.position) == ("\u00e9", 3)
         assert "U+00E9" in str(caught.value)
         assert scored.result(timeout=60) > 0  # the pool is not broken
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u0301", r"'\u0301'"),
+        ("\u0301\u0308e", r"'\u0301\u0308e'"),
+        ("e\u0301", "'e\u0301'"),
+        ("'", '"\'"'),
+        ("\\", r"'\'"),
+        ("", "''"),
+    ],
+)
+def test_quoted_text_does_not_begin_with_a_combining_mark(text: str, shown: str) -> None:
+    assert quoted(text) == shown

@@ -13,7 +13,13 @@ import charlstm
 from charlstm.config.keywords import options_from_keywords
 from charlstm.config.start import StartConfig
 from charlstm.config.train import TrainConfig
-from charlstm.errors import ArgumentTypeError, CharlstmError, ConfigError, RunError, SourceError
+from charlstm.errors import (
+    ArgumentTypeError,
+    CharlstmError,
+    ConfigError,
+    RunError,
+    SourceError,
+)
 from charlstm.format.checkpoint import load_checkpoint
 from charlstm.training.events import Evaluated, Saved, Stepped, Stopped
 from tests.conftest import Program
@@ -97,10 +103,17 @@ def test_a_training_is_stopped_and_resumed_to_the_bit(text: str) -> None:
         ([], {}, ConfigError, "give a text"),
         ([3], {}, ArgumentTypeError, "texts must be a path"),
         ([[b"x"]], {}, ArgumentTypeError, "must be a path"),
+        ([b"x"], {}, ArgumentTypeError, "(str or PathLike), not b'x'"),
+        (["x"], {"val": b"y"}, ArgumentTypeError, "(str or PathLike), not b'y'"),
+        (["x"], {"val": 0}, ArgumentTypeError, "(str or PathLike), not 0"),
+        (["x"], {"val": ""}, ConfigError, "val= has no path"),
+        (["x"], {"replay_text": 3}, ArgumentTypeError, "replay_text must be a path"),
+        (["x"], {"from_": "y"}, ArgumentTypeError, "Did you mean 'base'"),
         (["to be\nor not"], {}, ConfigError, "text="),
         (["x"], {"text": "y"}, ConfigError, "not both"),
         ([], {"text": 3}, ArgumentTypeError, "text must be a text"),
         ([], {"text": "a\0b"}, SourceError, "NUL"),
+        ([], {"text": "a", "val_text": "a\0b"}, SourceError, "val_text has a NUL"),
         ([], {"text": "", "resume": True}, ConfigError, "new runs"),
         (["x"], {"hiden_size": 3}, ArgumentTypeError, "Did you mean 'hidden_size'"),
         (["x"], {"hidden_size": "3"}, ArgumentTypeError, "--hidden-size"),

@@ -82,7 +82,10 @@ class OwnText:
             paths = [p for p in run.checkpoints() if p.is_file()] or [path]
             path, checkpoint = first_intact(paths, frozenset(), output.say)
         with reading(quiet=False) as progress:
-            own = read_training_text(run, path, checkpoint, progress=progress)
+            own = read_training_text(
+                run, path, checkpoint, progress=progress,
+                missing="Restore it, or give a text to evaluate on.",
+            )  # fmt: skip
         part: Part = getattr(own.corpus, self._split)
         if part.predictions < 1:
             raise RunError(

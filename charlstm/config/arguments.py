@@ -104,7 +104,7 @@ def check_paths(texts: Any, name: str = "texts") -> list[str]:
     """
     if isinstance(texts, str | os.PathLike):
         texts = [texts]
-    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes | bytearray):
         raise ArgumentTypeError(
             f"{name} must be a path or several (str or PathLike), not {describe_value(texts)}."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from keyword import iskeyword
 from typing import Any
 
 from charlstm.config.fields import Section, flag_of
@@ -39,7 +40,7 @@ def options_from_keywords(
             import difflib  # noqa: PLC0415 - only for the error
 
             near = difflib.get_close_matches(name, [*fields, *by_flag], n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = f" Did you mean {_usable(near[0], by_flag)!r}?" if near else ""
             raise ArgumentTypeError(
                 f"there is no option {name!r}.{hint}\n"
                 "Options have the names of `charlstm train -h`, with underscores."
@@ -51,6 +52,11 @@ def options_from_keywords(
         zero = spec.metadata["zero"]
         options[spec.name] = 0 if zero and isinstance(value, str) and value == zero else value
     return options
+
+
+def _usable(name: str, by_flag: Mapping[str, dataclasses.Field[Any]]) -> str:
+    """An option's name as an argument; `from`, a reserved word, is no argument's name."""
+    return by_flag[name].name if iskeyword(name) else name
 
 
 def _keyword(spec: dataclasses.Field[Any]) -> str:

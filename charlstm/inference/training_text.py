@@ -102,6 +102,7 @@ def read_training_text(
     with_old: bool = False,
     progress: ReadingProgress | None = None,
     advice: str = "Give a text to evaluate on.",
+    missing: str = "",
 ) -> TrainingText:
     """Find and read the text that a run was trained on.
 
@@ -114,6 +115,7 @@ def read_training_text(
         with_old: whether to read the old text, too, which training replays.
         progress: called with the progress of reading.
         advice: advice for a text that has changed.
+        missing: advice for a text that cannot be read; empty: after which options to give its path.
 
     Raises:
         CheckpointError: the checkpoint does not record a text.
@@ -167,7 +169,7 @@ def read_training_text(
         where = " or after ".join(["after the options", *map(flag_of_text, own)])
         raise SourceError(
             f"the run's text cannot be read: {str(error).splitlines()[0]}\n"
-            f"If it has moved, give its new path {where}."
+            + (missing or f"If it has moved, give its new path {where}.")
         ) from error
     except ChangedTextError as error:
         shown = ", ".join(texts[error.part].shown)[:200]

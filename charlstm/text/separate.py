@@ -40,10 +40,12 @@ class GivenText:
     Attributes:
         paths: files, folders, or `-` for standard input.
         text: the text, instead of `paths`; None: use `paths`.
+        name: what messages call `text`: the name of the argument.
     """
 
     paths: tuple[str, ...] = ()
     text: str | None = None
+    name: str = "text"
 
 
 def no_fractions(separate: Iterable[str]) -> dict[str, float]:

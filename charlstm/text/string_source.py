@@ -10,8 +10,8 @@ from charlstm.errors import SourceError
 from charlstm.text.sources import Source
 
 
-def source_from_text(text: str, config: TextConfig) -> Source:
-    """A source with the given text.
+def source_from_text(text: str, config: TextConfig, name: str = "text") -> Source:
+    """A source with the given text; messages call it by the name.
 
     Line endings become LF unless the configuration keeps them.
 
@@ -19,7 +19,7 @@ def source_from_text(text: str, config: TextConfig) -> Source:
         SourceError: the text has a NUL character, or cannot be copied.
     """
     if "\0" in text:
-        raise SourceError("text has a NUL character ('\\0'), which text must not contain.")
+        raise SourceError(f"{name} has a NUL character ('\\0'), which text must not contain.")
     if not config.keep_newlines:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
@@ -30,4 +30,4 @@ def source_from_text(text: str, config: TextConfig) -> Source:
         with suppress(OSError):  # closing writes the buffer once more
             spool.close()
         raise SourceError(f"cannot copy the text: {error.strerror or error}.") from error
-    return Source("text", None, spool, exact=True)
+    return Source(name, None, spool, exact=True)

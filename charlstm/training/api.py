@@ -68,16 +68,17 @@ def plan_from_keywords(
 def _separate(part: str, paths: Paths | None, text: str | None, *, resumes: bool) -> GivenText:
     """A separate text from its two arguments, of which one is given."""
     if text is None:
-        found = check_paths(paths or (), part)
-        if not found:
-            name = "replay_text" if part == "replay" else part
+        name = "replay_text" if part == "replay" else part
+        found = check_paths(() if paths is None else paths, name)
+        if not any(found):
             raise ConfigError(f"{name}= has no path; give a path, or omit it.")
         return GivenText(tuple(found))
-    text = check_type(f"{part}_text", text, str, optional=True)
+    name = f"{part}_text"
+    text = check_type(name, text, str, optional=True)
     if paths is not None:
         raise ConfigError(f"give either {part}= or {part}_text=, not both.")
     if resumes:
         raise ConfigError(
             f"{part}_text= is for new runs: a resumed run keeps its texts. Omit {part}_text=."
         )
-    return GivenText(text=text)
+    return GivenText(text=text, name=name)

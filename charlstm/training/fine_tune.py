@@ -26,6 +26,7 @@ from charlstm.layers import network
 from charlstm.text.alphabets import Alphabets, match_alphabets
 from charlstm.text.corpus import Corpus
 from charlstm.text.entropy import entropy, unigram_counts
+from charlstm.text.tokenizer import BOUNDARY
 from charlstm.training.base import Base
 from charlstm.training.events import Notice
 
@@ -134,7 +135,7 @@ class FineTuning:
         parts = [f"alphabet: {len(found.copied)} characters of the base ({share:.1%} of the text)"]
         if found.new:
             shown = [
-                f"{quoted(c)} from {quoted(similar)}" if similar else quoted(c)
+                f"{_shown(c)} from {quoted(similar)}" if similar else _shown(c)
                 for c, similar in found.new.items()
             ]
             parts.append(f"{len(shown)} new: {_joined(shown)}")
@@ -218,7 +219,11 @@ def _biases(
 
 
 def _listed(characters: str | list[str]) -> str:
-    return _joined([quoted(character) for character in characters])
+    return _joined([_shown(character) for character in characters])
+
+
+def _shown(character: str) -> str:
+    return "the end of a document" if character == BOUNDARY else quoted(character)
 
 
 def _joined(shown: list[str]) -> str:

@@ -4,7 +4,8 @@ Whole streams read one text, so that their state is carried as in any training. 
 therefore rounded to a multiple of 1 / `--batch-size`.
 
 A new run splits the text of its base as the base did: the loss on its validation part before the
-first step is then that of the base. Any other text is split as configured.
+first step is then that of the base. Any other text is split as configured, and so is the text of a
+base that held out no validation part of it (`--val`, `--val-fraction 0`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def old_text_of(corpus: Corpus, config: TextConfig, base: Base | None) -> OldTex
     fraction = config.val_fraction or _VAL_FRACTION
     options: dict[str, Any] = {"val_fraction": fraction, "test_fraction": 0.0, "split": "auto"}
     if base is not None and corpus.separate["replay"].sha256 == base.text_sha256:
-        options = {name: getattr(base.config.text, name) for name in _OPTIONS}
+        theirs = {name: getattr(base.config.text, name) for name in _OPTIONS}
+        options = theirs if theirs["val_fraction"] else options
     return _split(corpus, config, options)
 
 

@@ -48,7 +48,7 @@ from charlstm.training.replicate import check_processes, choose_processes, send_
 from charlstm.training.saving import Saver
 from charlstm.training.speed import reference_speed
 from charlstm.training.state import TrainState
-from charlstm.training.texts import corpus_meta, find_text, keep_texts
+from charlstm.training.texts import corpus_meta, find_texts, keep_texts
 
 # The default number of epochs trains on about six million characters, a few minutes on a laptop's
 # processor. More than the maximum number of epochs rarely helps.
@@ -119,10 +119,7 @@ def new_run(
     texts = {"": GivenText(tuple(arguments), text), **(separate or {})}
     watch = CompileWatch(on_compile)
     with _new_folder(runs_dir, name, "stdin" if first == "-" else first) as (run, lock):
-        apart = {
-            part: find_text(one, config.text, runs_dir, notice, details)
-            for part, one in texts.items()
-        }
+        apart = find_texts(texts, config.text, runs_dir, notice, details)
         found = apart.pop("")
         corpus = load_corpus(
             found.sources, config.text, progress=progress, also="" if base is None else base.also,

@@ -76,17 +76,17 @@ class FoundText:
             raise RunError(f"cannot save the text to {path}: {error.strerror or error}.") from error
 
 
-def find_text(
-    given: GivenText,
+def find_texts(
+    texts: Mapping[str, GivenText],
     config: TextConfig,
     runs_dir: Path,
     notice: Notice,
     details: Notice | None = None,
-) -> FoundText:
-    """A text and its sources.
+) -> dict[str, FoundText]:
+    """The texts of a run and their sources, by part.
 
     Args:
-        given: the text.
+        texts: the texts.
         config: which files of folders to read, and how.
         runs_dir: the folder of runs, which is skipped.
         notice: receives a summary of each folder.
@@ -95,8 +95,28 @@ def find_text(
     Raises:
         SourceError: a path does not exist, or a folder has no matching file.
     """
+    folders: list[FolderFiles] = []
+    found = {
+        part: _find_text(given, config, runs_dir, notice, details, folders)
+        for part, given in texts.items()
+    }
+    if any(given.text is None for given in texts.values()):
+        for line in without_effect(folders, config):
+            notice(line)
+    return found
+
+
+def _find_text(
+    given: GivenText,
+    config: TextConfig,
+    runs_dir: Path,
+    notice: Notice,
+    details: Notice | None,
+    all_folders: list[FolderFiles],
+) -> FoundText:
+    """A text and its sources; its folders are added to `all_folders`."""
     if given.text is not None:
-        return FoundText(given, [source_from_text(given.text, config)])
+        return FoundText(given, [source_from_text(given.text, config, given.name)])
     folders: list[FolderFiles] = []
     sources = find_sources(
         given.paths, config.glob, config.exclude, runs_dir=runs_dir, on_folder=folders.append
@@ -107,8 +127,7 @@ def find_text(
         if details is not None:
             for line in folder_details(found):
                 details(line)
-    for line in without_effect(folders, config):
-        notice(line)
+    all_folders += folders
     skipped = Counter(reason for found in folders for _, reason in found.skipped)
     return FoundText(given, sources, dict(skipped))
 

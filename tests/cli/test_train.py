@@ -242,7 +242,7 @@ def test_a_text_that_has_gone(program: Program, corpus_file: Path, tmp_path: Pat
     corpus_file.rename(tmp_path / "moved.txt")
     result = program("train", "--resume", "--epochs", 2)
     assert_clear(result, 1, "play.txt", "new path")
-    assert_clear(program("eval"), 1, "play.txt", "new path")
+    assert_clear(program("eval"), 1, "play.txt", "Restore it, or give a text to evaluate on")
     assert program("train", "--resume", "play", "moved.txt", "--epochs", 2).returncode == 0
     assert program("eval").returncode == 0  # the new place is known now
     (tmp_path / "moved.txt").write_text("ÿ" + corpus_file.name * 50)

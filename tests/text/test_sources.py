@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.config import TextConfig
-from charlstm.errors import ConfigError, SourceError
+from charlstm.errors import ConfigError, CorpusError, SourceError
 from charlstm.text import reading as module
+from charlstm.text.corpus import load_corpus
 from charlstm.text.normalization import normalize
 from charlstm.text.reading import read_text, read_whole
 from charlstm.text.sources import find_sources
@@ -229,3 +230,9 @@ def test_a_text_in_memory_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(SourceError, match="cannot copy the text: No space left"):
         source_from_text("The light", TextConfig())
+
+
+def test_a_text_is_called_by_the_name_of_its_argument() -> None:
+    source = source_from_text("", TextConfig(), "val_text")
+    with pytest.raises(CorpusError, match="no text in val_text"):
+        load_corpus([source], TextConfig())

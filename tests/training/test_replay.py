@@ -114,6 +114,16 @@ def test_with_one_alphabet_it_is_exactly_the_loss_of_the_base() -> None:
     assert run.history[0]["base_val_nats"] == pytest.approx(before, abs=1e-6)
 
 
+@pytest.mark.parametrize("own", [{"val_text": OLD}, {"val_fraction": 0}], ids=str)
+def test_the_text_of_a_base_that_held_out_nothing_of_it_is_split(own: dict[str, Any]) -> None:
+    name = "-".join(own)
+    charlstm.train("old.txt", name=name, runs_dir="runs", **{**BASE, **own})
+    trainer = set_up(f"tuned-{name}", name)
+    record = load_checkpoint(trainer.run.last).meta["corpus"]["separate"]["replay"]
+    size = len(OLD * 14)
+    assert sum(stop - first for first, stop in record["parts"]["val"]) == round(0.1 * size)
+
+
 def test_replay_forgets_less() -> None:
     """Trained for long on another text, the model that also reads the old one knows it better."""
     Path("other.txt").write_text("zyx wvu! " * 60)

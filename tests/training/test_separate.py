@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import charlstm
+from charlstm.config import TextConfig
 from charlstm.errors import CheckpointError, ConfigError, RunError, SourceError
 from charlstm.format.checkpoint import load_checkpoint, save_checkpoint
 from charlstm.runs.folder import Run
@@ -20,6 +22,7 @@ from charlstm.training.loop import Trainer
 from charlstm.training.plan import plan_training
 from charlstm.training.resume import resume_run
 from charlstm.training.session import Callbacks, start
+from charlstm.training.texts import find_texts
 from tests.training.common import BASE, assert_same_end, finish, run_until
 
 TEXT = "the light is low and the wind is from the north\n"
@@ -60,6 +63,25 @@ def test_resume_is_exact(texts: Path, options: dict[str, Any]) -> None:
     assert finish(resumed) == "finished"
     assert_same_end(whole, resumed)
     assert finish(again(parts)) == "finished"  # the new path is recorded
+
+
+def test_the_patterns_of_one_folder_have_an_effect(texts: Path) -> None:
+    """No notice about `--exclude` comes from a text that is a file."""
+    folder = texts / "folder"
+    folder.mkdir()
+    shutil.copy("x.txt", folder)
+    shutil.copy("val.txt", folder)
+    for exclude, words in (("val.txt", None), ("none.txt", "--exclude none.txt has no effect")):
+        said: list[str] = []
+        given = {
+            "": GivenText(("folder" if words is None else "x.txt",)),
+            "val": GivenText(("folder/val.txt" if words is None else "folder",)),
+        }
+        find_texts(given, TextConfig(exclude=(exclude,)), Path("runs"), said.append)
+        assert [line for line in said if "no effect" in line] == [
+            line for line in said if words is not None and line.startswith(words)
+        ]
+        assert len(said) == 1 + (words is not None)
 
 
 def test_a_changed_text_is_an_error(texts: Path) -> None:
