@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _BLOCK_BYTES = 1 << 18
+_HEAD_BYTES = 1 << 12  # the first few of a bzip2 file may all be ASCII
 _MOST_FILES = 20_000
 _MOST_DEPTH = 32
 
@@ -201,10 +202,10 @@ class _Limited(io.RawIOBase):
 
 def _uncompressed(raw: IO[bytes]) -> IO[bytes] | None:
     """The uncompressed bytes of a compressed file; None if it is not compressed."""
-    head = raw.read(16)
+    head = raw.read(_HEAD_BYTES)
     raw.seek(0)
     for magic, opened in _COMPRESSED:
-        if head.startswith(magic) and not head.isascii():
+        if head.startswith(magic) and not head.isascii():  # a text may begin with `BZh`
             return opened(raw)
     return None
 

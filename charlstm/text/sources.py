@@ -101,9 +101,13 @@ def find_sources(
             case-sensitive, links to folders are not followed, and `exclude` is ignored.
 
     Raises:
-        SourceError: a path does not exist, is not a file, or a folder has no matching file.
+        SourceError: a path does not exist, is not a file, or a folder has no matching file; or
+            standard input is given more than once.
         ConfigError: `glob` or `exclude` is not a valid pattern.
     """
+    arguments = list(arguments)
+    if arguments.count("-") > 1:
+        raise SourceError("standard input (-) can be read only once.\nGive - once.")
     sources: list[Source] = []
     for argument in arguments:
         if argument == "-":

@@ -142,7 +142,15 @@ def load_base(
         CheckpointError: no checkpoint is intact.
     """
     warnings: list[str] = []
-    path, (sha256, checkpoint) = find_model_checkpoint(target, runs_dir, _read, warnings.append)
+    try:
+        path, (sha256, checkpoint) = find_model_checkpoint(target, runs_dir, _read, warnings.append)
+    except CheckpointError as error:
+        if Path(target).is_file() and not target.endswith(".npz"):  # a text, most likely
+            raise CheckpointError(
+                f"--from {target}: the file is not a checkpoint.\nGive a run, or a checkpoint file "
+                "(.npz): charlstm train TEXT --from RUN"
+            ) from error
+        raise
     config, tokenizer = read_meta(path, checkpoint)
     weights = checkpoint.part("model")
     try:

@@ -66,7 +66,7 @@ def test_errors_are_clear(program: Program, folder: Path) -> None:
         assert not (folder / "checkpoints" / "new").exists()
 
     fails(1, "'nothing' is not a run", of="nothing")
-    fails(1, "is not an intact checkpoint", of="new.txt")
+    fails(1, "--from new.txt: the file is not a checkpoint", "train TEXT --from RUN", of="new.txt")
     fails(2, "--hidden-size 32", "--hidden-size 16", options=("--hidden-size", "32"))
     fails(2, "--cell gru", "--cell coupled", options=("--cell", "gru"))
     fails(2, "--layer-norm", "no --layer-norm", options=("--layer-norm",))

@@ -58,6 +58,13 @@ def test_one_end_of_input_ends_standard_input(monkeypatch: pytest.MonkeyPatch) -
     assert read("-") == "a line\n"
 
 
+def test_standard_input_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"b")))
+    with pytest.raises(SourceError, match=r"can be read only once\.\nGive - once"):
+        find_sources(iter(["-", str(tmp_path / "a.txt"), "-"]))
+
+
 def test_a_folder_gives_its_matches_sorted(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "sub/c.txt", "d.md"):
         path = tmp_path / name
