@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -123,6 +124,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
     result = run_program("train", "play.txt", *TINY, "--layers", "2", "--epochs", "2", cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder
+
+
+def peak_memory(command: Sequence[object], folder: Path | None = None) -> tuple[int, bytes]:
+    """The peak of resident memory of a command in bytes, and what it prints.
+
+    A small process starts it: the system counts the memory of the process that starts a command as
+    part of the command's peak.
+    """
+    script = (
+        "import resource, subprocess, sys; "
+        "done = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, flush=True); "
+        "sys.stdout.buffer.write(done.stdout)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script, *map(str, command)],
+        check=True, capture_output=True, cwd=folder,
+    )  # fmt: skip
+    peak, _, printed = done.stdout.partition(b"\n")
+    return int(peak), printed
 
 
 def read_terminal(primary: int, until: bytes | None = None) -> bytes:

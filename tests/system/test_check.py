@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import peak_memory
+
 COMMAND = [sys.executable, "-m", "charlstm", "check", "--no-speed-test"]
 
 
@@ -30,15 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def peak_of(path: Path) -> int:
     """The peak of resident memory of a check, in bytes."""
-    script = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
-        "stdout=subprocess.DEVNULL); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *COMMAND, path], check=True, capture_output=True
-    )
-    return int(done.stdout)
+    return peak_memory([*COMMAND, path])[0]
 
 
 def test_memory_does_not_grow_with_the_text(large: Path, tmp_path: Path) -> None:

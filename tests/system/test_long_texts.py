@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.conftest import peak_memory
 from tests.models import make_model, save_model
 
 MEGABYTES = (9, 20)
-
-
-def peak_of(*arguments: object, cwd: Path) -> tuple[float, Any]:
-    """The peak memory of `charlstm eval ARGUMENTS --json` in MB, and what it prints."""
-    command = [sys.executable, "-m", "charlstm", "eval", "--json", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    with process.stdout:
-        printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss / 1024, json.loads(printed)
 
 
 @pytest.mark.parametrize("options", [[], ["--protocol", "cold", "--window", 1000]])
@@ -44,9 +29,11 @@ def test_memory_does_not_grow_with_the_text(
     for size in MEGABYTES:
         path = tmp_path / f"{size}.txt"
         path.write_text(line * (size * 10**6 // len(line)), "utf-8")
-        peak, facts = peak_of("model.npz", path, *options, cwd=tmp_path)
+        command = [sys.executable, "-m", "charlstm", "eval", "--json", "model.npz", path, *options]
+        peak, printed = peak_memory(command, tmp_path)
         peaks.append(peak)
+        facts = json.loads(printed)
         losses.append(facts["nats_per_char"])
         assert facts["bytes"] > size * 10**6 * 0.98
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    assert peaks[1] - peaks[0] < 20, peaks
+    assert peaks[1] - peaks[0] < 20_000_000, peaks

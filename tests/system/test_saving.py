@@ -138,7 +138,7 @@ def test_2_a_full_disk(
 @pytest.mark.parametrize(
     ("phase", "function", "trained"),
     [
-        ("reading", "charlstm.text.corpus.count_code_points", False),
+        ("reading", "charlstm.text.passes.count_code_points", False),
         ("training", "charlstm.training.schedule.learning_rate", True),
         ("evaluating", "charlstm.training.evaluation.validate", True),
         ("previewing", "charlstm.training.preview.LanguageModel.generate", True),

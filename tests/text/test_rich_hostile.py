@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import resource
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,11 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import TextConfig
 from charlstm.errors import SourceError
-from charlstm.text.reading import read_text
 from charlstm.text.rich.html import declared_encoding
-from charlstm.text.sources import find_sources
+from tests.conftest import peak_memory
 from tests.text.rich_files import epub, open_document, paragraph, read, word, zipped
 
 pytest.importorskip("lxml", reason="the extra `documents` is not installed")
@@ -141,13 +139,20 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         for _ in range(400):
             file.write(b"<p>the light is low, and the sea is far &amp; wide</p>\n" * 400)
     (tmp_path / "y.docx").write_bytes(word(paragraph("the light is low") * 50_000))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (tmp_path / "small.html").write_text("<html><body><p>the light</p>")
+    script = (
+        "import sys; from charlstm.config import TextConfig; "
+        "from charlstm.text.reading import read_text; "
+        "from charlstm.text.sources import find_sources; "
+        "print(sum(map(len, read_text(find_sources(sys.argv[1:]), TextConfig()))))"
+    )
+    peaks = {}
+    for name in ("small.html", "x.html", "y.docx"):
+        command = [sys.executable, "-c", script, tmp_path / name]
+        peaks[name], printed = peak_memory(command)
+        assert int(printed) > (800_000 if name != "small.html" else 0)
     for name in ("x.html", "y.docx"):
-        chars = sum(map(len, read_text(find_sources([str(tmp_path / name)]), TextConfig())))
-        assert chars > 800_000
-    assert (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
-    )  # KB; 26 MB are read
+        assert peaks[name] - peaks["small.html"] < 30_000_000, peaks
 
 
 def test_a_page_that_is_too_large_is_refused(
