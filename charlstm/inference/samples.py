@@ -72,6 +72,9 @@ def continue_text(
         if char_id == border:
             stop.end()
             break
+        if not stop.texts:  # a small model generates a character in the time of the calls below
+            yield characters[char_id]
+            continue
         if text := stop.feed(characters[char_id]):
             yield text
         if stop.found:

@@ -9,15 +9,16 @@ class StopText:
     Characters that may be the start of a stop text are held back until it is certain.
 
     Args:
-        stops: the stop texts, not empty strings.
+        texts: the stop texts, not empty strings.
 
     Attributes:
+        texts: the stop texts.
         finish: what has ended the sample: `stop`, `end` of its document, or `length`.
     """
 
-    def __init__(self, stops: tuple[str, ...]) -> None:
-        self._stops = stops
-        self._starts = frozenset(stop[0] for stop in stops)
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.texts = texts
+        self._starts = frozenset(stop[0] for stop in texts)
         self._held = ""
         self.finish = "length"
 
@@ -49,11 +50,11 @@ class StopText:
         """
         held = self._held
         for first in range(len(held)):
-            if any(held.startswith(stop, first) for stop in self._stops):
+            if any(held.startswith(stop, first) for stop in self.texts):
                 self.finish = "stop"
                 self._held = ""
                 return held[:first]
-            if not final and any(stop.startswith(held[first:]) for stop in self._stops):
+            if not final and any(stop.startswith(held[first:]) for stop in self.texts):
                 self._held = held[first:]
                 return held[:first]
         self._held = ""
