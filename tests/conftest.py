@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import select
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -124,6 +126,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
     result = run_program("train", "play.txt", *TINY, "--layers", "2", "--epochs", "2", cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder
+
+
+def import_script(folder: Path, name: str) -> ModuleType:
+    """A script of a folder that is not a package, as a module."""
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
 
 
 def peak_memory(command: Sequence[object], folder: Path | None = None) -> tuple[int, bytes]:

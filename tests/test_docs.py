@@ -18,6 +18,7 @@ import pytest
 
 from charlstm.cells import CELLS
 from charlstm.cli import COMMANDS, main
+from tests.conftest import import_script
 from tests.documents import (
     DOCS,
     PAGES,
@@ -190,11 +191,7 @@ def test_losses_in_the_pages_were_measured() -> None:
 
 def script(name: str) -> ModuleType:
     """One of the scripts in docs/."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(DOCS))
+    return import_script(DOCS, name)
 
 
 def test_the_reference_is_up_to_date() -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from tests.conftest import import_script
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 def script(name: str) -> ModuleType:
     """One of the benchmarks."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return import_script(BENCHMARKS, name)
 
 
 def test_witten_bell_by_hand() -> None:

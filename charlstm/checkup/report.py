@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from charlstm.checkup.passages import repeated_passages
 from charlstm.checkup.scan import Place, Scan, scan
 from charlstm.config import TextConfig
 from charlstm.text.boundaries import Dropped
+from charlstm.text.entropy import entropy
 from charlstm.text.normalization import normalize
 from charlstm.text.passes import ReadingProgress, check_text
 from charlstm.text.sources import Source
@@ -233,9 +235,7 @@ def _tokenizer(found: Scan, config: TextConfig) -> CharTokenizer:
 
 def _entropy(found: Scan, config: TextConfig) -> float:
     """The entropy of order 0 of the whole text, in bits per character."""
-    counts = _read_counts(found, config)
-    p = counts[counts > 0] / counts.sum()
-    return float(abs((p * np.log2(p)).sum()))
+    return entropy(_read_counts(found, config)) / math.log(2)
 
 
 def _repeated_line(found: Scan) -> tuple[int, int, Place] | None:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from charlstm.config import FillConfig, ModelConfig, SampleConfig
 from charlstm.inference.engine import Engine, Session, no_underflow
 from charlstm.inference.sampling import Sampler
-from charlstm.inference.scoring import Score, cross_entropy
+from charlstm.inference.score import Score
+from charlstm.inference.scoring import cross_entropy
 from charlstm.text.parts import Part, as_part, too_short
 from charlstm.text.tokenizer import Ids
 

@@ -24,8 +24,6 @@ from charlstm.inference.score import Score
 from charlstm.text.parts import Part, as_part, too_short
 from charlstm.text.tokenizer import Ids
 
-__all__ = ["Score", "Streams", "cross_entropy", "plan_streams", "score_cold", "score_ids"]
-
 WARM_UP = 512
 _MAX_STREAMS = 64
 _MAX_ROWS = 128  # streams in parallel, if a part has many segments

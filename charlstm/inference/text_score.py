@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.errors import CorpusError
-from charlstm.inference.scoring import Score
+from charlstm.inference.score import Score
 from charlstm.text.passages import Passage
 
 _PEAKS = 3  # characters

@@ -23,7 +23,7 @@ from torch import nn
 
 from charlstm.config import DynamicConfig, ModelConfig
 from charlstm.errors import DirectionError
-from charlstm.inference.scoring import Score
+from charlstm.inference.score import Score
 from charlstm.nn.network import CharLSTM
 from charlstm.text.parts import Part, as_part, too_short
 from charlstm.text.tokenizer import Ids

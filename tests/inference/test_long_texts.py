@@ -15,7 +15,7 @@ from charlstm.config import DynamicConfig
 from charlstm.errors import CorpusError, DirectionError
 from charlstm.inference.language_model import LanguageModel
 from charlstm.inference.long_texts import score_stream
-from charlstm.inference.scoring import Score
+from charlstm.inference.score import Score
 from charlstm.inference.texts import part_of_stream
 from charlstm.text.excerpts import Excerpt, excerpts
 from charlstm.text.parts import as_part

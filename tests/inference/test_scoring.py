@@ -12,7 +12,8 @@ from charlstm.format.weights import weight_shapes
 from charlstm.inference import scoring
 from charlstm.inference.engine import Engine
 from charlstm.inference.generation import FAST_WRITER
-from charlstm.inference.scoring import Score, cross_entropy, plan_streams, score_cold, score_ids
+from charlstm.inference.score import Score
+from charlstm.inference.scoring import cross_entropy, plan_streams, score_cold, score_ids
 from charlstm.kernels.availability import unavailable
 from charlstm.text.parts import Part
 
